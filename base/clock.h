@@ -13,7 +13,9 @@ using Duration = std::chrono::nanoseconds;
 // Wall-clock time, UTC, nanoseconds since the Unix epoch; default (0) is "never".
 using Time = std::chrono::time_point<std::chrono::system_clock, Duration>;
 
-[[nodiscard]] inline Time wall_now() { return std::chrono::time_point_cast<Duration>(std::chrono::system_clock::now()); }
+[[nodiscard]] inline Time wall_now() {
+  return std::chrono::time_point_cast<Duration>(std::chrono::system_clock::now());
+}
 
 // RFC 3339 with nanoseconds as the Docker API writes it: "2026-01-02T03:04:05.000000006Z"; never is
 // "0001-01-01T00:00:00Z".

@@ -13,7 +13,6 @@
 // nanoseconds, Time an RFC 3339 string, Bytes base64, enums have `json_names(Enum*)`, addresses their text form.
 #pragma once
 
-#include <boost/json/value.hpp>
 #include <cstdint>
 #include <limits>
 #include <map>
@@ -24,6 +23,8 @@
 #include <type_traits>
 #include <utility>
 #include <vector>
+
+#include <boost/json/value.hpp>
 
 #include "base/address.h"
 #include "base/clock.h"
@@ -46,11 +47,11 @@ enum FieldFlag : std::uint8_t { kAlways = 0, kOmitEmpty = 1 };
 template <class S, class T>
 struct Field {
   const char* key;
-  T S::*member;
+  T S::* member;
   FieldFlag flag;
 };
 template <class S, class T>
-constexpr Field<S, T> field(const char* key, T S::*member, FieldFlag flag = kAlways) {
+constexpr Field<S, T> field(const char* key, T S::* member, FieldFlag flag = kAlways) {
   return {key, member, flag};
 }
 
@@ -227,8 +228,10 @@ bool is_empty(const T& value) {
 template <class T>
   requires kIsInteger<T>
 Json write(T from) {
-  if constexpr (std::is_signed_v<T>) return Json(static_cast<std::int64_t>(from));
-  else return Json(static_cast<std::uint64_t>(from));
+  if constexpr (std::is_signed_v<T>)
+    return Json(static_cast<std::int64_t>(from));
+  else
+    return Json(static_cast<std::uint64_t>(from));
 }
 
 template <JsonEnum T>
@@ -245,7 +248,10 @@ Json write(const T& from) {
   auto one = [&](const auto& f) {
     const auto& value = from.*(f.member);
     using Value = std::remove_cvref_t<decltype(value)>;
-    if constexpr (requires(Value v) { v.has_value(); v.reset(); }) {
+    if constexpr (requires(Value v) {
+                    v.has_value();
+                    v.reset();
+                  }) {
       if (!value.has_value()) return;
     }
     if (f.flag == kOmitEmpty && is_empty(value)) return;

@@ -3,9 +3,9 @@
 // state worth a line a day later; debug: what a developer of meshd needs.
 #pragma once
 
-#include <spdlog/spdlog.h>
-
 #include <string_view>
+
+#include <spdlog/spdlog.h>
 
 #include "base/result.h"
 

@@ -13,16 +13,16 @@
 namespace mesh {
 
 enum class ErrorKind {
-  kInvalid,        // the request itself is wrong: 400
-  kUnauthorized,   // no or wrong credentials: 401
-  kForbidden,      // refused by state or policy: 403
-  kNotFound,       // 404
-  kConflict,       // exists, in use, or the precondition no longer holds: 409
-  kExhausted,      // a limit or a pool is full: 409 at the API, with the limit's name
-  kUnavailable,    // not now: no manager, not in a swarm, peer down: 503
-  kTimeout,        // the deadline passed: 503
-  kUnsupported,    // this host or kernel lacks something, named in the message: 501
-  kInternal,       // a bug or an unexpected answer of the system: 500
+  kInvalid,       // the request itself is wrong: 400
+  kUnauthorized,  // no or wrong credentials: 401
+  kForbidden,     // refused by state or policy: 403
+  kNotFound,      // 404
+  kConflict,      // exists, in use, or the precondition no longer holds: 409
+  kExhausted,     // a limit or a pool is full: 409 at the API, with the limit's name
+  kUnavailable,   // not now: no manager, not in a swarm, peer down: 503
+  kTimeout,       // the deadline passed: 503
+  kUnsupported,   // this host or kernel lacks something, named in the message: 501
+  kInternal,      // a bug or an unexpected answer of the system: 500
 };
 
 struct Error {
@@ -61,9 +61,9 @@ using Status = Result<void>;
 
 #define MESH_TRY_JOIN(a, b) MESH_TRY_JOIN_EXPANDED(a, b)
 #define MESH_TRY_JOIN_EXPANDED(a, b) a##b
-#define MESH_TRY_NAMED(name, context, ...)                             \
-  ({                                                                   \
-    auto&& name = (__VA_ARGS__);                                       \
+#define MESH_TRY_NAMED(name, context, ...)                              \
+  ({                                                                    \
+    auto&& name = (__VA_ARGS__);                                        \
     if (!name) return std::unexpected(std::move(name).error() context); \
-    std::move(name).value();                                           \
+    std::move(name).value();                                            \
   })
