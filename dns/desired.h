@@ -4,45 +4,87 @@
 
 #include <cstdint>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "base/address.h"
 #include "base/clock.h"
+#include "base/json.h"
 
 namespace mesh::dns {
 
 // A name on one network. Service: the VIP; "tasks.<service>": every running healthy task; a task's container name, id
-// prefix and hostname: its address. Names are stored in lower case without a final dot.
+// prefix and hostname: its address. Lower case, no final dot. A family without an address answers NOERROR without data.
 struct Name {
   std::string name;
-  std::vector<IpAddress> addresses;  // v4 and v6; an empty family answers NOERROR without data
+  std::vector<IpAddress> addresses;
+  bool operator==(const Name&) const = default;
 };
+constexpr auto json_fields(const Name*) {
+  return std::tuple{field("Name", &Name::name), field("Addresses", &Name::addresses)};
+}
 
-// Reverse names: address -> "image-gallery.1.<task id>.<network name>".
+// address -> "image-gallery.1.<task id>.<network name>".
 struct Reverse {
   IpAddress address;
   std::string name;
+  bool operator==(const Reverse&) const = default;
 };
+constexpr auto json_fields(const Reverse*) {
+  return std::tuple{field("Address", &Reverse::address), field("Name", &Reverse::name)};
+}
 
 struct Network {
   std::string id;
   std::string name;
   std::vector<Name> names;
   std::vector<Reverse> reverse;
+  bool operator==(const Network&) const = default;
 };
+constexpr auto json_fields(const Network*) {
+  return std::tuple{field("ID", &Network::id), field("Name", &Network::name), field("Names", &Network::names),
+                    field("Reverse", &Network::reverse)};
+}
 
-// A local task that may ask. `address` and `address_v6` are its ingress addresses (source of its queries).
+// A local task that may ask. `address` and `address_v6` are its ingress addresses, the source of its queries.
 struct Client {
-  IpAddress address, address_v6;
-  std::vector<std::string> network_ids;  // in the order of the task's attachments: first match wins
+  IpAddress address;
+  IpAddress address_v6;
+  std::vector<std::string> network_ids;  // in the order of the task's attachments: the first match wins
+  bool operator==(const Client&) const = default;
 };
+constexpr auto json_fields(const Client*) {
+  return std::tuple{field("Address", &Client::address), field("AddressV6", &Client::address_v6),
+                    field("NetworkIDs", &Client::network_ids)};
+}
+
+// A resolver of the host, for names that are not the cluster's.
+struct Upstream {
+  IpAddress address;
+  std::uint16_t port = 53;
+  bool operator==(const Upstream&) const = default;
+};
+constexpr auto json_fields(const Upstream*) {
+  return std::tuple{field("Address", &Upstream::address), field("Port", &Upstream::port)};
+}
+
+inline constexpr std::size_t kUpstreamsMax = 3;  // as resolv.conf(5)
 
 struct Desired {
   std::uint64_t version = 0;  // grows with each change; mesh-dns reports the one it answers from
   std::vector<Network> networks;
   std::vector<Client> clients;
-  std::vector<SocketAddress> upstreams;  // the host's resolvers, at most 3
-  Duration ttl = std::chrono::seconds(600);
+  std::vector<Upstream> upstreams;  // the first kUpstreamsMax are asked, in order
+  std::uint32_t ttl_s = 600;        // Docker's
+  bool operator==(const Desired&) const = default;
 };
+constexpr auto json_fields(const Desired*) {
+  return std::tuple{field("Version", &Desired::version), field("Networks", &Desired::networks),
+                    field("Clients", &Desired::clients), field("Upstreams", &Desired::upstreams),
+                    field("TTL", &Desired::ttl_s)};
+}
+
+// Resolvers from the text of a resolv.conf(5): its `nameserver` lines, without 127.0.0.11 (that is ourselves).
+[[nodiscard]] std::vector<Upstream> parse_resolv_conf(std::string_view text);
 
 }  // namespace mesh::dns
