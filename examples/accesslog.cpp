@@ -19,7 +19,8 @@ Response take(const Exchange& exchange, std::atomic<std::uint64_t>& count, const
   const auto source = json_string_member(exchange.request.body, "source");
   const auto client = json_string_member(exchange.request.body, "client");
   if (!source || !client) {
-    return {.status = 400, .body = "Expected a JSON object with the strings \"source\" and \"client\".\n", .headers = {}};
+    return {
+        .status = 400, .body = "Expected a JSON object with the strings \"source\" and \"client\".\n", .headers = {}};
   }
   const auto now = ++count;
   // Escaped: a line is a line, whatever was sent.

@@ -19,7 +19,8 @@ std::string figure(const Fetched& image) {
   const auto type = json_string_member(image.response.body, "content_type");
   const auto data = json_string_member(image.response.body, "data");
   if (!caption || !type || !data) {
-    return "<p class=\"away\">The picture of the day is away. The answer of the picture service is not as expected.</p>";
+    return "<p class=\"away\">The picture of the day is away. The answer of the picture service is not as "
+           "expected.</p>";
   }
   const auto task = json_string_member(image.response.body, "task").value_or("");
   return "<figure><img alt=\"" + escape_html(*caption) + "\" src=\"data:" + escape_html(*type) + ";base64," +

@@ -18,9 +18,8 @@ constexpr std::chrono::milliseconds kPatience{2000};
 Response front_page(const Exchange& exchange, const Place& place) {
   static const std::string image_url = environment_or("IMAGE_URL", "http://iotd/image");
   static const std::string log_url = environment_or("ACCESS_LOG_URL", "http://accesslog/access-log");
-  auto report = std::async(std::launch::async, [body = access_json(exchange, place)] {
-    return fetch("POST", log_url, body, kPatience);
-  });
+  auto report = std::async(std::launch::async,
+                           [body = access_json(exchange, place)] { return fetch("POST", log_url, body, kPatience); });
   const Fetched image = fetch("GET", image_url, "", kPatience);
   return {.content_type = "text/html; charset=utf-8",
           .body = gallery_page(exchange, place, image, report.get()),

@@ -12,10 +12,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def packages_directory():
-    """MESH_PACKAGES of the environment, or what scripts/lib/paths.sh says."""
-    if os.environ.get("MESH_PACKAGES"):
-        return os.environ["MESH_PACKAGES"]
-    command = ["bash", "-c", '. "$1" && printf %s "$MESH_PACKAGES"', "bash", os.path.join(ROOT, "scripts/lib/paths.sh")]
+    command = ["bash", "-c", '. "$1" && printf %s "$MESH_TOOLS"', "bash", os.path.join(ROOT, "scripts/lib/paths.sh")]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 

@@ -45,9 +45,8 @@ std::string number(int value) { return std::to_string(value); }
 std::string stars(Dice& dice) {
   std::string out;
   for (int i = 0; i < kStars; ++i) {
-    out += "<circle cx=\"" + number(dice.roll(kWidth)) + "\" cy=\"" + number(dice.roll(kHeight * 2 / 3)) +
-           "\" r=\"" + (dice.roll(6) == 0 ? "1.6" : "0.8") + "\" fill=\"#fff\" opacity=\"0." +
-           number(3 + dice.roll(7)) + "\"/>";
+    out += "<circle cx=\"" + number(dice.roll(kWidth)) + "\" cy=\"" + number(dice.roll(kHeight * 2 / 3)) + "\" r=\"" +
+           (dice.roll(6) == 0 ? "1.6" : "0.8") + "\" fill=\"#fff\" opacity=\"0." + number(3 + dice.roll(7)) + "\"/>";
   }
   return out;
 }

@@ -1,8 +1,7 @@
 #include "examples/place.h"
 
-#include <unistd.h>
-
 #include <cstdlib>
+#include <unistd.h>
 
 namespace mesh::examples {
 

@@ -30,9 +30,9 @@ static int outcome(int error) {
   return error == EAI_NONAME ? kNoAddress : kFailed;
 }
 
-static int reverse(const char *text) {
+static int reverse(const char* text) {
   struct addrinfo hints = {.ai_flags = AI_NUMERICHOST, .ai_socktype = SOCK_STREAM};
-  struct addrinfo *address = NULL;
+  struct addrinfo* address = NULL;
   char name[NI_MAXHOST];
   int error = getaddrinfo(text, NULL, &hints, &address);
   if (error != 0) return outcome(error);
@@ -43,12 +43,12 @@ static int reverse(const char *text) {
   return kAnswered;
 }
 
-static int forward(const char *name, int family) {
+static int forward(const char* name, int family) {
   struct addrinfo hints = {.ai_family = family, .ai_socktype = SOCK_STREAM};
-  struct addrinfo *addresses = NULL;
+  struct addrinfo* addresses = NULL;
   const int error = getaddrinfo(name, NULL, &hints, &addresses);
   if (error != 0) return outcome(error);
-  for (const struct addrinfo *one = addresses; one != NULL; one = one->ai_next) {
+  for (const struct addrinfo* one = addresses; one != NULL; one = one->ai_next) {
     char text[NI_MAXHOST];
     if (getnameinfo(one->ai_addr, one->ai_addrlen, text, sizeof text, NULL, 0, NI_NUMERICHOST) == 0) puts(text);
   }
@@ -57,20 +57,20 @@ static int forward(const char *name, int family) {
 }
 
 #ifdef __GLIBC__
-static int over_tcp(const char *name) {
+static int over_tcp(const char* name) {
   if (res_init() != 0) return kFailed;
   _res.options |= RES_USEVC;
   return forward(name, AF_UNSPEC);
 }
 #else
-static int over_tcp(const char *name) {
+static int over_tcp(const char* name) {
   (void)name;
   fputs("this C library offers no choice of TCP\n", stderr);
   return kUsage;
 }
 #endif
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   if (argc == 2 && argv[1][0] != '-') return forward(argv[1], AF_UNSPEC);
   if (argc != 3) return usage();
   if (strcmp(argv[1], "-4") == 0) return forward(argv[2], AF_INET);

@@ -1,14 +1,13 @@
 // Time check: prints the time and its own version every few seconds, for watching an update from one version to the
 // next. APP_VERSION and APP_ENVIRONMENT come from the image, INTERVAL_MS may be set.
 
-#include <poll.h>
-#include <sys/signalfd.h>
-
 #include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
+#include <poll.h>
+#include <sys/signalfd.h>
 
 #include "examples/place.h"
 

@@ -1,15 +1,14 @@
 #include "examples/http/client.h"
 
-#include <netdb.h>
-#include <poll.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include <cerrno>
 #include <cstring>
 #include <future>
 #include <memory>
+#include <netdb.h>
+#include <poll.h>
+#include <sys/socket.h>
 #include <thread>
+#include <unistd.h>
 
 namespace mesh::examples {
 namespace {
@@ -125,10 +124,9 @@ Fetched fetch_now(const std::string& method, const std::string& text, const std:
 
 Fetched fetch(std::string_view method, std::string_view url, std::string_view body, std::chrono::milliseconds within) {
   // getaddrinfo() cannot be bounded, so a thread does the work and may be left behind.
-  std::packaged_task<Fetched()> work([method = std::string(method), url = std::string(url), body = std::string(body),
-                                      deadline = SteadyClock::now() + within] {
-    return fetch_now(method, url, body, deadline);
-  });
+  std::packaged_task<Fetched()> work(
+      [method = std::string(method), url = std::string(url), body = std::string(body),
+       deadline = SteadyClock::now() + within] { return fetch_now(method, url, body, deadline); });
   auto result = work.get_future();
   std::thread(std::move(work)).detach();
   // A moment more than the exchange itself has, so that its own words arrive.

@@ -1,20 +1,19 @@
 #include "examples/http/server.h"
 
 #include <arpa/inet.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <poll.h>
-#include <signal.h>
-#include <sys/eventfd.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
 #include <semaphore>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <thread>
+#include <unistd.h>
 
 namespace mesh::examples {
 namespace {
@@ -111,7 +110,8 @@ class Connection {
       parsed = parse_request(buffer_);
     }
     if (parsed.state == Parsed::State::kBad) {
-      const Response refusal{.status = parsed.status, .body = "The request is malformed or too large.\n", .headers = {}};
+      const Response refusal{
+          .status = parsed.status, .body = "The request is malformed or too large.\n", .headers = {}};
       send_all(fd_, format_response(refusal, false, false));
       return false;
     }
@@ -160,7 +160,7 @@ int listen_on(std::uint16_t port) {
 
 bool install_stop_signals() {
   g_stop_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_handler = on_stop_signal;
   // Nobody may read the log any more; that ends no service.
   signal(SIGPIPE, SIG_IGN);

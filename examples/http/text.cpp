@@ -12,12 +12,23 @@ std::string escape_html(std::string_view text) {
   std::string out;
   for (const char c : text) {
     switch (c) {
-      case '&': out += "&amp;"; break;
-      case '<': out += "&lt;"; break;
-      case '>': out += "&gt;"; break;
-      case '"': out += "&quot;"; break;
-      case '\'': out += "&#39;"; break;
-      default: out += c;
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '"':
+        out += "&quot;";
+        break;
+      case '\'':
+        out += "&#39;";
+        break;
+      default:
+        out += c;
     }
   }
   return out;
@@ -60,9 +71,15 @@ std::optional<std::string> json_string_member(std::string_view json, std::string
     }
     if (++at >= json.size()) return std::nullopt;
     switch (json[at]) {
-      case 'n': value += '\n'; break;
-      case 't': value += '\t'; break;
-      case 'r': value += '\r'; break;
+      case 'n':
+        value += '\n';
+        break;
+      case 't':
+        value += '\t';
+        break;
+      case 'r':
+        value += '\r';
+        break;
       case 'u': {
         // Only what escape_json() writes: control characters.
         if (at + 4 >= json.size() || json.substr(at + 1, 2) != "00") return std::nullopt;
@@ -73,7 +90,8 @@ std::optional<std::string> json_string_member(std::string_view json, std::string
         at += 4;
         break;
       }
-      default: value += json[at];
+      default:
+        value += json[at];
     }
   }
   return std::nullopt;
