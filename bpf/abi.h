@@ -1,0 +1,510 @@
+// Everything that the kernel programs and user space agree on: map names, keys, values, limits, counters, and the
+// tunnel header between hosts. Valid C (BPF and native) and C++23. No libc and no <linux/in.h>: the latter clashes with
+// libc.
+//
+// Byte order: fields named or typed be16/be32 are in network order, everything else is the host's.
+// Addresses hold 16 bytes in network order; IPv4 is IPv4-mapped (::ffff:a.b.c.d), as mesh::IpAddress keeps it.
+// Writing order for user space is in bpf/README.md ("Who writes what, in which order").
+#pragma once
+
+#include <linux/bpf.h>
+#include <linux/types.h>
+
+#ifdef __cplusplus
+#define MESH_STATIC_ASSERT(condition, text) static_assert(condition, text)
+extern "C" {
+#else
+#define MESH_STATIC_ASSERT(condition, text) _Static_assert(condition, text)
+#endif
+#define MESH_SIZE(type, bytes) MESH_STATIC_ASSERT(sizeof(type) == (bytes), "layout of " #type)
+
+// Bumped with every change of a layout below; held in mesh_config.abi.
+#define MESH_ABI_VERSION 1u
+
+// ---- limits -----------------------------------------------------------------------------------------------------
+#define MESH_NODES_MAX 4096u            // node numbers 1..4095: 12 bits of the tunnel header
+#define MESH_SERVICES_MAX 131072u       // {tcp, udp} x 65536 ports
+#define MESH_RING_CHUNKS_MAX 65536u     // of 64 slots: 16,384 rings of 256
+#define MESH_BACKENDS_MAX 65536u        // records of all published ports together
+#define MESH_SERVICE_BACKENDS_MAX 127u  // per published port: 7 bits of a ring slot
+#define MESH_BINDINGS_MAX 65536u        // index 1..65535; 0 is "none"
+#define MESH_FLOW_SETS 32768u           // default; a power of two. 4 records each, two records per flow
+#define MESH_FLOW_WAYS 4u
+#define MESH_ROWS_MAX 262144u
+#define MESH_ROW_HOSTS_MAX 13u  // hosts that a slot can remember (its F); more than any cluster churns in a row
+#define MESH_ENDPOINTS_MAX 131072u
+#define MESH_SOURCES_MAX 16384u
+#define MESH_ADDRESSES_MAX 16384u
+#define MESH_NETWORKS_MAX 8192u
+#define MESH_VIPS_MAX 65536u
+#define MESH_VIP_BACKENDS_MAX 262144u
+#define MESH_NAMESPACES_MAX 16384u
+#define MESH_MEMBERS_MAX 65536u
+#define MESH_ORIGINS_MAX 65536u
+#define MESH_REWRITTEN_WORDS 1024u  // 64 Ki bits
+#define MESH_HOPS_MAX 16u           // hosts that one packet may visit (FLOWS)
+#define MESH_VXLAN_PORT 4789u
+#define MESH_VNI_MIN 4096u              // the ingress network's
+#define MESH_PORT_REWRITE_FIRST 49152u  // given ports come from the dynamic range (RFC 6335)
+#define MESH_PORT_REWRITE_TRIES 8u
+// One second is about one tick: CLOCK_MONOTONIC nanoseconds >> 30.
+#define MESH_TICK_SHIFT 30
+
+// ---- addresses and wire headers -------------------------------------------------------------------------------------
+struct mesh_address {
+  __be32 word[4];
+};
+MESH_SIZE(struct mesh_address, 16);
+
+struct mesh_eth {
+  __u8 destination[6];
+  __u8 source[6];
+  __be16 type;
+} __attribute__((packed));
+MESH_SIZE(struct mesh_eth, 14);
+
+struct mesh_ipv4 {
+  __u8 version_ihl;
+  __u8 tos;
+  __be16 length;
+  __be16 id;
+  __be16 fragment;
+  __u8 ttl;
+  __u8 protocol;
+  __be16 checksum;
+  __be32 source;
+  __be32 destination;
+} __attribute__((packed));
+MESH_SIZE(struct mesh_ipv4, 20);
+
+struct mesh_ipv6 {
+  __be32 version_class_label;
+  __be16 payload_length;
+  __u8 next_header;
+  __u8 hop_limit;
+  struct mesh_address source;
+  struct mesh_address destination;
+} __attribute__((packed));
+MESH_SIZE(struct mesh_ipv6, 40);
+
+struct mesh_tcp {
+  __be16 source;
+  __be16 destination;
+  __be32 sequence;
+  __be32 acknowledgement;
+  __u8 offset;
+  __u8 flags;
+  __be16 window;
+  __be16 checksum;
+  __be16 urgent;
+} __attribute__((packed));
+MESH_SIZE(struct mesh_tcp, 20);
+
+struct mesh_udp {
+  __be16 source;
+  __be16 destination;
+  __be16 length;
+  __be16 checksum;
+} __attribute__((packed));
+MESH_SIZE(struct mesh_udp, 8);
+
+// The header that hosts put before a packet: VXLAN (RFC 7348) whose reserved bits and inner MAC addresses carry what
+// FLOWS calls HEADER. A container never sees these MACs: the delivering host writes its own.
+//
+//   VXLAN   flags 8 (0x08) | stop 12 | prev 12 | VNI 24 | header version 8
+//   MAC 1   kind<<2|0x02   | flags 8 (moved, mixed, stage) | binding 16 | entry 16
+//   MAC 2   hops<<2|0x02   | backend 8 | ring version 32
+//   type    0x0800 or 0x86dd
+// The low bits 0x02 keep both MACs unicast and locally administered.
+struct mesh_tunnel {
+  __u8 vxlan_flags;
+  __u8 stop_prev[3];    // stop << 12 | prev, big-endian; node numbers
+  __u8 vni[3];          // big-endian
+  __u8 header_version;  // MESH_TUNNEL_VERSION
+  __u8 kind;
+  __u8 flags;
+  __be16 binding;  // on the owner's host
+  __be16 entry;    // node number of the sender of a reply or overlay packet, of the entry host otherwise
+  __u8 hops;
+  __u8 backend;  // owner: index in the service's backend list
+  __be32 ring_version;
+  __be16 type;
+} __attribute__((packed));
+MESH_SIZE(struct mesh_tunnel, 22);
+
+#define MESH_VXLAN_FLAGS 0x08
+#define MESH_TUNNEL_VERSION 1
+#define MESH_TUNNEL_KIND(kind) (((kind) << 2) | 0x02)
+#define MESH_TUNNEL_HOPS(hops) (((hops) << 2) | 0x02)
+enum mesh_tunnel_kind {
+  MESH_KIND_FORWARD = 1,  // client -> backend, untouched client packet
+  MESH_KIND_REPLY = 2,    // backend -> client, already restored; the receiver only passes it on
+  MESH_KIND_OVERLAY = 3,  // between endpoints of one network
+};
+#define MESH_TUNNEL_MOVED 0x01
+#define MESH_TUNNEL_MIXED 0x02
+#define MESH_TUNNEL_STAGE_SHIFT 2
+#define MESH_TUNNEL_STAGE_MASK 0x1c
+enum mesh_stage {
+  MESH_STAGE_ENTRY = 0,   // as the entry stamped it
+  MESH_STAGE_CIRCLE = 1,  // on its way round the hosts of the slot
+  MESH_STAGE_PREV = 2,    // at the previous owner's host
+  MESH_STAGE_CREATE = 3,  // back at the owner's host, which creates the record
+};
+// Outer Ethernet + IPv4 + UDP + VXLAN, as put before the inner Ethernet header: MTU cost of the tunnel over IPv4.
+#define MESH_OUTER_SIZE 50u
+
+// ---- maps -----------------------------------------------------------------------------------------------------------
+// X(symbol in the object = pinned name, what it holds). All are pinned by name below the pin directory.
+#define MESH_MAPS(X)                                                                       \
+  X(mesh_config, "the host's own settings")                                                \
+  X(mesh_counters, "events and drops, per CPU")                                            \
+  X(mesh_addresses, "addresses of all nodes, of the gateway and of the mesh itself")       \
+  X(mesh_nodes, "how each node is reached")                                                \
+  X(mesh_services, "published ports")                                                      \
+  X(mesh_rings, "slots of all rings")                                                      \
+  X(mesh_rows, "slots that remember other hosts")                                          \
+  X(mesh_backends, "backends of all published ports")                                      \
+  X(mesh_backend_counters, "packets that this host's entry sent to each backend, per CPU") \
+  X(mesh_bindings, "backends on this host")                                                \
+  X(mesh_binding_counters, "packets to and from each backend of this host, per CPU")       \
+  X(mesh_flows, "flow records")                                                            \
+  X(mesh_rewritten, "filter over flows whose client port was changed")                     \
+  X(mesh_endpoints, "where each endpoint address is")                                      \
+  X(mesh_sources, "what each local endpoint may send from")                                \
+  X(mesh_networks, "prefixes of all networks")                                             \
+  X(mesh_vnis, "network identifiers that are ours")                                        \
+  X(mesh_vips, "virtual IPs")                                                              \
+  X(mesh_vip_backends, "addresses behind virtual IPs")                                     \
+  X(mesh_namespaces, "network namespaces of local endpoints")                              \
+  X(mesh_members, "which namespace is attached to which network")                          \
+  X(mesh_origins, "what a socket asked for before its address was translated")
+
+// mesh_config: ARRAY[1]
+struct mesh_config {
+  __u32 abi;           // MESH_ABI_VERSION
+  __u16 self;          // this host's node number
+  __u16 endpoint_mtu;  // largest IP packet that an endpoint's interface takes
+  __u32 ingress_vni;
+  __u32 mesh_ifindex;       // mesh0
+  __u32 mesh_peer_ifindex;  // mesh1
+  __u32 flow_mask;          // number of sets in mesh_flows - 1
+  __be16 dns_port;          // mesh-dns on the gateway addresses
+  __u8 gateway_mac[6];      // what endpoints see as their next hop: MacAddress::of_endpoint(gateway_v4)
+  __u8 mesh_mac[6];         // of mesh0
+  __u8 reserved[2];
+  __u64 host_cookie;  // SO_NETNS_COOKIE of the host's own network namespace
+  __u64 flow_seed;    // random, of this host: keeps outsiders from filling one set
+  struct mesh_address gateway_v4, gateway_v6;
+  struct mesh_address mesh_v4, mesh_v6;
+};
+MESH_SIZE(struct mesh_config, 120);
+
+// mesh_addresses: HASH, key struct mesh_address
+struct mesh_address_role {
+  __u16 node;   // whose address; 0 for the gateway's
+  __u16 flags;  // MESH_ROLE_*
+};
+MESH_SIZE(struct mesh_address_role, 4);
+#define MESH_ROLE_NODE 0x01     // published ports answer on it
+#define MESH_ROLE_SELF 0x02     // ... and it is this host's own
+#define MESH_ROLE_GATEWAY 0x04  // of every endpoint; ends at this host's stack
+#define MESH_ROLE_MESH 0x08     // the host's own way into the mesh; only mesh_entry_tc takes it
+
+// mesh_nodes: ARRAY[MESH_NODES_MAX] by node number. This host's own entry is needed too (address, MESH_NODE_SELF).
+struct mesh_node {
+  struct mesh_address address;  // outer destination; the only outer source that its packets may have
+  struct mesh_address source;   // outer source towards it
+  __u8 next_hop[6];             // outer destination MAC
+  __u8 egress_mac[6];           // outer source MAC
+  __u32 ifindex;                // egress uplink; 0: not resolved, packets to it are dropped and counted
+  __u16 inner_mtu;              // largest IP packet that fits into the tunnel to it
+  __u16 flags;                  // MESH_NODE_*
+  __u32 reserved[3];
+};
+MESH_SIZE(struct mesh_node, 64);
+#define MESH_NODE_VALID 0x01
+#define MESH_NODE_SELF 0x02
+
+// mesh_services: ARRAY[MESH_SERVICES_MAX] (MMAPABLE), index MESH_SERVICE_INDEX(protocol, port in host order).
+// `ring` is one word so that a new ring is switched atomically; write it last.
+struct mesh_service {
+  __u64 ring;      // MESH_RING(...); 0: port not published
+  __u32 backends;  // index in mesh_backends of the service's backend 0
+  __u32 id;        // names the service in mesh_rows; unique among published ports of this host
+};
+MESH_SIZE(struct mesh_service, 16);
+#define MESH_SERVICE_INDEX(protocol, port) (((protocol) == 17 ? 65536u : 0u) | (__u32)(port))
+// chunk: index in mesh_rings of slots 0..63 (24 bits); log2: of the number of slots, 6..16 (5 bits); flags (3 bits).
+#define MESH_RING(chunk, log2, flags, version) \
+  (((__u64)(version) << 32) | ((__u64)(flags) << 29) | ((__u64)(log2) << 24) | ((__u64)(chunk) & 0xffffffu))
+#define MESH_RING_CHUNK(ring) ((__u32)((ring) & 0xffffffu))
+#define MESH_RING_LOG2(ring) ((__u32)(((ring) >> 24) & 0x1fu))
+#define MESH_RING_VERSION(ring) ((__u32)((ring) >> 32))
+#define MESH_RING_VALID 0x1
+#define MESH_RING_IS_VALID(ring) (((ring) >> 29) & MESH_RING_VALID)
+
+// mesh_rings: ARRAY (MMAPABLE) of 64 slots each
+struct mesh_ring_chunk {
+  __u8 slot[64];  // MESH_SLOT_*
+};
+MESH_SIZE(struct mesh_ring_chunk, 64);
+#define MESH_SLOT_OWNER 0x7f  // index in the service's backend list; 0x7f: none
+#define MESH_SLOT_MOVED 0x80  // some host may hold records of flows that are not the owner's (F is not empty)
+#define MESH_SLOT_NONE 0x7f
+
+// mesh_rows: HASH, only for slots with `previous` or F; keyed with the version so that rows are in place before the
+// ring.
+struct mesh_row_key {
+  __u32 service;  // mesh_service.id
+  __u32 version;
+  __u32 slot;
+};
+MESH_SIZE(struct mesh_row_key, 12);
+struct mesh_row {
+  __u8 previous;                   // owner one version ago; MESH_SLOT_NONE: the same
+  __u8 count;                      // of hosts
+  __u16 host[MESH_ROW_HOSTS_MAX];  // F: node numbers, ascending
+};
+MESH_SIZE(struct mesh_row, 28);
+
+// mesh_backends: ARRAY (MMAPABLE); a service's backends are contiguous from mesh_service.backends
+struct mesh_backend {
+  __u16 node;     // 0: hole
+  __u16 binding;  // on that node
+  __u8 state;     // MESH_STATE_*
+  __u8 reserved[3];
+};
+MESH_SIZE(struct mesh_backend, 8);
+enum mesh_state { MESH_STATE_READY = 0, MESH_STATE_DRAINING = 1, MESH_STATE_GONE = 2 };
+
+// mesh_backend_counters: PERCPU_ARRAY, index as mesh_backends
+struct mesh_traffic {
+  __u64 packets;
+  __u64 bytes;  // of the client's IP packets
+};
+MESH_SIZE(struct mesh_traffic, 16);
+
+// mesh_bindings: ARRAY[MESH_BINDINGS_MAX] by binding index
+struct mesh_binding {
+  struct mesh_address v6;  // the endpoint's ingress addresses; all zero: it has none of that family
+  __be32 v4;
+  __u32 ifindex;  // host side of its veth; 0: binding not in use
+  __u8 mac[6];    // of the endpoint's interface
+  __be16 target_port;
+  __be16 published_port;
+  __u8 protocol;  // 6 or 17
+  __u8 state;     // MESH_STATE_*
+  __u32 reserved;
+};
+MESH_SIZE(struct mesh_binding, 40);
+
+// mesh_binding_counters: PERCPU_ARRAY by binding index
+struct mesh_binding_traffic {
+  struct mesh_traffic in;   // to the endpoint
+  struct mesh_traffic out;  // its replies
+};
+MESH_SIZE(struct mesh_binding_traffic, 32);
+
+// mesh_flows: ARRAY of sets. A flow has two records with equal contents: one found by what the client sent (forward),
+// one by what the endpoint answers (reverse). Programs write under the set's lock; user space deletes a record by
+// rewriting the set with BPF_F_LOCK.
+struct mesh_flow {
+  struct mesh_address client;    // as the client is
+  struct mesh_address original;  // the address that the client asked for
+  __be16 client_port;            // as the client sent it
+  __be16 given_port;             // as the endpoint sees it; differs when two flows would be one to the endpoint
+  __be16 original_port;          // the published port
+  __be16 local_port;             // the endpoint's port
+  __u32 ifindex;                 // host side of the endpoint's veth
+  __u16 binding;
+  __u16 entry;  // node number of the entry host: where replies go
+  __u8 kind;    // MESH_FLOW_*; 0: free. Written last
+  __u8 protocol;
+  __u8 state;          // MESH_FLOW_SYN ...
+  __u8 flags;          // MESH_FLOW_LOOPED
+  __u32 seen;          // tick of the last refresh
+  __u32 ring_version;  // at creation
+  __u32 tag;           // of the key: tells records apart without comparing all of it
+};
+MESH_SIZE(struct mesh_flow, 64);
+enum mesh_flow_kind { MESH_FLOW_FREE = 0, MESH_FLOW_FORWARD = 1, MESH_FLOW_REVERSE = 2 };
+// Bits of mesh_flow.state. Closed: both FINs, or a reset by the endpoint.
+#define MESH_FLOW_ANSWERED 0x01  // the endpoint has sent something
+#define MESH_FLOW_CLIENT_FIN 0x02
+#define MESH_FLOW_ENDPOINT_FIN 0x04
+#define MESH_FLOW_RESET 0x08
+#define MESH_FLOW_CONFIRMED 0x10  // the client has sent more than a SYN
+// Bits of mesh_flow.flags.
+#define MESH_FLOW_LOOPED 0x01  // client and backend are one container, which sees the mesh address as its client
+
+struct mesh_flow_set {
+  struct bpf_spin_lock lock;
+  __u32 reserved[15];  // keeps records on cache lines of their own
+  struct mesh_flow record[MESH_FLOW_WAYS];
+};
+MESH_SIZE(struct mesh_flow_set, 320);
+
+// mesh_rewritten: ARRAY[MESH_REWRITTEN_WORDS] of u64. Bits are set by the programs. User space clears those that no
+// record with given_port != client_port needs any more (bit: MESH_REWRITTEN_BIT of the forward record's tag).
+#define MESH_REWRITTEN_BIT(tag) ((tag) & (MESH_REWRITTEN_WORDS * 64u - 1u))
+
+// mesh_endpoints: HASH
+struct mesh_endpoint_key {
+  __u32 vni;
+  struct mesh_address address;
+};
+MESH_SIZE(struct mesh_endpoint_key, 20);
+struct mesh_endpoint {
+  __u32 ifindex;  // host side of its veth; 0: on another host
+  __u16 node;
+  __u8 mac[6];  // of the endpoint's interface
+  __u32 flags;  // 0
+};
+MESH_SIZE(struct mesh_endpoint, 16);
+
+// mesh_sources: HASH: every address that the endpoint behind a veth may use
+struct mesh_source_key {
+  __u32 ifindex;  // host side
+  struct mesh_address address;
+};
+MESH_SIZE(struct mesh_source_key, 20);
+struct mesh_source {
+  __u32 vni;
+  __u16 flags;  // MESH_SOURCE_*
+  __u8 mac[6];
+  __u32 reserved;
+};
+MESH_SIZE(struct mesh_source, 16);
+#define MESH_SOURCE_NO_EXIT 0x01  // all of the endpoint's networks are internal: nothing leaves the cluster
+
+// mesh_networks: LPM_TRIE, length counts bits of the mapped address (IPv4 /24 is 120)
+struct mesh_prefix {
+  __u32 length;
+  struct mesh_address address;
+};
+MESH_SIZE(struct mesh_prefix, 20);
+struct mesh_network {
+  __u32 vni;
+  __u32 flags;  // 0
+};
+MESH_SIZE(struct mesh_network, 8);
+// mesh_vnis: HASH, key __u32 vni, value __u32 flags (0). The ingress network's VNI is in it too.
+
+// mesh_vips: HASH, key struct mesh_address. Write the addresses first, then replace the value.
+struct mesh_vip {
+  __u32 vni;
+  __u32 first;    // index in mesh_vip_backends
+  __u32 count;    // of ready backends; 0: connect fails with EHOSTUNREACH
+  __u32 service;  // for counters and reports
+};
+MESH_SIZE(struct mesh_vip, 16);
+// mesh_vip_backends: ARRAY (MMAPABLE) of struct mesh_address
+
+// mesh_namespaces: HASH, key __u64 netns cookie, value __u32 ifindex of the endpoint's veth (host side)
+// mesh_members: HASH
+struct mesh_member {
+  __u64 cookie;
+  __u32 vni;
+  __u32 reserved;
+};
+MESH_SIZE(struct mesh_member, 16);
+
+// mesh_origins: LRU_HASH, written by the socket programs only
+struct mesh_origin_key {
+  __u64 socket;  // cookie
+  struct mesh_address address;
+  __be16 port;
+  __u16 reserved[3];
+};
+MESH_SIZE(struct mesh_origin_key, 32);
+struct mesh_origin {
+  struct mesh_address address;
+  __be16 port;
+  __u16 reserved[3];
+};
+MESH_SIZE(struct mesh_origin, 24);
+
+// ---- counters
+// ---------------------------------------------------------------------------------------------------------
+// mesh_counters: PERCPU_ARRAY of __u64, index MESH_COUNT_*. X(NAME, "name", "what it means").
+// Drops first: user space lists [0, MESH_DROPS) as drop reasons.
+#define MESH_DROP_REASONS(X)                                                                            \
+  X(MALFORMED, "malformed", "a header of ours is cut off or contradicts itself")                        \
+  X(FRAGMENT, "fragment", "a fragment of a packet for the mesh; ports are unknown")                     \
+  X(TTL, "ttl", "time to live used up")                                                                 \
+  X(TOO_BIG, "too_big", "does not fit into the tunnel; the sender is told where that is possible")      \
+  X(ECN, "ecn", "congestion marked on a packet whose ends do not know ECN (RFC 6040)")                  \
+  X(STRANGER, "stranger", "tunnel packet of ours from an address that is no node of the cluster")       \
+  X(TUNNEL_VERSION, "tunnel_version", "tunnel packet of ours with a header this version does not know") \
+  X(TUNNEL_FORGED, "tunnel_forged", "an endpoint tried to send a tunnel packet to a node")              \
+  X(NO_BACKEND, "no_backend", "published port without a backend")                                       \
+  X(NO_NODE, "no_node", "the way to the backend's or endpoint's node is not known (yet)")               \
+  X(NO_BINDING, "no_binding", "tunnel packet for a backend that is not here")                           \
+  X(NO_FAMILY, "no_family", "the backend has no address of the client's family")                        \
+  X(NO_RECORD, "no_record", "no host knows this flow")                                                  \
+  X(NO_PORT, "no_port", "no free source port towards the backend for a second flow")                    \
+  X(NO_ROOM, "no_room", "the flow table could not be written")                                          \
+  X(RING_MIXED, "ring_mixed", "hosts were at different ring versions and none knew the flow")           \
+  X(HOPS, "hops", "visited too many hosts")                                                             \
+  X(NOT_OURS, "not_ours", "reply through the tunnel whose source is no address of this host")           \
+  X(NO_ENDPOINT, "no_endpoint", "no endpoint with this address in the network")                         \
+  X(SPOOFED, "spoofed", "endpoint used an address or MAC that is not its own")                          \
+  X(ISOLATED, "isolated", "destination is in another network")                                          \
+  X(INTERNAL, "internal", "endpoint of internal networks tried to leave the cluster")                   \
+  X(UNSUPPORTED, "unsupported", "protocol that the mesh does not carry here")                           \
+  X(EDIT, "edit", "the kernel refused to change the packet")
+
+#define MESH_EVENTS(X)                                                                        \
+  X(ENTRY, "entry", "packets that entered the mesh here")                                     \
+  X(ENTRY_LOCAL, "entry_local", "... whose backend is on this host")                          \
+  X(FORWARD_IN, "forward_in", "mesh packets received from other hosts")                       \
+  X(FORWARD_ON, "forward_on", "mesh packets sent on to another host that may know the flow")  \
+  X(REPLY_OUT, "reply_out", "replies of local backends")                                      \
+  X(REPLY_IN, "reply_in", "replies received from backends' hosts and passed on to clients")   \
+  X(OVERLAY_OUT, "overlay_out", "packets of networks sent to other hosts")                    \
+  X(OVERLAY_IN, "overlay_in", "packets of networks received from other hosts")                \
+  X(OVERLAY_LOCAL, "overlay_local", "packets of networks between endpoints of this host")     \
+  X(EXIT, "exit", "packets of endpoints handed to the host's stack")                          \
+  X(FLOW_CREATED, "flow_created", "flow records made")                                        \
+  X(FLOW_EVICTED, "flow_evicted", "live flow records that had to make room")                  \
+  X(FLOW_REWRITTEN, "flow_rewritten", "flows whose client port was changed")                  \
+  X(TOO_BIG_ANSWERED, "too_big_answered", "ICMP packet-too-big sent")                         \
+  X(NEIGHBOUR_ANSWERED, "neighbour_answered", "ARP and neighbour requests answered")          \
+  X(ECHO_ANSWERED, "echo_answered", "ping of a virtual IP answered")                          \
+  X(SLOW_PATH, "slow_path", "packets that XDP left to tc")                                    \
+  X(VIP_CONNECTED, "vip_connected", "connections and datagrams translated from a virtual IP") \
+  X(DNS_REDIRECTED, "dns_redirected", "sockets led to mesh-dns")                              \
+  X(HOST_CONNECTED, "host_connected", "the host's own connections led into the mesh")
+
+enum mesh_counter {
+#define MESH_X(NAME, name, text) MESH_COUNT_##NAME,
+  MESH_DROP_REASONS(MESH_X) MESH_DROPS,
+#undef MESH_X
+  MESH_COUNT_DROPS_END = MESH_DROPS - 1,  // the first event follows the last drop
+#define MESH_X(NAME, name, text) MESH_COUNT_##NAME,
+  MESH_EVENTS(MESH_X)
+#undef MESH_X
+      MESH_COUNTERS,
+};
+
+// ---- programs
+// --------------------------------------------------------------------------------------------------------- X(symbol in
+// the object, section, where it is attached)
+#define MESH_PROGRAMS(X)                                                        \
+  X(mesh_uplink_xdp, "xdp", "each uplink in xdp mode")                          \
+  X(mesh_uplink_tc, "tc", "ingress of each uplink, in both modes")              \
+  X(mesh_endpoint_tc, "tc", "ingress of the host side of each endpoint's veth") \
+  X(mesh_entry_tc, "tc", "ingress of mesh1")                                    \
+  X(mesh_connect4, "cgroup/connect4", "cgroup root")                            \
+  X(mesh_connect6, "cgroup/connect6", "cgroup root")                            \
+  X(mesh_sendmsg4, "cgroup/sendmsg4", "cgroup root")                            \
+  X(mesh_sendmsg6, "cgroup/sendmsg6", "cgroup root")                            \
+  X(mesh_recvmsg4, "cgroup/recvmsg4", "cgroup root")                            \
+  X(mesh_recvmsg6, "cgroup/recvmsg6", "cgroup root")                            \
+  X(mesh_peername4, "cgroup/getpeername4", "cgroup root")                       \
+  X(mesh_peername6, "cgroup/getpeername6", "cgroup root")
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif
