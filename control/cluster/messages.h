@@ -51,6 +51,11 @@ struct Heartbeat {
   std::uint64_t sequence = 0;
 };
 
+// A request (PEM) for a new certificate for the same node, with a new key. Sent and answered by the session itself.
+struct Renew {
+  std::string request;
+};
+
 // ---- manager -> agent
 // Tasks of this node with everything needed to run them. Desired state ready or running: prepare or run; shutdown: stop;
 // absent: remove what is left of it.
@@ -68,6 +73,11 @@ struct Welcome {
   IpAddress gateway_v4, gateway_v6;  // of the ingress network; +1 is the mesh address
 };
 
+// The answer to Renew: the node's new certificate, PEM.
+struct Certificate {
+  std::string certificate;
+};
+
 // One frame: exactly one member is set.
 struct AgentMessage {
   std::optional<Hello> hello;
@@ -75,6 +85,7 @@ struct AgentMessage {
   std::optional<Acknowledge> acknowledge;
   std::optional<std::vector<ForeignReport>> foreign;
   std::optional<Heartbeat> heartbeat;
+  std::optional<Renew> renew;
 };
 struct ManagerMessage {
   std::optional<Welcome> welcome;
@@ -83,6 +94,7 @@ struct ManagerMessage {
   std::optional<model::EndpointTables> tables;
   std::optional<model::TableChange> table_change;
   std::optional<Heartbeat> heartbeat;  // echo
+  std::optional<Certificate> certificate;
 };
 
 constexpr auto json_fields(const Hello*) {
@@ -113,10 +125,14 @@ constexpr auto json_fields(const Welcome*) {
                     field("HeartbeatPeriod", &Welcome::heartbeat_period), field("GatewayV4", &Welcome::gateway_v4),
                     field("GatewayV6", &Welcome::gateway_v6)};
 }
+constexpr auto json_fields(const Renew*) { return std::tuple{field("Request", &Renew::request)}; }
+constexpr auto json_fields(const Certificate*) {
+  return std::tuple{field("Certificate", &Certificate::certificate)};
+}
 constexpr auto json_fields(const AgentMessage*) {
   return std::tuple{field("Hello", &AgentMessage::hello), field("Status", &AgentMessage::status),
                     field("Acknowledge", &AgentMessage::acknowledge), field("Foreign", &AgentMessage::foreign),
-                    field("Heartbeat", &AgentMessage::heartbeat)};
+                    field("Heartbeat", &AgentMessage::heartbeat), field("Renew", &AgentMessage::renew)};
 }
 constexpr auto json_fields(const ManagerMessage*) {
   return std::tuple{field("Welcome", &ManagerMessage::welcome),
@@ -124,7 +140,8 @@ constexpr auto json_fields(const ManagerMessage*) {
                     field("AssignmentChange", &ManagerMessage::assignment_change),
                     field("Tables", &ManagerMessage::tables),
                     field("TableChange", &ManagerMessage::table_change),
-                    field("Heartbeat", &ManagerMessage::heartbeat)};
+                    field("Heartbeat", &ManagerMessage::heartbeat),
+                    field("Certificate", &ManagerMessage::certificate)};
 }
 
 }  // namespace mesh::cluster
