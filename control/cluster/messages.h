@@ -24,6 +24,7 @@ struct Hello {
   model::NodeDescription description;
   IpAddress address;                 // advertise address: tunnel end point and cluster address
   std::vector<IpAddress> addresses;  // every address of the uplinks
+  std::vector<Cidr> connected_routes;  // prefixes this host reaches by itself; address pools must not overlap them
   model::TableVersion have;          // last table in this host's kernel; {0,0} if none
 };
 struct TaskStatusReport {
@@ -100,7 +101,7 @@ struct ManagerMessage {
 constexpr auto json_fields(const Hello*) {
   return std::tuple{field("NodeID", &Hello::node_id), field("Description", &Hello::description),
                     field("Address", &Hello::address), field("Addresses", &Hello::addresses),
-                    field("Have", &Hello::have)};
+                    field("ConnectedRoutes", &Hello::connected_routes, kOmitEmpty), field("Have", &Hello::have)};
 }
 constexpr auto json_fields(const TaskStatusReport*) {
   return std::tuple{field("TaskID", &TaskStatusReport::task_id), field("Status", &TaskStatusReport::status)};

@@ -39,9 +39,12 @@ struct NodeRow {
   bool operator==(const NodeRow&) const = default;
 };
 constexpr auto json_fields(const NodeRow*) {
-  return std::tuple{field("ID", &NodeRow::id),           field("Number", &NodeRow::number),
-                    field("Hostname", &NodeRow::hostname), field("Address", &NodeRow::address),
-                    field("Addresses", &NodeRow::addresses), field("Live", &NodeRow::live)};
+  return std::tuple{field("ID", &NodeRow::id),
+                    field("Number", &NodeRow::number),
+                    field("Hostname", &NodeRow::hostname),
+                    field("Address", &NodeRow::address),
+                    field("Addresses", &NodeRow::addresses),
+                    field("Live", &NodeRow::live)};
 }
 
 struct NetworkRow {
@@ -82,8 +85,8 @@ constexpr auto json_fields(const NetworkAddress*) {
 struct EndpointRow {
   std::string task_id;
   std::string service_id;
-  std::string name;       // "image-gallery.1.<task id>"
-  std::string hostname;   // of the container
+  std::string name;      // "image-gallery.1.<task id>"
+  std::string hostname;  // of the container
   std::uint16_t node = 0;
   IpAddress ingress_v4, ingress_v6;
   std::vector<NetworkAddress> networks;  // without the ingress network
@@ -92,11 +95,16 @@ struct EndpointRow {
   bool operator==(const EndpointRow&) const = default;
 };
 constexpr auto json_fields(const EndpointRow*) {
-  return std::tuple{field("TaskID", &EndpointRow::task_id),       field("ServiceID", &EndpointRow::service_id),
-                    field("Name", &EndpointRow::name),            field("Hostname", &EndpointRow::hostname),
-                    field("Node", &EndpointRow::node),            field("IngressV4", &EndpointRow::ingress_v4),
-                    field("IngressV6", &EndpointRow::ingress_v6), field("Networks", &EndpointRow::networks),
-                    field("State", &EndpointRow::state),          field("Serving", &EndpointRow::serving)};
+  return std::tuple{field("TaskID", &EndpointRow::task_id),
+                    field("ServiceID", &EndpointRow::service_id),
+                    field("Name", &EndpointRow::name),
+                    field("Hostname", &EndpointRow::hostname),
+                    field("Node", &EndpointRow::node),
+                    field("IngressV4", &EndpointRow::ingress_v4),
+                    field("IngressV6", &EndpointRow::ingress_v6),
+                    field("Networks", &EndpointRow::networks),
+                    field("State", &EndpointRow::state),
+                    field("Serving", &EndpointRow::serving)};
 }
 
 // dataplane::Ring on the wire: owners base64; previous and foreign sparse.
@@ -128,8 +136,8 @@ struct PortRow {
   std::uint16_t published = 0;
   std::uint16_t target = 0;
   std::uint32_t ring_version = 0;
-  Bytes owners;                  // size 2^k; index into backends
-  std::vector<RingSlot> moved;   // slots with a previous owner or foreign hosts
+  Bytes owners;                 // size 2^k; index into backends
+  std::vector<RingSlot> moved;  // slots with a previous owner or foreign hosts
   std::vector<BackendRow> backends;
   bool operator==(const PortRow&) const = default;
 };
@@ -143,8 +151,8 @@ constexpr auto json_fields(const PortRow*) {
 struct ServiceRow {
   std::string id;
   std::string name;
-  bool dnsrr = false;                        // name resolves to the tasks instead of the VIP
-  std::vector<NetworkAddress> virtual_ips;   // one per network; aliases of the service there
+  bool dnsrr = false;                       // name resolves to the tasks instead of the VIP
+  std::vector<NetworkAddress> virtual_ips;  // one per network; aliases of the service there
   std::vector<PortRow> ports;
   bool operator==(const ServiceRow&) const = default;
 };

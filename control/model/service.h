@@ -1,0 +1,199 @@
+// A service: the declared set of tasks (Docker Engine API, /services).
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "control/model/port.h"
+#include "control/model/task_spec.h"
+
+namespace mesh::model {
+
+struct ReplicatedMode {
+  std::optional<std::uint64_t> replicas;  // absent: 1
+  bool operator==(const ReplicatedMode&) const = default;
+};
+constexpr auto json_fields(const ReplicatedMode*) { return std::tuple{field("Replicas", &ReplicatedMode::replicas)}; }
+
+struct GlobalMode {
+  bool operator==(const GlobalMode&) const = default;
+};
+constexpr std::tuple<> json_fields(const GlobalMode*) { return {}; }
+
+struct ReplicatedJobMode {
+  std::optional<std::uint64_t> max_concurrent;
+  std::optional<std::uint64_t> total_completions;
+  bool operator==(const ReplicatedJobMode&) const = default;
+};
+constexpr auto json_fields(const ReplicatedJobMode*) {
+  return std::tuple{field("MaxConcurrent", &ReplicatedJobMode::max_concurrent),
+                    field("TotalCompletions", &ReplicatedJobMode::total_completions)};
+}
+
+// Exactly one member is set; none is replicated with one task.
+struct ServiceMode {
+  std::optional<ReplicatedMode> replicated;
+  std::optional<GlobalMode> global;
+  std::optional<ReplicatedJobMode> replicated_job;
+  std::optional<GlobalMode> global_job;
+  bool operator==(const ServiceMode&) const = default;
+};
+constexpr auto json_fields(const ServiceMode*) {
+  return std::tuple{field("Replicated", &ServiceMode::replicated), field("Global", &ServiceMode::global),
+                    field("ReplicatedJob", &ServiceMode::replicated_job), field("GlobalJob", &ServiceMode::global_job)};
+}
+
+enum class FailureAction : std::uint8_t { kUnset, kPause, kContinue, kRollback };
+constexpr std::array<EnumName<FailureAction>, 4> json_names(const FailureAction*) {
+  return {{{FailureAction::kUnset, ""},
+           {FailureAction::kPause, "pause"},
+           {FailureAction::kContinue, "continue"},
+           {FailureAction::kRollback, "rollback"}}};
+}
+enum class UpdateOrder : std::uint8_t { kUnset, kStopFirst, kStartFirst };
+constexpr std::array<EnumName<UpdateOrder>, 3> json_names(const UpdateOrder*) {
+  return {
+      {{UpdateOrder::kUnset, ""}, {UpdateOrder::kStopFirst, "stop-first"}, {UpdateOrder::kStartFirst, "start-first"}}};
+}
+
+struct UpdateConfig {
+  std::uint64_t parallelism = 1;                         // slots at a time; 0: all
+  Duration delay{};                                      // between slots
+  FailureAction failure_action = FailureAction::kUnset;  // unset: pause
+  Duration monitor{};                                    // 0: 5 s
+  double max_failure_ratio = 0;                          // 0..1
+  UpdateOrder order = UpdateOrder::kUnset;               // unset: stop-first
+  bool operator==(const UpdateConfig&) const = default;
+};
+constexpr auto json_fields(const UpdateConfig*) {
+  return std::tuple{field("Parallelism", &UpdateConfig::parallelism),
+                    field("Delay", &UpdateConfig::delay, kOmitEmpty),
+                    field("FailureAction", &UpdateConfig::failure_action, kOmitEmpty),
+                    field("Monitor", &UpdateConfig::monitor, kOmitEmpty),
+                    field("MaxFailureRatio", &UpdateConfig::max_failure_ratio),
+                    field("Order", &UpdateConfig::order)};
+}
+
+struct ServiceSpec {
+  std::string name;
+  Labels labels;
+  TaskSpec task_template;
+  ServiceMode mode;
+  std::optional<UpdateConfig> update_config;
+  std::optional<UpdateConfig> rollback_config;
+  std::vector<NetworkAttachmentConfig> networks;  // the old place; task_template.networks wins
+  std::optional<EndpointSpec> endpoint_spec;
+  bool operator==(const ServiceSpec&) const = default;
+};
+constexpr auto json_fields(const ServiceSpec*) {
+  return std::tuple{field("Name", &ServiceSpec::name),
+                    field("Labels", &ServiceSpec::labels),
+                    field("TaskTemplate", &ServiceSpec::task_template),
+                    field("Mode", &ServiceSpec::mode),
+                    field("UpdateConfig", &ServiceSpec::update_config),
+                    field("RollbackConfig", &ServiceSpec::rollback_config),
+                    field("Networks", &ServiceSpec::networks, kOmitEmpty),
+                    field("EndpointSpec", &ServiceSpec::endpoint_spec)};
+}
+
+enum class UpdateState : std::uint8_t {
+  kUpdating,
+  kPaused,
+  kCompleted,
+  kRollbackStarted,
+  kRollbackPaused,
+  kRollbackCompleted
+};
+constexpr std::array<EnumName<UpdateState>, 6> json_names(const UpdateState*) {
+  return {{{UpdateState::kUpdating, "updating"},
+           {UpdateState::kPaused, "paused"},
+           {UpdateState::kCompleted, "completed"},
+           {UpdateState::kRollbackStarted, "rollback_started"},
+           {UpdateState::kRollbackPaused, "rollback_paused"},
+           {UpdateState::kRollbackCompleted, "rollback_completed"}}};
+}
+
+struct UpdateStatus {
+  UpdateState state = UpdateState::kUpdating;
+  std::optional<Time> started_at;
+  std::optional<Time> completed_at;
+  std::string message;
+  bool operator==(const UpdateStatus&) const = default;
+};
+constexpr auto json_fields(const UpdateStatus*) {
+  return std::tuple{field("State", &UpdateStatus::state), field("StartedAt", &UpdateStatus::started_at),
+                    field("CompletedAt", &UpdateStatus::completed_at),
+                    field("Message", &UpdateStatus::message, kOmitEmpty)};
+}
+
+// Counts for `service ls` (GET /services?status=true); made by the API, not stored.
+struct ServiceStatus {
+  std::uint64_t running_tasks = 0;
+  std::uint64_t desired_tasks = 0;
+  std::uint64_t completed_tasks = 0;
+  bool operator==(const ServiceStatus&) const = default;
+};
+constexpr auto json_fields(const ServiceStatus*) {
+  return std::tuple{field("RunningTasks", &ServiceStatus::running_tasks),
+                    field("DesiredTasks", &ServiceStatus::desired_tasks),
+                    field("CompletedTasks", &ServiceStatus::completed_tasks)};
+}
+
+struct JobStatus {
+  Version job_iteration;
+  Time last_execution;
+  bool operator==(const JobStatus&) const = default;
+};
+constexpr auto json_fields(const JobStatus*) {
+  return std::tuple{field("JobIteration", &JobStatus::job_iteration),
+                    field("LastExecution", &JobStatus::last_execution)};
+}
+
+struct ServiceMesh {
+  std::uint64_t spec_version = 1;  // counts accepted spec changes; a task remembers the one it was made from
+  bool removing = false;           // removed by the user: its tasks drain and stop, then it goes
+  std::string allocation_error;    // why ports or addresses could not be allocated yet
+  bool operator==(const ServiceMesh&) const = default;
+};
+constexpr auto json_fields(const ServiceMesh*) {
+  return std::tuple{field("SpecVersion", &ServiceMesh::spec_version),
+                    field("Removing", &ServiceMesh::removing, kOmitEmpty),
+                    field("AllocationError", &ServiceMesh::allocation_error, kOmitEmpty)};
+}
+
+struct Service : Object {
+  ServiceSpec spec;
+  std::optional<ServiceSpec> previous_spec;
+  Endpoint endpoint;
+  std::optional<UpdateStatus> update_status;
+  std::optional<ServiceStatus> service_status;
+  std::optional<JobStatus> job_status;
+  std::optional<ServiceMesh> mesh;  // always set in the store
+  bool operator==(const Service&) const = default;
+};
+constexpr auto json_fields(const Service*) {
+  return std::tuple_cat(
+      object_fields(), std::tuple{field("Spec", &Service::spec), field("PreviousSpec", &Service::previous_spec),
+                                  field("Endpoint", &Service::endpoint), field("UpdateStatus", &Service::update_status),
+                                  field("ServiceStatus", &Service::service_status),
+                                  field("JobStatus", &Service::job_status), field("Mesh", &Service::mesh)});
+}
+
+// Ports, mode and replicas as the spec means them.
+[[nodiscard]] bool is_global(const ServiceSpec& spec);
+[[nodiscard]] bool is_replicated(const ServiceSpec& spec);
+[[nodiscard]] std::uint64_t replicas_of(const ServiceSpec& spec);
+[[nodiscard]] const std::vector<NetworkAttachmentConfig>& networks_of(const ServiceSpec& spec);
+[[nodiscard]] PortProtocol protocol_of(const PortConfig& port);
+[[nodiscard]] bool is_ingress(const PortConfig& port);
+[[nodiscard]] bool is_dnsrr(const ServiceSpec& spec);
+// "tcp", "udp", "sctp".
+[[nodiscard]] std::string protocol_name(PortProtocol protocol);
+
+// Every absent part filled in with its default, as GET /services/{id}?insertDefaults=true shows it.
+[[nodiscard]] ServiceSpec with_defaults(ServiceSpec spec);
+
+}  // namespace mesh::model
