@@ -48,7 +48,7 @@ Result<IpAddress> IpAddress::parse(std::string_view text) {
   const std::string copy = excerpt(text);
   in_addr v4{};
   in6_addr v6{};
-  if (copy.size() == text.size()) {
+  if (copy.size() == text.size() && text.find('\0') == std::string_view::npos) {
     if (::inet_pton(AF_INET, copy.c_str(), &v4) == 1) return IpAddress::v4(ntohl(v4.s_addr));
     if (::inet_pton(AF_INET6, copy.c_str(), &v6) == 1) {
       Bytes bytes{};

@@ -84,6 +84,8 @@ class SpawnOptions {
   }
   void directory(const std::string& path) { ::posix_spawn_file_actions_addchdir_np(&actions_, path.c_str()); }
   void connect(int from, int to) { ::posix_spawn_file_actions_adddup2(&actions_, from, to); }
+  // Also what was opened without CLOEXEC, by a library or by whoever started us.
+  void close_the_rest() { ::posix_spawn_file_actions_addclosefrom_np(&actions_, STDERR_FILENO + 1); }
   const posix_spawn_file_actions_t* actions() const { return &actions_; }
   const posix_spawnattr_t* attributes() const { return &attributes_; }
 
@@ -191,6 +193,7 @@ Result<ProcessOutcome> run_process(const ProcessSpec& spec) {
   options.connect(input.get(), STDIN_FILENO);
   options.connect(out.write_end.get(), STDOUT_FILENO);
   options.connect(err.write_end.get(), STDERR_FILENO);
+  options.close_the_rest();
   const std::vector<char*> arguments = pointers(spec.argv);
   const std::vector<char*> environment = spec.environment ? pointers(*spec.environment) : std::vector<char*>{};
   pid_t pid = -1;

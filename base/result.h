@@ -29,6 +29,7 @@ struct Error {
   ErrorKind kind = ErrorKind::kInternal;
   std::string message;
 
+  bool operator==(const Error&) const = default;
   // "what: message", kind kept.
   [[nodiscard]] Error in(std::string_view what) && {
     message.insert(0, ": ").insert(0, what);
