@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 
-from . import processes, state, verbs
+from . import state, toolbox, verbs
 from .errors import LabError
 
 _EXAMPLES = """examples:
@@ -38,7 +38,7 @@ def _parser():
     up.add_argument("nodes", type=int, metavar="N")
     up.add_argument("--bare", action="store_true", help="only boot: no meshd, no cluster")
     up.add_argument("--uplink-mode", choices=("xdp", "tc"), default="xdp", help="the hook on eth0 (default: xdp)")
-    up.add_argument("--build", metavar="DIR", default=os.path.join(processes.SOURCE_ROOT, "build", "release"),
+    up.add_argument("--build", metavar="DIR", default=os.path.join(toolbox.SOURCE_ROOT, "build", "release"),
                     help="build directory with bin/meshd (default: build/release)")
     up.add_argument("--images", metavar="DIR", help="images for the registry (default: images/ in the build directory)")
     execute = host_verb("exec", "run a command on a host; exit code and terminal are the command's")

@@ -6,13 +6,12 @@ import signal
 import subprocess
 import time
 
-from . import addresses, cgroups, registry_disk
+from . import addresses, cgroups, registry_disk, toolbox
 from .errors import LabError
 
 INIT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "host_init.py")
 SWITCH = "switch"
 PYTHON = "/usr/bin/python3"
-SOURCE_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
 
 def cgroup_of(lab, host):
@@ -69,7 +68,7 @@ def _config(lab, host):
     return {
         "hostname": host,
         "disk": disk_of(lab, host),
-        "visible": [SOURCE_ROOT, lab.build_dir, lab.images_dir, os.path.dirname(registry_disk.program())],
+        "visible": [toolbox.SOURCE_ROOT, lab.build_dir, lab.images_dir, toolbox.directory()],
         "sysctls": sysctls,
         "overlays": registry_disk.overlays(lab) if host == addresses.REGISTRY else [],
         "etc": {
@@ -124,7 +123,8 @@ def _inside(lab, host, command):
 def environment(lab, host):
     """What a command in the host sees: our binaries first, docker pointed at the host's own API socket."""
     kept = {key: os.environ[key] for key in ("TERM", "LANG", "LC_ALL") if key in os.environ}
-    path = os.path.join(lab.build_dir, "bin") + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    docker = os.path.dirname(toolbox.path("MESH_DOCKER"))
+    path = os.path.join(lab.build_dir, "bin") + f":{docker}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     return {**kept, "PATH": path, "HOME": "/var/home", "USER": "root", "MESHLAB_HOST": host,
             "DOCKER_HOST": "unix:///run/meshd.sock"}
 

@@ -1,12 +1,11 @@
 """A real image registry on the lab network, mirror of docker.io for every host."""
 
-import http.client
 import os
 import shutil
 import socket
 import time
 
-from . import addresses, processes, registry_disk
+from . import addresses, processes, registry_disk, toolbox
 from .errors import LabError
 
 _CONFIG = """version: 0.1
@@ -31,7 +30,7 @@ def start(lab):
     config = processes.path_in(lab, registry, "/etc/lab-registry.yml")
     with open(config, "w") as file:
         file.write(_CONFIG % (registry_disk.STORAGE, addresses.REGISTRY_PORT))
-    processes.start_daemon(lab, registry, "registry", [registry_disk.program(), "serve", "/etc/lab-registry.yml"])
+    processes.start_daemon(lab, registry, "registry", [toolbox.registry(), "serve", "/etc/lab-registry.yml"])
 
 
 def await_ready(lab, timeout_s=10.0):

@@ -15,17 +15,6 @@ from .errors import LabError
 STORAGE = "/var/lib/registry"
 
 
-def program():
-    """Debian's docker-registry: unpacked by scripts/setup, or installed."""
-    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
-    unpacked = os.path.join(root, "build", "tools", "usr", "bin")
-    found = shutil.which("docker-registry", path=f"{unpacked}:{os.environ.get('PATH', '')}:/usr/bin")
-    if found is None:
-        raise LabError("docker-registry is missing, the lab's hosts would have nothing to pull from",
-                       "sudo scripts/setup")
-    return os.path.realpath(found)
-
-
 def image_files(images_dir):
     """Everything in the directory that is an image: docker archives (*.tar) and OCI layouts (directories)."""
     if not os.path.isdir(images_dir):

@@ -4,7 +4,7 @@ import contextlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 
-from . import addresses, cgroups, cluster, processes, proxy, registry, registry_disk, state, wires
+from . import addresses, cgroups, cluster, processes, registry, state, toolbox, wires
 from .errors import LabError
 
 
@@ -16,10 +16,11 @@ def require_root():
 def up(name, nodes, uplink_mode, build_dir, images_dir, bare=False):
     if not 1 <= nodes <= addresses.NODES_MAX:
         raise LabError(f"a lab has 1 to {addresses.NODES_MAX} nodes, not {nodes}")
+    state.check_name(name)
     lab = state.Lab(name, nodes, uplink_mode, os.path.realpath(build_dir), os.path.realpath(images_dir), bare)
+    toolbox.registry()
     if not bare:
         cluster.check_binaries(lab)
-    registry_disk.program()
     with state.locked(name):
         if os.path.exists(lab.directory) or cgroups.exists(lab.cgroup):
             raise LabError(f"a lab called {name} exists already",
@@ -138,6 +139,8 @@ def execute(name, host, command):
 def open_door(name, host, port, listen_port, background):
     lab = state.load(name)
     lab.check_host(host)
+    from . import proxy  # here, because asyncio would double the start-up time of every other verb
+
     proxy.open_door(lab, host, port, listen_port, background)
 
 

@@ -1,0 +1,211 @@
+"""What every end-to-end test stands on: a lab of its own, commands in its hosts, waiting for conditions.
+
+    class TestSomething(harness.LabTest):
+        nodes = 3
+        def test_it(self):
+            self.lab.meshctl("node1", "service", "create", …)
+            harness.wait_for(lambda: …, 20, "three replicas running")
+
+ctest sets MESH_SOURCE_DIR, MESH_BIN_DIR and MESH_E2E_UPLINK_MODE (xdp or tc). A test that cannot run here exits with
+status 77 and says why in its last line; ctest shows it as skipped.
+"""
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+import time
+import unittest
+from dataclasses import dataclass
+
+SOURCE_DIR = os.environ.get("MESH_SOURCE_DIR") or os.path.dirname(os.path.dirname(os.path.dirname(
+    os.path.abspath(__file__))))
+BIN_DIR = os.environ.get("MESH_BIN_DIR") or os.path.join(SOURCE_DIR, "build", "release", "bin")
+BUILD_DIR = os.path.dirname(BIN_DIR)
+UPLINK_MODE = os.environ.get("MESH_E2E_UPLINK_MODE", "xdp")
+LAB = os.path.join(SOURCE_DIR, "scripts", "lab")
+SKIPPED = 77
+
+sys.path.insert(0, os.path.join(SOURCE_DIR, "scripts", "lib"))
+
+from meshlab import addresses, toolbox  # noqa: E402  (the path is set above)
+
+CLIENT_V4 = addresses.address_of(addresses.CLIENT).v4
+CLIENT_V6 = addresses.address_of(addresses.CLIENT).v6
+
+
+class CommandFailed(Exception):
+    """A command of a test that had to succeed did not."""
+
+
+class TimedOut(AssertionError):
+    """A condition did not come true in time."""
+
+
+def wait_for(condition, timeout_s, what, interval_s=0.1):
+    """Calls condition() until it returns something true and returns that. Exceptions of failed commands count as
+    false; the last one is shown when the time is up."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        last = None
+        try:
+            result = condition()
+            if result:
+                return result
+            last = result
+        except CommandFailed as error:
+            last = error
+        if time.monotonic() > deadline:
+            raise TimedOut(f"not within {timeout_s:g} s: {what} (last seen: {last!r})")
+        time.sleep(interval_s)
+
+
+@dataclass
+class Response:
+    """An HTTP answer. headers: lower-case names."""
+
+    status: int
+    headers: dict
+    body: str
+
+    def json(self):
+        return json.loads(self.body)
+
+
+def parse_response(text):
+    """curl -i's output, line ends already translated; of several header blocks (100 Continue) the last one counts."""
+    head, _, body = text.partition("\n\n")
+    while body.startswith("HTTP/"):
+        head, _, body = body.partition("\n\n")
+    first, *lines = head.split("\n")
+    headers = {}
+    for line in lines:
+        key, _, value = line.partition(":")
+        headers[key.strip().lower()] = value.strip()
+    return Response(int(first.split()[1]), headers, body)
+
+
+def host_literal(address):
+    return f"[{address}]" if ":" in address else address
+
+
+class Lab:
+    """A running lab with a name of its own. Use as a context manager."""
+
+    def __init__(self, nodes=3, bare=False, uplink_mode=UPLINK_MODE, name=None):
+        self.name = name or f"e2e-{secrets.token_hex(3)}"
+        self.nodes = nodes
+        self.bare = bare
+        self.uplink_mode = uplink_mode
+        self._started = []
+
+    def __enter__(self):
+        arguments = ["up", str(self.nodes), "--uplink-mode", self.uplink_mode, "--build", BUILD_DIR]
+        self.verb(*arguments, *(["--bare"] if self.bare else []), timeout=180)
+        return self
+
+    def __exit__(self, *_):
+        for process in self._started:
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
+        self.verb("down", timeout=60)
+
+    def node_names(self):
+        return [addresses.node_name(number) for number in range(1, self.nodes + 1)]
+
+    def verb(self, verb, *arguments, check=True, timeout=60):
+        """scripts/lab VERB --name NAME ARGUMENTS…"""
+        return self._run([LAB, verb, "--name", self.name, *arguments], check, timeout)
+
+    def _run(self, command, check, timeout, text_input=None):
+        try:
+            result = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=timeout,
+                                    input=text_input, stdin=None if text_input is not None else subprocess.DEVNULL)
+        except subprocess.TimeoutExpired as error:
+            raise CommandFailed(f"`{' '.join(command)}` still ran after {timeout:g} s; output: {error.stdout!r} "
+                                f"{error.stderr!r}") from None
+        if check and result.returncode != 0:
+            raise CommandFailed(f"`{' '.join(command)}` exited {result.returncode}: {result.stdout}{result.stderr}")
+        return result
+
+    def run(self, host, *command, check=True, timeout=60, text_input=None):
+        """A command in a host, to its end: CompletedProcess with text output."""
+        return self._run([LAB, "exec", "--name", self.name, host, "--", *command], check, timeout, text_input)
+
+    def start(self, host, *command, **options):
+        """A command in a host, in the background: Popen with text pipes; killed with the lab."""
+        options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL, "text": True,
+                   **options}
+        process = subprocess.Popen([LAB, "exec", "--name", self.name, host, "--", *command], **options)
+        self._started.append(process)
+        return process
+
+    def meshctl(self, host, *arguments, **options):
+        """Standard output of meshctl on a host, without the final newline."""
+        return self.run(host, "meshctl", *arguments, **options).stdout.rstrip("\n")
+
+    def docker(self, host, *arguments, **options):
+        """The unmodified docker command line, talking to the host's meshd."""
+        return self.run(host, toolbox.path("MESH_DOCKER"), *arguments, **options).stdout.rstrip("\n")
+
+    def http(self, url, host="client", source=None, timeout_s=5, check=True, options=()):
+        """GET from a host; source: the local address to use. None when there was no answer and check is off."""
+        binding = ["--interface", source] if source else []
+        result = self.run(host, "curl", "-sS", "-i", "-g", "--max-time", str(timeout_s), *binding, *options, url,
+                          check=check, timeout=timeout_s + 20)
+        return parse_response(result.stdout) if result.returncode == 0 else None
+
+    def address(self, host, family=4):
+        address = addresses.address_of(host)
+        return address.v4 if family == 4 else address.v6
+
+    def url(self, host, port, path="/", family=4):
+        return f"http://{host_literal(self.address(host, family))}:{port}{path}"
+
+    def disk(self, host):
+        """The host's disk as the machine sees it: …/var, …/etc, …/tmp."""
+        return f"/var/lib/meshlab/{self.name}/hosts/{host}/disk"
+
+    def evidence(self):
+        """What one wants to see when a test failed: the lab's state, the ends of all logs."""
+        parts = [self.verb("status", check=False).stdout]
+        for host in self.node_names():
+            path = f"{self.disk(host)}/var/log/meshd.log"
+            if os.path.exists(path):
+                with open(path, errors="replace") as log:
+                    parts.append(f"--- meshd.log of {host}, its end\n" + "".join(log.readlines()[-25:]))
+        if not self.bare:
+            parts.append(self.run("node1", "meshctl", "service", "ls", check=False, timeout=10).stdout)
+        return "\n".join(parts)
+
+
+class LabTest(unittest.TestCase):
+    """Tests that share one lab. Subclasses set nodes, bare."""
+
+    nodes = 3
+    bare = False
+    lab = None
+
+    @classmethod
+    def setUpClass(cls):
+        cls.lab = Lab(cls.nodes, cls.bare)
+        cls.lab.__enter__()
+        cls.addClassCleanup(cls.lab.__exit__)
+
+    def tearDown(self):
+        if not self._outcome.success:
+            sys.stderr.write(self.lab.evidence())
+
+
+def skip(reason):
+    print(f"skipped: {reason}")
+    sys.exit(SKIPPED)
+
+
+def main():
+    """Runs the tests of the calling file."""
+    if os.geteuid() != 0:
+        skip("a lab needs root")
+    unittest.main(module="__main__", verbosity=2)
