@@ -14,4 +14,5 @@ pkg_check_modules(libmnl REQUIRED IMPORTED_TARGET libmnl)              # PkgConf
 pkg_check_modules(libnl REQUIRED IMPORTED_TARGET libnl-3.0)            # PkgConfig::libnl
 pkg_check_modules(libnl_route REQUIRED IMPORTED_TARGET libnl-route-3.0)  # PkgConfig::libnl_route
 pkg_check_modules(libnftnl REQUIRED IMPORTED_TARGET libnftnl)          # PkgConfig::libnftnl
+pkg_check_modules(libarchive REQUIRED IMPORTED_TARGET libarchive)      # PkgConfig::libarchive
 pkg_check_modules(yaml_cpp REQUIRED IMPORTED_TARGET yaml-cpp)          # PkgConfig::yaml_cpp
