@@ -40,7 +40,6 @@ def _parser():
     up.add_argument("--uplink-mode", choices=("xdp", "tc"), default="xdp", help="the hook on eth0 (default: xdp)")
     up.add_argument("--build", metavar="DIR", default=os.path.join(toolbox.SOURCE_ROOT, "build", "release"),
                     help="build directory with bin/meshd (default: build/release)")
-    up.add_argument("--images", metavar="DIR", help="images for the registry (default: images/ in the build directory)")
     execute = host_verb("exec", "run a command on a host; exit code and terminal are the command's")
     execute.add_argument("command", nargs=argparse.REMAINDER, metavar="-- CMD")
     host_verb("cut", "lose all packets of a host, both ways")
@@ -74,8 +73,7 @@ def _status(arguments):
 
 
 def _up(arguments):
-    images = arguments.images or os.path.join(arguments.build, "images")
-    lab = verbs.up(arguments.name, arguments.nodes, arguments.uplink_mode, arguments.build, images, arguments.bare)
+    lab = verbs.up(arguments.name, arguments.nodes, arguments.uplink_mode, arguments.build, arguments.bare)
     print(f"lab {lab.name} is up: {' '.join(lab.hosts())}")
 
 

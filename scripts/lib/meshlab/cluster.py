@@ -12,9 +12,9 @@ SOCKET = "/run/meshd.sock"
 CLUSTER_PORT = 2377
 
 
-def check_binaries(lab):
+def check_binaries(build_dir):
     for name in ("meshd", "meshctl"):
-        path = os.path.join(lab.build_dir, "bin", name)
+        path = os.path.join(build_dir, "bin", name)
         if not os.access(path, os.X_OK):
             raise LabError(f"there is no {path} to run on the hosts", "scripts/build, or --build DIR, or --bare")
 

@@ -68,7 +68,7 @@ def _config(lab, host):
     return {
         "hostname": host,
         "disk": disk_of(lab, host),
-        "visible": [toolbox.SOURCE_ROOT, lab.build_dir, lab.images_dir, toolbox.directory()],
+        "visible": [toolbox.SOURCE_ROOT, lab.build_dir, toolbox.directory()],
         "sysctls": sysctls,
         "overlays": registry_disk.overlays(lab) if host == addresses.REGISTRY else [],
         "etc": {

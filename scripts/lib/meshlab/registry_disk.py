@@ -1,90 +1,53 @@
-"""The registry's disk: filled once from the example images, kept under build/, laid under every later lab.
+"""The registry's disk: filled once from the example images, kept in the build directory, laid under every lab's.
 
 Each lab sees the filled directory as the lower half of an overlay: it may push to its registry, other labs and later
 runs never notice.
 """
 
-import hashlib
 import json
 import os
 import shutil
-import tarfile
+import subprocess
 
+from . import state, toolbox
 from .errors import LabError
 
 STORAGE = "/var/lib/registry"
+_EXAMPLES = os.path.join(toolbox.SOURCE_ROOT, "examples")
 
 
-def image_files(images_dir):
-    """Everything in the directory that is an image: docker archives (*.tar) and OCI layouts (directories)."""
-    if not os.path.isdir(images_dir):
-        return []
-    paths = sorted(os.path.join(images_dir, name) for name in os.listdir(images_dir))
-    return [path for path in paths if path.endswith(".tar") or os.path.isfile(os.path.join(path, "oci-layout"))]
+def _run(what, command):
+    result = subprocess.run(command, capture_output=True, text=True)
+    if result.returncode != 0:
+        raise LabError(f"{what} failed: {(result.stderr or result.stdout).strip()}", "scripts/build, then again")
 
 
-def names_in(path):
-    """The names an image file carries: RepoTags of an archive, ref.name annotations of a layout."""
-    if path.endswith(".tar"):
-        with tarfile.open(path) as archive:
-            manifest = json.load(archive.extractfile("manifest.json"))
-        return [tag for image in manifest for tag in image["RepoTags"] or []]
-    with open(os.path.join(path, "index.json")) as file:
-        manifests = json.load(file)["manifests"]
-    tags = [one.get("annotations", {}).get("org.opencontainers.image.ref.name") for one in manifests]
-    return [tag for tag in tags if tag]
+def is_built(build_dir):
+    return os.path.isdir(os.path.join(build_dir, "examples", "bin"))
 
 
-def repository_of(name):
-    """docker.io's path of a short name: nginx:1 is library/nginx:1, as every registry mirror has it."""
-    name = name.removeprefix("docker.io/")
-    if ":" not in name.rpartition("/")[2]:
-        name += ":latest"
-    return name if "/" in name else "library/" + name
-
-
-def source_of(path, name):
-    """The image in skopeo's words."""
-    return f"docker-archive:{path}:{name}" if path.endswith(".tar") else f"oci:{path}:{name}"
-
-
-def _fingerprint(files):
-    digest = hashlib.sha256()
-    for path in files:
-        inner = path if path.endswith(".tar") else os.path.join(path, "index.json")
-        status = os.stat(inner)
-        digest.update(f"{os.path.basename(path)} {status.st_size} {status.st_mtime_ns}\n".encode())
-    return digest.hexdigest()[:16]
-
-
-def cache_of(lab):
-    """Directory of the filled storage for today's images, None while there are no images."""
-    files = image_files(lab.images_dir)
-    if not files:
-        return None
-    return os.path.join(os.path.dirname(lab.build_dir), "lab-registry", _fingerprint(files))
+def filled(build_dir):
+    """Directory with a registry's storage that holds today's example images; filling it takes some seconds, once."""
+    _run("building the example images", [os.path.join(_EXAMPLES, "build"), build_dir])
+    with open(os.path.join(build_dir, "images", "index.json")) as file:
+        version = json.load(file)["inputs"][:16]
+    parent = os.path.join(build_dir, "lab-registry")
+    storage = os.path.join(parent, version)
+    if not os.path.isfile(os.path.join(storage, "examples.filled")):
+        # In a network of its own: the registry that is filled listens on loopback for a moment.
+        script = 'ip link set lo up && exec "$@"'
+        fill = [os.path.join(_EXAMPLES, "registry-fill"), build_dir, storage]
+        _run("filling the lab's registry", ["unshare", "--net", "sh", "-c", script, "sh", *fill])
+    if not state.names():  # older fills may still lie under running labs
+        for name in os.listdir(parent):
+            if name != version:
+                shutil.rmtree(os.path.join(parent, name), ignore_errors=True)
+    return storage
 
 
 def overlays(lab):
-    """[(lower, upper, work, mount point)] for the registry's file tree; empty before the first fill."""
-    cache = cache_of(lab)
-    if cache is None or not os.path.isdir(cache):
+    """[(lower, upper, work, mount point)] for the registry's file tree; none in a lab without images."""
+    if not lab.registry_storage:
         return []
     own = os.path.join(lab.host_directory("registry"), "storage")
-    return [(cache, os.path.join(own, "upper"), os.path.join(own, "work"), STORAGE)]
-
-
-def keep(lab, storage):
-    """Copies a freshly filled storage into the cache, atomically, and drops caches of older images."""
-    cache = cache_of(lab)
-    parent = os.path.dirname(cache)
-    os.makedirs(parent, exist_ok=True)
-    partial = f"{cache}.{lab.name}.partial"
-    try:
-        shutil.copytree(storage, partial)
-        os.rename(partial, cache)
-    except OSError as error:
-        if not os.path.isdir(cache):  # another lab may have been faster
-            raise LabError(f"cannot keep the registry's storage in {cache}: {error}") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    return [(lab.registry_storage, os.path.join(own, "upper"), os.path.join(own, "work"), STORAGE)]

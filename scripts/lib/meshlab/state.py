@@ -22,13 +22,14 @@ _NAME = re.compile(r"^[a-z0-9][a-z0-9-]{0,30}$")
 
 @dataclass
 class Lab:
-    """The declared lab. `cut` lists the hosts whose wire is cut."""
+    """The declared lab. registry_storage: filled directory below the registry's disk, or "". cut: hosts whose wire is
+    cut."""
 
     name: str
     nodes: int
     uplink_mode: str
     build_dir: str
-    images_dir: str
+    registry_storage: str
     bare: bool
     cut: list = field(default_factory=list)
 

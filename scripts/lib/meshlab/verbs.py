@@ -4,7 +4,7 @@ import contextlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 
-from . import addresses, cgroups, cluster, processes, registry, state, toolbox, wires
+from . import addresses, cgroups, cluster, processes, registry, registry_disk, state, toolbox, wires
 from .errors import LabError
 
 
@@ -13,14 +13,16 @@ def require_root():
         raise LabError("a lab needs root: it makes network, mount and pid namespaces and cgroups", "sudo scripts/lab …")
 
 
-def up(name, nodes, uplink_mode, build_dir, images_dir, bare=False):
+def up(name, nodes, uplink_mode, build_dir, bare=False):
     if not 1 <= nodes <= addresses.NODES_MAX:
         raise LabError(f"a lab has 1 to {addresses.NODES_MAX} nodes, not {nodes}")
     state.check_name(name)
-    lab = state.Lab(name, nodes, uplink_mode, os.path.realpath(build_dir), os.path.realpath(images_dir), bare)
     toolbox.registry()
+    build_dir = os.path.realpath(build_dir)
     if not bare:
-        cluster.check_binaries(lab)
+        cluster.check_binaries(build_dir)
+    storage = registry_disk.filled(build_dir) if registry_disk.is_built(build_dir) else ""
+    lab = state.Lab(name, nodes, uplink_mode, build_dir, storage, bare)
     with state.locked(name):
         if os.path.exists(lab.directory) or cgroups.exists(lab.cgroup):
             raise LabError(f"a lab called {name} exists already",
@@ -125,7 +127,7 @@ def meshd(name, action, host):
     if action == "kill":
         processes.end_daemon(lab, host, "meshd", 9)
     if action in ("start", "restart"):
-        cluster.check_binaries(lab)
+        cluster.check_binaries(lab.build_dir)
         cluster.start(lab, host)
         cluster.await_ready(lab, host)
 
