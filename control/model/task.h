@@ -124,8 +124,11 @@ struct TaskMesh {
   std::vector<TaskBinding> bindings;               // ingress-mode ports
   std::vector<PortConfig> host_ports;              // host-mode ports
   std::uint64_t spec_version = 0;                  // of the service, when the task was made
-  EndpointState endpoint = EndpointState::kReady;  // draining before it is asked to stop, gone once its rows are out
+  std::uint64_t attempt = 0;                       // restarts of this slot at this spec version before this task
+  EndpointState endpoint = EndpointState::kReady;  // draining before it is asked to stop, gone afterwards
+  bool stop_allowed = false;                       // drained: its host may be told of a desired state beyond running
   Time desired_since;                              // when desired_state was last changed
+  Time running_since;                              // first reported running; never: not yet
   Time start_not_before;                           // restart delay: promoted from ready to running then
   std::string replaces;                            // task of this slot that must have stopped first; "": none
   bool operator==(const TaskMesh&) const = default;
@@ -143,8 +146,11 @@ constexpr auto json_fields(const TaskMesh*) {
                     field("Bindings", &S::bindings, kOmitEmpty),
                     field("HostPorts", &S::host_ports, kOmitEmpty),
                     field("SpecVersion", &S::spec_version),
+                    field("Attempt", &S::attempt, kOmitEmpty),
                     field("Endpoint", &S::endpoint),
+                    field("StopAllowed", &S::stop_allowed, kOmitEmpty),
                     field("DesiredSince", &S::desired_since),
+                    field("RunningSince", &S::running_since),
                     field("StartNotBefore", &S::start_not_before),
                     field("Replaces", &S::replaces, kOmitEmpty)};
 }

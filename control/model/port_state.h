@@ -1,0 +1,27 @@
+// A published port as the manager keeps it: its backends and its ring, which must outlive a restart of the manager,
+// because every next ring is made from the one before. Not part of Docker's model.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "control/model/endpoint_table.h"
+#include "control/model/port.h"
+
+namespace mesh::model {
+
+// Id: "<service id>/tcp/8010". `row` is what hosts see; its backends and owners share indexes, so holes stay.
+struct PortState {
+  std::string id;
+  Version version;
+  std::string service_id;
+  PortRow row;
+  bool operator==(const PortState&) const = default;
+};
+constexpr auto json_fields(const PortState*) {
+  return std::tuple{field("ID", &PortState::id), field("Version", &PortState::version),
+                    field("ServiceID", &PortState::service_id), field("Row", &PortState::row)};
+}
+
+}  // namespace mesh::model
