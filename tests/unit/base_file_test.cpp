@@ -6,6 +6,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/id.h"
+
 #include "base/file.h"
 
 namespace mesh {
@@ -14,9 +16,8 @@ namespace {
 class FileTest : public testing::Test {
  protected:
   void SetUp() override {
-    std::string name = testing::TempDir() + "mesh-file-XXXXXX";
-    ASSERT_NE(::mkdtemp(name.data()), nullptr);
-    directory_ = name;
+    directory_ = testing::TempDir() + "mesh-file-" + make_hex_id(8);
+    ASSERT_EQ(::mkdir(directory_.c_str(), 0755), 0);
   }
   void TearDown() override { EXPECT_TRUE(remove_tree(directory_)); }
   std::string at(const std::string& name) const { return directory_ + "/" + name; }

@@ -42,7 +42,9 @@ TEST(Text, natural_order_is_strict_and_total) {
       EXPECT_EQ(natural_less(a, b) || natural_less(b, a), a != b) << a << " " << b;
       EXPECT_FALSE(natural_less(a, b) && natural_less(b, a));
       for (const auto& c : names) {
-        if (natural_less(a, b) && natural_less(b, c)) EXPECT_TRUE(natural_less(a, c)) << a << " " << b << " " << c;
+        if (natural_less(a, b) && natural_less(b, c)) {
+          EXPECT_TRUE(natural_less(a, c)) << a << " " << b << " " << c;
+        }
       }
     }
   }
