@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Everything that the kernel programs and user space agree on: map names, keys, values, limits, counters, and the
 // tunnel header between hosts. Valid C (BPF and native) and C++23. No libc and no <linux/in.h>: the latter clashes with
 // libc.
@@ -56,11 +57,19 @@ struct mesh_address {
 };
 MESH_SIZE(struct mesh_address, 16);
 
+// Headers have no padding of their own, but start at any byte. The kernel's JITs load unaligned words; natively
+// "packed" says it to the compiler (and makes it slow in BPF, where it would load single bytes).
+#ifdef __bpf__
+#define MESH_WIRE
+#else
+#define MESH_WIRE __attribute__((packed))
+#endif
+
 struct mesh_eth {
   __u8 destination[6];
   __u8 source[6];
   __be16 type;
-} __attribute__((packed));
+} MESH_WIRE;
 MESH_SIZE(struct mesh_eth, 14);
 
 struct mesh_ipv4 {
@@ -74,7 +83,7 @@ struct mesh_ipv4 {
   __be16 checksum;
   __be32 source;
   __be32 destination;
-} __attribute__((packed));
+} MESH_WIRE;
 MESH_SIZE(struct mesh_ipv4, 20);
 
 struct mesh_ipv6 {
@@ -84,7 +93,7 @@ struct mesh_ipv6 {
   __u8 hop_limit;
   struct mesh_address source;
   struct mesh_address destination;
-} __attribute__((packed));
+} MESH_WIRE;
 MESH_SIZE(struct mesh_ipv6, 40);
 
 struct mesh_tcp {
@@ -97,7 +106,7 @@ struct mesh_tcp {
   __be16 window;
   __be16 checksum;
   __be16 urgent;
-} __attribute__((packed));
+} MESH_WIRE;
 MESH_SIZE(struct mesh_tcp, 20);
 
 struct mesh_udp {
@@ -105,7 +114,7 @@ struct mesh_udp {
   __be16 destination;
   __be16 length;
   __be16 checksum;
-} __attribute__((packed));
+} MESH_WIRE;
 MESH_SIZE(struct mesh_udp, 8);
 
 // The header that hosts put before a packet: VXLAN (RFC 7348) whose reserved bits and inner MAC addresses carry what
@@ -128,9 +137,8 @@ struct mesh_tunnel {
   __u8 hops;
   __u8 backend;  // owner: index in the service's backend list
   __be32 ring_version;
-  __be16 type;
-} __attribute__((packed));
-MESH_SIZE(struct mesh_tunnel, 22);
+} MESH_WIRE;  // followed by the Ethernet type
+MESH_SIZE(struct mesh_tunnel, 20);
 
 #define MESH_VXLAN_FLAGS 0x08
 #define MESH_TUNNEL_VERSION 1
@@ -452,6 +460,7 @@ MESH_SIZE(struct mesh_origin, 24);
   X(SPOOFED, "spoofed", "endpoint used an address or MAC that is not its own")                          \
   X(ISOLATED, "isolated", "destination is in another network")                                          \
   X(INTERNAL, "internal", "endpoint of internal networks tried to leave the cluster")                   \
+  X(MULTICAST, "multicast", "multicast and broadcast of endpoints are not carried")                     \
   X(UNSUPPORTED, "unsupported", "protocol that the mesh does not carry here")                           \
   X(EDIT, "edit", "the kernel refused to change the packet")
 
