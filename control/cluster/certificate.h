@@ -9,10 +9,11 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "control/cluster/token.h"
+#include "control/model/node.h"
 
 namespace mesh::cluster {
 
-enum class Role : std::uint8_t { kWorker, kManager };
+using Role = model::NodeRole;
 [[nodiscard]] std::string_view role_unit(Role role);  // "swarm-worker", "swarm-manager"
 
 // Who a certificate says its holder is.

@@ -20,10 +20,10 @@ void RateLimit::refill(Bucket& bucket, double capacity, double per_second, Time 
 }
 
 void RateLimit::forget_full(Time now) {
-  std::erase_if(sources_, [&](auto& entry) {
-    refill(entry.second, burst_, per_second_, now);
-    return entry.second.tokens >= burst_;
-  });
+  for (auto source = sources_.begin(); source != sources_.end();) {
+    refill(source->second, burst_, per_second_, now);
+    source = source->second.tokens >= burst_ ? sources_.erase(source) : std::next(source);
+  }
 }
 
 bool RateLimit::admit(const IpAddress& source, Time now) {
