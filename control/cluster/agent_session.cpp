@@ -1,9 +1,9 @@
 #include "control/cluster/agent_session.h"
 
-#include <openssl/rand.h>
-
 #include <algorithm>
 #include <deque>
+
+#include <openssl/rand.h>
 
 #include "base/log.h"
 #include "control/cluster/stream.h"
@@ -133,8 +133,8 @@ asio::awaitable<void> AgentSession::Impl::run(std::shared_ptr<Impl> self) {
     if (was_up) backoff = options_.backoff_min;
     if (!std::exchange(at_once_, false)) {
       // Half to the full time: nodes that lost the same manager do not come back in step.
-      const auto wait = Duration(static_cast<std::int64_t>(static_cast<double>(backoff.count()) *
-                                                           (0.5 + 0.5 * random_fraction())));
+      const auto wait =
+          Duration(static_cast<std::int64_t>(static_cast<double>(backoff.count()) * (0.5 + 0.5 * random_fraction())));
       retry_timer_.expires_after(to_steady(wait));
       [[maybe_unused]] auto [ignored] = co_await retry_timer_.async_wait(kAwait);
       backoff = std::min(backoff * 2, options_.backoff_max);
@@ -206,9 +206,8 @@ void AgentSession::Impl::receive(const std::shared_ptr<Connection>& connection, 
   if (message.certificate) return accept_certificate(*message.certificate);
   if (message.welcome) {
     connection->welcomed = true;
-    heartbeat_period_ = message.welcome->heartbeat_period > Duration::zero()
-                            ? message.welcome->heartbeat_period
-                            : kHeartbeatDefault;
+    heartbeat_period_ =
+        message.welcome->heartbeat_period > Duration::zero() ? message.welcome->heartbeat_period : kHeartbeatDefault;
     websocket::stream_base::timeout timeouts;
     timeouts.handshake_timeout = to_steady(options_.handshake_timeout);
     timeouts.idle_timeout = to_steady(heartbeat_period_ * kSilenceHeartbeats);
@@ -237,12 +236,11 @@ Status AgentSession::Impl::enqueue(const std::shared_ptr<Connection>& connection
 
 void AgentSession::Impl::write_next(std::shared_ptr<Connection> connection) {
   const auto buffer = asio::buffer(connection->queue.front());
-  connection->socket.async_write(
-      buffer, [self = shared_from_this(), connection](const ErrorCode& error, std::size_t) {
-        if (error) return;  // the reader reports it
-        connection->queue.pop_front();
-        if (!connection->queue.empty()) self->write_next(connection);
-      });
+  connection->socket.async_write(buffer, [self = shared_from_this(), connection](const ErrorCode& error, std::size_t) {
+    if (error) return;  // the reader reports it
+    connection->queue.pop_front();
+    if (!connection->queue.empty()) self->write_next(connection);
+  });
 }
 
 void AgentSession::Impl::schedule_heartbeat() {

@@ -1,6 +1,6 @@
 // A node's end of its session with a manager: one WebSocket over mutual TLS 1.3, opened again by itself with a back-off
-// of 0.1 to 8 s, going round the known managers. Sends hello first, then heartbeats as the manager's welcome says; renews
-// the node's certificate when its time comes and goes on with the new one.
+// of 0.1 to 8 s, going round the known managers. Sends hello first, then heartbeats as the manager's welcome says;
+// renews the node's certificate when its time comes and goes on with the new one.
 #pragma once
 
 #include <functional>

@@ -59,11 +59,12 @@ Status add_extension(X509* certificate, X509* issuer, int nid, const char* value
   return {};
 }
 
-time_t to_unix(Time time) { return std::chrono::system_clock::to_time_t(
-    std::chrono::time_point_cast<std::chrono::system_clock::duration>(time)); }
+time_t to_unix(Time time) {
+  return std::chrono::system_clock::to_time_t(std::chrono::time_point_cast<std::chrono::system_clock::duration>(time));
+}
 
 Result<Time> from_asn1(const ASN1_TIME* time) {
-  struct tm parts {};
+  struct tm parts{};
   if (ASN1_TIME_to_tm(time, &parts) != 1) return fail_openssl(ErrorKind::kInvalid, "certificate validity");
   return Time(std::chrono::duration_cast<Duration>(std::chrono::seconds(timegm(&parts))));
 }

@@ -22,11 +22,16 @@ std::unexpected<Error> refused(const http::response<http::string_body>& response
   }
   if (message.empty()) message = fmt::format("the manager answers {}", response.result_int());
   switch (response.result()) {
-    case http::status::unauthorized: return fail(ErrorKind::kUnauthorized, message);
-    case http::status::forbidden: return fail(ErrorKind::kForbidden, message);
-    case http::status::bad_request: return fail(ErrorKind::kInvalid, message);
-    case http::status::not_implemented: return fail(ErrorKind::kUnsupported, message);
-    default: return fail(ErrorKind::kUnavailable, message);
+    case http::status::unauthorized:
+      return fail(ErrorKind::kUnauthorized, message);
+    case http::status::forbidden:
+      return fail(ErrorKind::kForbidden, message);
+    case http::status::bad_request:
+      return fail(ErrorKind::kInvalid, message);
+    case http::status::not_implemented:
+      return fail(ErrorKind::kUnsupported, message);
+    default:
+      return fail(ErrorKind::kUnavailable, message);
   }
 }
 

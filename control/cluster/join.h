@@ -29,9 +29,7 @@ constexpr auto json_fields(const JoinRequest*) {
 struct JoinAnswer {
   std::string certificate;  // PEM; its subject has node id, role and cluster id
 };
-constexpr auto json_fields(const JoinAnswer*) {
-  return std::tuple{field("Certificate", &JoinAnswer::certificate)};
-}
+constexpr auto json_fields(const JoinAnswer*) { return std::tuple{field("Certificate", &JoinAnswer::certificate)}; }
 
 // The two secrets in force.
 struct JoinSecrets {

@@ -1,10 +1,10 @@
 #include "control/cluster/manager_server.h"
 
-#include <fmt/format.h>
-
 #include <deque>
 #include <map>
 #include <set>
+
+#include <fmt/format.h>
 
 #include "base/log.h"
 #include "control/cluster/rate_limit.h"
@@ -37,12 +37,18 @@ Response refuse(const Request& request, http::status status, const std::string& 
 }
 http::status status_of(ErrorKind kind) {
   switch (kind) {
-    case ErrorKind::kInvalid: return http::status::bad_request;
-    case ErrorKind::kUnauthorized: return http::status::unauthorized;
-    case ErrorKind::kForbidden: return http::status::forbidden;
-    case ErrorKind::kUnsupported: return http::status::not_implemented;
-    case ErrorKind::kInternal: return http::status::internal_server_error;
-    default: return http::status::service_unavailable;
+    case ErrorKind::kInvalid:
+      return http::status::bad_request;
+    case ErrorKind::kUnauthorized:
+      return http::status::unauthorized;
+    case ErrorKind::kForbidden:
+      return http::status::forbidden;
+    case ErrorKind::kUnsupported:
+      return http::status::not_implemented;
+    case ErrorKind::kInternal:
+      return http::status::internal_server_error;
+    default:
+      return http::status::service_unavailable;
   }
 }
 
@@ -200,8 +206,7 @@ asio::awaitable<void> ManagerServer::Impl::serve_request(ConnectionPtr connectio
   auto [error, size] = co_await http::async_read(connection->socket.next_layer(), buffer, parser, kAwait);
   if (error || stopped_) co_return;
   Request request = parser.release();
-  const Result<std::optional<CertificateInfo>> peer =
-      peer_certificate(connection->socket.next_layer().native_handle());
+  const Result<std::optional<CertificateInfo>> peer = peer_certificate(connection->socket.next_layer().native_handle());
   if (!peer) {
     ++counters_.nodes_refused;
     Response response = refuse(request, http::status::unauthorized, peer.error().message);
@@ -254,9 +259,9 @@ asio::awaitable<void> ManagerServer::Impl::serve_session(ConnectionPtr connectio
                                                          CertificateInfo peer) {
   if (peer.subject.cluster_id != identity_.info.subject.cluster_id || !callbacks_.is_member(peer.subject.node_id)) {
     ++counters_.nodes_refused;
-    Response response = refuse(request, http::status::forbidden,
-                               fmt::format("node {} was removed from this cluster; `swarm leave` there and join again",
-                                           peer.subject.node_id));
+    Response response = refuse(
+        request, http::status::forbidden,
+        fmt::format("node {} was removed from this cluster; `swarm leave` there and join again", peer.subject.node_id));
     co_return co_await respond(connection, std::move(response));
   }
   connection->tcp().expires_never();  // the WebSocket's own timeouts from here on
@@ -367,12 +372,11 @@ void ManagerServer::Impl::enqueue(const ConnectionPtr& connection, const Manager
 
 void ManagerServer::Impl::write_next(ConnectionPtr connection) {
   const auto buffer = asio::buffer(connection->queue.front());
-  connection->socket.async_write(
-      buffer, [self = shared_from_this(), connection](const ErrorCode& error, std::size_t) {
-        if (error) return;  // the reader reports it
-        connection->queue.pop_front();
-        if (!connection->queue.empty() && !self->stopped_) self->write_next(connection);
-      });
+  connection->socket.async_write(buffer, [self = shared_from_this(), connection](const ErrorCode& error, std::size_t) {
+    if (error) return;  // the reader reports it
+    connection->queue.pop_front();
+    if (!connection->queue.empty() && !self->stopped_) self->write_next(connection);
+  });
 }
 
 void ManagerServer::Impl::close(const std::string& node_id, const std::string& why) {

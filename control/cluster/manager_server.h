@@ -19,24 +19,29 @@ namespace mesh::cluster {
 
 struct ServerCounters {
   std::uint64_t connections = 0;
-  std::uint64_t connections_refused = 0;   // over the limit of open connections
-  std::uint64_t handshakes_failed = 0;     // TLS: wrong CA, expired, older than 1.3, not TLS at all, too slow
+  std::uint64_t connections_refused = 0;  // over the limit of open connections
+  std::uint64_t handshakes_failed = 0;    // TLS: wrong CA, expired, older than 1.3, not TLS at all, too slow
   std::uint64_t joins = 0;
-  std::uint64_t joins_refused = 0;         // wrong secret or request
-  std::uint64_t joins_limited = 0;         // by the rate limit
-  std::uint64_t no_certificate = 0;        // another route than /join without a certificate
-  std::uint64_t nodes_refused = 0;         // removed nodes, hello of another node
-  std::uint64_t frames_refused = 0;        // too long or not a message
+  std::uint64_t joins_refused = 0;   // wrong secret or request
+  std::uint64_t joins_limited = 0;   // by the rate limit
+  std::uint64_t no_certificate = 0;  // another route than /join without a certificate
+  std::uint64_t nodes_refused = 0;   // removed nodes, hello of another node
+  std::uint64_t frames_refused = 0;  // too long or not a message
   std::uint64_t queues_overflowed = 0;
-  std::uint64_t sessions = 0;              // open now
+  std::uint64_t sessions = 0;  // open now
 };
 constexpr auto json_fields(const ServerCounters*) {
   using C = ServerCounters;
-  return std::tuple{field("Connections", &C::connections),         field("ConnectionsRefused", &C::connections_refused),
-                    field("HandshakesFailed", &C::handshakes_failed), field("Joins", &C::joins),
-                    field("JoinsRefused", &C::joins_refused),       field("JoinsLimited", &C::joins_limited),
-                    field("NoCertificate", &C::no_certificate),     field("NodesRefused", &C::nodes_refused),
-                    field("FramesRefused", &C::frames_refused),     field("QueuesOverflowed", &C::queues_overflowed),
+  return std::tuple{field("Connections", &C::connections),
+                    field("ConnectionsRefused", &C::connections_refused),
+                    field("HandshakesFailed", &C::handshakes_failed),
+                    field("Joins", &C::joins),
+                    field("JoinsRefused", &C::joins_refused),
+                    field("JoinsLimited", &C::joins_limited),
+                    field("NoCertificate", &C::no_certificate),
+                    field("NodesRefused", &C::nodes_refused),
+                    field("FramesRefused", &C::frames_refused),
+                    field("QueuesOverflowed", &C::queues_overflowed),
                     field("Sessions", &C::sessions)};
 }
 
@@ -61,7 +66,7 @@ class ManagerServer {
     Duration handshake_timeout = std::chrono::seconds(10);  // TLS and HTTP request, each
     Duration idle_timeout = std::chrono::seconds(15);       // silence that ends a session: three heartbeats
     std::size_t connections_max = 4096;
-    std::uint32_t join_burst = 10;                          // per source; ten times as many for all together
+    std::uint32_t join_burst = 10;  // per source; ten times as many for all together
     Duration join_period = std::chrono::seconds(1);
   };
 

@@ -1,6 +1,6 @@
-// What an agent and a manager say to each other over one WebSocket session (text frames, one JSON object each, tagged by
-// "Type"). The manager sends everything in full first, then changes; the agent reports task states and acknowledges the
-// table version that its kernel holds.
+// What an agent and a manager say to each other over one WebSocket session (text frames, one JSON object each, tagged
+// by "Type"). The manager sends everything in full first, then changes; the agent reports task states and acknowledges
+// the table version that its kernel holds.
 #pragma once
 
 #include <optional>
@@ -22,10 +22,10 @@ inline constexpr std::size_t kSendQueueMax = 1024;  // frames; a peer that does 
 struct Hello {
   std::string node_id;
   model::NodeDescription description;
-  IpAddress address;                 // advertise address: tunnel end point and cluster address
-  std::vector<IpAddress> addresses;  // every address of the uplinks
+  IpAddress address;                   // advertise address: tunnel end point and cluster address
+  std::vector<IpAddress> addresses;    // every address of the uplinks
   std::vector<Cidr> connected_routes;  // prefixes this host reaches by itself; address pools must not overlap them
-  model::TableVersion have;          // last table in this host's kernel; {0,0} if none
+  model::TableVersion have;            // last table in this host's kernel; {0,0} if none
 };
 struct TaskStatusReport {
   std::string task_id;
@@ -58,8 +58,8 @@ struct Renew {
 };
 
 // ---- manager -> agent
-// Tasks of this node with everything needed to run them. Desired state ready or running: prepare or run; shutdown: stop;
-// absent: remove what is left of it.
+// Tasks of this node with everything needed to run them. Desired state ready or running: prepare or run; shutdown:
+// stop; absent: remove what is left of it.
 struct Assignments {
   std::vector<model::Task> tasks;
 };
@@ -99,9 +99,13 @@ struct ManagerMessage {
 };
 
 constexpr auto json_fields(const Hello*) {
-  return std::tuple{field("NodeID", &Hello::node_id), field("Description", &Hello::description),
-                    field("Address", &Hello::address), field("Addresses", &Hello::addresses),
-                    field("ConnectedRoutes", &Hello::connected_routes, kOmitEmpty), field("Have", &Hello::have)};
+  return std::tuple{field("NodeID", &Hello::node_id),
+                    field("Description", &Hello::description),
+                    field("Address", &Hello::address),
+                    field("Addresses", &Hello::addresses),
+                    field("ConnectedRoutes", &Hello::connected_routes, kOmitEmpty),
+                    field("ConnectedRoutes", &Hello::connected_routes, kOmitEmpty),
+                    field("Have", &Hello::have)};
 }
 constexpr auto json_fields(const TaskStatusReport*) {
   return std::tuple{field("TaskID", &TaskStatusReport::task_id), field("Status", &TaskStatusReport::status)};
@@ -127,13 +131,14 @@ constexpr auto json_fields(const Welcome*) {
                     field("GatewayV6", &Welcome::gateway_v6)};
 }
 constexpr auto json_fields(const Renew*) { return std::tuple{field("Request", &Renew::request)}; }
-constexpr auto json_fields(const Certificate*) {
-  return std::tuple{field("Certificate", &Certificate::certificate)};
-}
+constexpr auto json_fields(const Certificate*) { return std::tuple{field("Certificate", &Certificate::certificate)}; }
 constexpr auto json_fields(const AgentMessage*) {
-  return std::tuple{field("Hello", &AgentMessage::hello), field("Status", &AgentMessage::status),
-                    field("Acknowledge", &AgentMessage::acknowledge), field("Foreign", &AgentMessage::foreign),
-                    field("Heartbeat", &AgentMessage::heartbeat), field("Renew", &AgentMessage::renew)};
+  return std::tuple{field("Hello", &AgentMessage::hello),
+                    field("Status", &AgentMessage::status),
+                    field("Acknowledge", &AgentMessage::acknowledge),
+                    field("Foreign", &AgentMessage::foreign),
+                    field("Heartbeat", &AgentMessage::heartbeat),
+                    field("Renew", &AgentMessage::renew)};
 }
 constexpr auto json_fields(const ManagerMessage*) {
   return std::tuple{field("Welcome", &ManagerMessage::welcome),

@@ -10,9 +10,7 @@ std::unexpected<Error> fail_openssl(ErrorKind kind, std::string_view what) {
 }
 
 namespace {
-BioPtr read_bio(std::string_view text) {
-  return BioPtr(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
-}
+BioPtr read_bio(std::string_view text) { return BioPtr(BIO_new_mem_buf(text.data(), static_cast<int>(text.size()))); }
 constexpr std::size_t kPemBytesMax = 64U << 10U;
 // An encrypted key would make OpenSSL ask the terminal for a password.
 int no_password(char*, int, int, void*) { return -1; }

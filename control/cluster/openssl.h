@@ -1,6 +1,10 @@
 // Owners of OpenSSL objects, and its error queue as one line of text. For the .cpp files of this folder.
 #pragma once
 
+#include <memory>
+#include <string>
+#include <string_view>
+
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -8,10 +12,6 @@
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
-
-#include <memory>
-#include <string>
-#include <string_view>
 
 #include "base/result.h"
 

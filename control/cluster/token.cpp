@@ -1,10 +1,10 @@
 #include "control/cluster/token.h"
 
-#include <openssl/crypto.h>
-
 #include <algorithm>
 #include <span>
 #include <vector>
+
+#include <openssl/crypto.h>
 
 #include "base/id.h"
 
@@ -52,9 +52,8 @@ bool from_base36(std::string_view text, std::span<std::uint8_t> bytes) {
 }
 
 std::unexpected<Error> bad_token(std::string_view why) {
-  return fail(ErrorKind::kInvalid,
-              std::string("invalid join token: ").append(why) +
-                  "; copy the whole line that `swarm join-token` prints on a manager");
+  return fail(ErrorKind::kInvalid, std::string("invalid join token: ").append(why) +
+                                       "; copy the whole line that `swarm join-token` prints on a manager");
 }
 
 }  // namespace
