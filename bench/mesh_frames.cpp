@@ -1,0 +1,220 @@
+// mesh-frames: packets per second, without hardware.
+//   mesh-frames send  --interface veth0 --source 192.0.2.2 --destination 192.0.2.1 --next-hop 02:… --port 8010
+//                     [--flows 1024] [--seconds 1] [--cpu 0]     sends 60-byte UDP frames as fast as one CPU can
+//   mesh-frames count --interface veth1 --port 8010 --seconds 1  counts and drops them at the far end
+//   mesh-frames pass  --interface veth1                          attaches a program that passes everything, and waits
+// Prints one JSON object. `count` prints "ready" on standard error once it counts, and ends by SIGTERM or the time.
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <linux/if_link.h>
+#include <net/if.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <vector>
+
+#include "base/address.h"
+#include "bpf/frames.skel.h"
+
+namespace {
+
+using mesh::ErrorKind;
+using mesh::IpAddress;
+using mesh::MacAddress;
+using mesh::Status;
+
+constexpr std::size_t kFrameBytes = 60;  // the smallest frame without its checksum
+constexpr unsigned kBatch = 64;          // frames per NAPI poll
+constexpr unsigned kRunsPerCall = 1U << 16U;
+
+// The layout of bench/frames.bpf.c.
+struct FramesConfig {
+  std::array<std::uint8_t, 64> frame{};
+  std::uint32_t ifindex = 0;
+  std::uint32_t flows = 0;
+  std::uint16_t port_be = 0;
+  std::array<std::uint8_t, 6> reserved{};
+};
+static_assert(sizeof(FramesConfig) == 80);
+
+struct Arguments {
+  std::string interface, source, destination, next_hop, own;
+  std::uint16_t port = 0;
+  std::uint32_t flows = 1024;
+  double seconds = 1;
+  int cpu = -1;
+};
+
+struct Close {
+  void operator()(frames_bpf* object) const { frames_bpf__destroy(object); }
+};
+using Frames = std::unique_ptr<frames_bpf, Close>;
+
+volatile std::sig_atomic_t stopped = 0;
+
+void put16(std::uint8_t* at, unsigned value) {
+  at[0] = static_cast<std::uint8_t>(value >> 8U);
+  at[1] = static_cast<std::uint8_t>(value);
+}
+
+std::uint16_t checksum(const std::uint8_t* data, std::size_t size) {
+  unsigned sum = 0;
+  for (std::size_t i = 0; i + 1 < size; i += 2) sum += (static_cast<unsigned>(data[i]) << 8U) | data[i + 1];
+  while (sum >> 16U) sum = (sum & 0xffffU) + (sum >> 16U);
+  return static_cast<std::uint16_t>(~sum);
+}
+
+mesh::Result<FramesConfig> make_config(const Arguments& arguments, unsigned ifindex) {
+  FramesConfig config;
+  config.ifindex = ifindex;
+  config.flows = arguments.flows;
+  put16(reinterpret_cast<std::uint8_t*>(&config.port_be), arguments.port);
+  if (arguments.source.empty()) return config;
+  const IpAddress source = TRY_IN("--source", IpAddress::parse(arguments.source));
+  const IpAddress destination = TRY_IN("--destination", IpAddress::parse(arguments.destination));
+  const MacAddress next_hop = TRY_IN("--next-hop", MacAddress::parse(arguments.next_hop));
+  const MacAddress own = TRY_IN("--own", MacAddress::parse(arguments.own));
+  std::uint8_t* frame = config.frame.data();
+  std::memcpy(frame, next_hop.bytes.data(), 6);
+  std::memcpy(frame + 6, own.bytes.data(), 6);
+  put16(frame + 12, 0x0800);
+  frame[14] = 0x45;
+  put16(frame + 16, kFrameBytes - 14);
+  frame[22] = 64;
+  frame[23] = 17;
+  std::memcpy(frame + 26, source.bytes().data() + 12, 4);
+  std::memcpy(frame + 30, destination.bytes().data() + 12, 4);
+  put16(frame + 24, checksum(frame + 14, 20));
+  put16(frame + 36, arguments.port);
+  put16(frame + 38, kFrameBytes - 34);
+  return config;
+}
+
+Status send(frames_bpf* object, const Arguments& arguments) {
+  const int program = bpf_program__fd(object->progs.generate);
+  std::array<std::uint8_t, kFrameBytes> data{};
+  xdp_md context{};
+  context.data_end = kFrameBytes;
+  std::uint64_t sent = 0;
+  const auto start = std::chrono::steady_clock::now();
+  std::chrono::duration<double> elapsed{};
+  do {
+    LIBBPF_OPTS(bpf_test_run_opts, options);
+    options.data_in = data.data();
+    options.data_size_in = kFrameBytes;
+    options.ctx_in = &context;
+    options.ctx_size_in = sizeof(context);
+    options.repeat = static_cast<int>(kRunsPerCall);
+    options.flags = BPF_F_TEST_XDP_LIVE_FRAMES;
+    options.batch_size = kBatch;
+    if (bpf_prog_test_run_opts(program, &options) != 0) {
+      return mesh::fail_errno("send live frames on " + arguments.interface + " (needs kernel 5.18)", errno);
+    }
+    sent += kRunsPerCall;
+    elapsed = std::chrono::steady_clock::now() - start;
+  } while (elapsed.count() < arguments.seconds && !stopped);
+  std::printf("{\"sent\": %llu, \"seconds\": %.4f, \"pps\": %.0f}\n", static_cast<unsigned long long>(sent),
+              elapsed.count(), static_cast<double>(sent) / elapsed.count());
+  return {};
+}
+
+std::uint64_t total(frames_bpf* object) {
+  std::vector<std::uint64_t> values(static_cast<std::size_t>(libbpf_num_possible_cpus()));
+  const std::uint32_t key = 0;
+  bpf_map_lookup_elem(bpf_map__fd(object->maps.counted), &key, values.data());
+  std::uint64_t sum = 0;
+  for (const std::uint64_t value : values) sum += value;
+  return sum;
+}
+
+// Attached for the life of the process: the link goes with its descriptor.
+Status attach(bpf_program* program, unsigned ifindex, const Arguments& arguments) {
+  if (bpf_program__attach_xdp(program, static_cast<int>(ifindex)) == nullptr) {
+    return mesh::fail_errno("attach to " + arguments.interface, errno);
+  }
+  std::fputs("ready\n", stderr);
+  return {};
+}
+
+Status count(frames_bpf* object, unsigned ifindex, const Arguments& arguments) {
+  TRY(attach(object->progs.sink, ifindex, arguments));
+  const auto start = std::chrono::steady_clock::now();
+  std::chrono::duration<double> elapsed{};
+  while (!stopped && elapsed.count() < arguments.seconds) {
+    ::usleep(1000);
+    elapsed = std::chrono::steady_clock::now() - start;
+  }
+  const std::uint64_t counted = total(object);
+  std::printf("{\"counted\": %llu, \"seconds\": %.4f, \"pps\": %.0f}\n", static_cast<unsigned long long>(counted),
+              elapsed.count(), static_cast<double>(counted) / elapsed.count());
+  return {};
+}
+
+Status pin_to(int cpu) {
+  if (cpu < 0) return {};
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(static_cast<std::size_t>(cpu), &set);
+  if (::sched_setaffinity(0, sizeof(set), &set) != 0) return mesh::fail_errno("--cpu", errno);
+  return {};
+}
+
+Status run(const std::string& verb, const Arguments& arguments) {
+  TRY(pin_to(arguments.cpu));
+  const unsigned ifindex = ::if_nametoindex(arguments.interface.c_str());
+  if (ifindex == 0) return mesh::fail_errno("interface " + arguments.interface, errno);
+  const Frames object(frames_bpf__open_and_load());
+  if (!object) return mesh::fail_errno("load the frame programs (root is needed)", errno);
+  const FramesConfig config = TRY(make_config(arguments, ifindex));
+  const std::uint32_t key = 0;
+  if (bpf_map_update_elem(bpf_map__fd(object->maps.config), &key, &config, BPF_ANY) != 0) {
+    return mesh::fail_errno("write the frame template", errno);
+  }
+  if (verb == "send") return send(object.get(), arguments);
+  if (verb == "count") return count(object.get(), ifindex, arguments);
+  TRY(attach(object->progs.pass, ifindex, arguments));
+  while (!stopped) ::pause();
+  return {};
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("packets per second without hardware");
+  app.require_subcommand(1);
+  Arguments arguments;
+  const auto add = [&](const char* verb, const char* text) {
+    CLI::App* command = app.add_subcommand(verb, text);
+    command->add_option("--interface", arguments.interface)->required();
+    command->add_option("--port", arguments.port, "UDP destination port");
+    command->add_option("--seconds", arguments.seconds);
+    command->add_option("--cpu", arguments.cpu, "pin to this CPU");
+    return command;
+  };
+  CLI::App* sender = add("send", "send 60-byte UDP frames");
+  sender->add_option("--source", arguments.source)->required();
+  sender->add_option("--destination", arguments.destination)->required();
+  sender->add_option("--next-hop", arguments.next_hop, "MAC address of the receiver")->required();
+  sender->add_option("--own", arguments.own, "MAC address of the sender")->required();
+  sender->add_option("--flows", arguments.flows, "source ports in turn");
+  add("count", "count and drop them");
+  add("pass", "let redirected frames in");
+  CLI11_PARSE(app, argc, argv);
+
+  struct sigaction action{};
+  action.sa_handler = [](int) { stopped = 1; };
+  ::sigaction(SIGTERM, &action, nullptr);
+  ::sigaction(SIGINT, &action, nullptr);
+  const Status status = run(app.get_subcommands().front()->get_name(), arguments);
+  if (status) return 0;
+  std::fprintf(stderr, "mesh-frames: %s\n", status.error().message.c_str());
+  return 1;
+}

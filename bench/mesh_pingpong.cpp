@@ -1,0 +1,131 @@
+// mesh-pingpong: round-trip time of small messages over one TCP connection.
+//   mesh-pingpong serve PORT                                  echoes, IPv4 and IPv6, until SIGTERM
+//   mesh-pingpong ask ADDRESS:PORT [--count 20000] [--bytes 64]   prints JSON: minimum, p50, p99 in microseconds
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <vector>
+
+#include "base/address.h"
+#include "base/fd.h"
+
+namespace {
+
+using mesh::Fd;
+using mesh::Status;
+
+constexpr std::size_t kBytesMax = 65536;
+
+void no_delay(int fd) {
+  const int on = 1;
+  ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+}
+
+bool send_all(int fd, const char* data, std::size_t size) {
+  while (size > 0) {
+    const ssize_t sent = ::send(fd, data, size, MSG_NOSIGNAL);
+    if (sent <= 0) return false;
+    data += sent;
+    size -= static_cast<std::size_t>(sent);
+  }
+  return true;
+}
+
+Status serve(std::uint16_t port) {
+  const Fd listener(::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!listener) return mesh::fail_errno("socket", errno);
+  const int on = 1;
+  ::setsockopt(listener.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+  sockaddr_in6 address{};
+  address.sin6_family = AF_INET6;
+  address.sin6_port = htons(port);
+  if (::bind(listener.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0 ||
+      ::listen(listener.get(), 16) != 0) {
+    return mesh::fail_errno("listen on port " + std::to_string(port), errno);
+  }
+  std::vector<pollfd> polled = {{.fd = listener.get(), .events = POLLIN, .revents = 0}};
+  std::array<char, kBytesMax> buffer{};
+  for (;;) {
+    if (::poll(polled.data(), polled.size(), -1) < 0) return mesh::fail_errno("poll", errno);
+    for (std::size_t i = polled.size(); i-- > 1;) {
+      if (polled[i].revents == 0) continue;
+      const ssize_t got = ::recv(polled[i].fd, buffer.data(), buffer.size(), 0);
+      if (got > 0 && send_all(polled[i].fd, buffer.data(), static_cast<std::size_t>(got))) continue;
+      ::close(polled[i].fd);
+      polled.erase(polled.begin() + static_cast<std::ptrdiff_t>(i));
+    }
+    if (polled[0].revents == 0) continue;
+    const int accepted = ::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC);
+    if (accepted < 0) continue;
+    no_delay(accepted);
+    polled.push_back({.fd = accepted, .events = POLLIN, .revents = 0});
+  }
+}
+
+mesh::Result<Fd> connect_to(const mesh::SocketAddress& peer) {
+  sockaddr_in6 address{};
+  address.sin6_family = AF_INET6;
+  address.sin6_port = htons(peer.port);
+  std::memcpy(&address.sin6_addr, peer.ip.bytes().data(), 16);
+  Fd fd(::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!fd || ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
+    return mesh::fail_errno("connect to " + peer.to_string(), errno);
+  }
+  no_delay(fd.get());
+  return fd;
+}
+
+Status ask(const std::string& target, std::size_t count, std::size_t bytes) {
+  const Fd fd = TRY(connect_to(TRY(mesh::SocketAddress::parse(target))));
+  const std::vector<char> message(bytes, 'p');
+  std::vector<char> reply(bytes);
+  std::vector<double> times_us;
+  times_us.reserve(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    if (!send_all(fd.get(), message.data(), bytes)) return mesh::fail_errno("send", errno);
+    for (std::size_t have = 0; have < bytes;) {
+      const ssize_t got = ::recv(fd.get(), reply.data() + have, bytes - have, 0);
+      if (got <= 0) return mesh::fail(mesh::ErrorKind::kUnavailable, target + " closed the connection");
+      have += static_cast<std::size_t>(got);
+    }
+    const std::chrono::duration<double, std::micro> elapsed = std::chrono::steady_clock::now() - start;
+    times_us.push_back(elapsed.count());
+  }
+  std::ranges::sort(times_us);
+  std::printf("{\"count\": %zu, \"bytes\": %zu, \"min_us\": %.2f, \"p50_us\": %.2f, \"p99_us\": %.2f}\n", count, bytes,
+              times_us.front(), times_us[count / 2], times_us[count * 99 / 100]);
+  return {};
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("round-trip time of small messages");
+  app.require_subcommand(1);
+  std::uint16_t port = 0;
+  std::string target;
+  std::size_t count = 20000;
+  std::size_t bytes = 64;
+  CLI::App* server = app.add_subcommand("serve", "echo what comes");
+  server->add_option("port", port)->required();
+  CLI::App* client = app.add_subcommand("ask", "measure");
+  client->add_option("target", target, "ADDRESS:PORT")->required();
+  client->add_option("--count", count)->check(CLI::Range(std::size_t{1}, std::size_t{10'000'000}));
+  client->add_option("--bytes", bytes)->check(CLI::Range(std::size_t{1}, kBytesMax));
+  CLI11_PARSE(app, argc, argv);
+  const Status status = *server ? serve(port) : ask(target, count, bytes);
+  if (status) return 0;
+  std::fprintf(stderr, "mesh-pingpong: %s\n", status.error().message.c_str());
+  return 1;
+}
