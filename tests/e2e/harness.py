@@ -109,7 +109,10 @@ class Lab:
         for process in self._started:
             if process.poll() is None:
                 process.kill()
-            process.communicate()
+            process.wait()
+            for pipe in (process.stdin, process.stdout, process.stderr):
+                if pipe:
+                    pipe.close()
         self.verb("down", timeout=60)
 
     def node_names(self):
@@ -129,6 +132,10 @@ class Lab:
         if check and result.returncode != 0:
             raise CommandFailed(f"`{' '.join(command)}` exited {result.returncode}: {result.stdout}{result.stderr}")
         return result
+
+    def daemon(self, host, *command):
+        """A command in a host that outlives the call as a child of the host's process 1."""
+        self.run(host, "sh", "-c", '"$@" </dev/null >/dev/null 2>&1 &', "sh", *command)
 
     def run(self, host, *command, check=True, timeout=60, text_input=None):
         """A command in a host, to its end: CompletedProcess with text output."""
@@ -179,6 +186,29 @@ class Lab:
         if not self.bare:
             parts.append(self.run("node1", "meshctl", "service", "ls", check=False, timeout=10).stdout)
         return "\n".join(parts)
+
+
+class Load:
+    """mesh-load running on the client. Reports are dictionaries; "failures" lists the first things that went wrong."""
+
+    def __init__(self, lab, kind, targets, *options, host="client"):
+        command = [os.path.join(BIN_DIR, "mesh-load"), kind, ",".join(targets), *options]
+        self.process = lab.start(host, *command, stdin=subprocess.PIPE)
+
+    def report(self):
+        """The next report: the first one comes once every connection has been answered (or has failed)."""
+        line = self.process.stdout.readline()
+        if not line:
+            raise CommandFailed(f"mesh-load ended: {self.process.stderr.read()}")
+        return json.loads(line)
+
+    def stop(self):
+        """Ends the load and returns the last report."""
+        self.process.stdin.close()
+        last = self.report()
+        while last["event"] != "end":
+            last = self.report()
+        return last
 
 
 class LabTest(unittest.TestCase):

@@ -17,3 +17,5 @@ function(mesh_add_lab_test name)
 endfunction()
 
 mesh_add_lab_test(lab BOTH_MODES TIMEOUT 120)
+add_subdirectory(tools)
+mesh_add_lab_test(tools TIMEOUT 120)
