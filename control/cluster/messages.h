@@ -104,7 +104,6 @@ constexpr auto json_fields(const Hello*) {
                     field("Address", &Hello::address),
                     field("Addresses", &Hello::addresses),
                     field("ConnectedRoutes", &Hello::connected_routes, kOmitEmpty),
-                    field("ConnectedRoutes", &Hello::connected_routes, kOmitEmpty),
                     field("Have", &Hello::have)};
 }
 constexpr auto json_fields(const TaskStatusReport*) {
