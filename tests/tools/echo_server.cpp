@@ -101,6 +101,7 @@ class EchoServer {
       if (read(fd, &info, sizeof info) != sizeof info) return;
       closing_ = true;
       close_idle_at_ = Clock::now() + linger_;
+      accept_all();  // whoever is in the queue already is a client like the others
       listener_.reset();
     } else if (listener_.valid() && fd == listener_.get()) {
       accept_all();
