@@ -22,17 +22,17 @@ class io_context;
 namespace mesh::agent {
 
 struct Options {
-  std::string data_dir = "/var/lib/meshd";     // images, containers, last tables
-  std::string runtime_dir = "/run/meshd";      // namespaces, runtime state, sockets; empty after boot
-  std::string pin_dir = "/sys/fs/bpf/meshd";   // pinned programs and maps
-  std::string cgroup_root;                     // cgroup path prefix below each hierarchy, "/meshd"; empty: "/meshd"
-  std::string uplink;                          // interface; empty: the one that has `advertise`, else the default route's
-  std::string uplink_mode = "auto";            // auto, xdp, tc
-  std::string registry_mirror;                 // HOST:PORT, plain HTTP, mirror of docker.io; empty: none
-  IpAddress advertise;                         // cluster address; unset: the uplink's first address
-  std::string hostname;                        // empty: uname's
-  std::string program = "/proc/self/exe";      // re-executed as mesh-dns
-  std::string engine_version = "0.1.0";        // of the node description
+  std::string data_dir = "/var/lib/meshd";    // images, containers, last tables
+  std::string runtime_dir = "/run/meshd";     // namespaces, runtime state, sockets; empty after boot
+  std::string pin_dir = "/sys/fs/bpf/meshd";  // pinned programs and maps
+  std::string cgroup_root;                    // cgroup path prefix below each hierarchy, "/meshd"; empty: "/meshd"
+  std::string uplink;                      // interface; empty: the one that has `advertise`, else the default route's
+  std::string uplink_mode = "auto";        // auto, xdp, tc
+  std::string registry_mirror;             // HOST:PORT, plain HTTP, mirror of docker.io; empty: none
+  IpAddress advertise;                     // cluster address; unset: the uplink's first address
+  std::string hostname;                    // empty: uname's
+  std::string program = "/proc/self/exe";  // re-executed as mesh-dns
+  std::string engine_version = "0.1.0";    // of the node description
 };
 
 class Agent final : public api::LocalNode {

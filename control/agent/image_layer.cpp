@@ -2,13 +2,12 @@
 
 #include <archive.h>
 #include <archive_entry.h>
-#include <fcntl.h>
-#include <locale.h>
-#include <unistd.h>
-
 #include <array>
 #include <cerrno>
+#include <fcntl.h>
+#include <locale.h>
 #include <memory>
+#include <unistd.h>
 #include <vector>
 
 #include <fmt/format.h>
@@ -29,8 +28,8 @@ using ArchivePtr = std::unique_ptr<archive, CloseArchive>;
 
 std::unexpected<Error> archive_error(archive* a, std::string_view what) {
   const char* why = archive_error_string(a);
-  return fail(ErrorKind::kInvalid, fmt::format("{}: {}; the layer is corrupt or was cut short", what,
-                                               why == nullptr ? "unreadable" : why));
+  return fail(ErrorKind::kInvalid,
+              fmt::format("{}: {}; the layer is corrupt or was cut short", what, why == nullptr ? "unreadable" : why));
 }
 
 // libarchive converts names to the thread's locale; in "C" every name beyond ASCII would be lost.
@@ -229,7 +228,8 @@ Result<UnpackedLayer> unpack_layer(const std::string& blob_path, const std::stri
   TRY(drain(plain, blob));
 
   if (const std::string got = blob.sum.digest(); got != digest) {
-    return fail(ErrorKind::kInvalid, fmt::format("layer blob has digest {}, expected {}; the layer is corrupt", got, digest));
+    return fail(ErrorKind::kInvalid,
+                fmt::format("layer blob has digest {}, expected {}; the layer is corrupt", got, digest));
   }
   return UnpackedLayer{plain.sum.digest(), unpacking.bytes()};
 }

@@ -24,8 +24,9 @@ Result<LayerPacking> layer_packing(std::string_view media_type) {
   for (const Row& row : kRows) {
     if (row.media_type == media_type) return row.packing;
   }
-  return fail(ErrorKind::kUnsupported,
-              fmt::format("layer of media type \"{}\": only tar, tar+gzip and tar+zstd layers can be unpacked", media_type));
+  return fail(
+      ErrorKind::kUnsupported,
+      fmt::format("layer of media type \"{}\": only tar, tar+gzip and tar+zstd layers can be unpacked", media_type));
 }
 
 Result<Manifest> decode_manifest(std::string_view text) {
@@ -40,7 +41,8 @@ Result<Manifest> decode_manifest(std::string_view text) {
   if (value.as_object().contains("manifests")) {
     return fail(ErrorKind::kInvalid, "image manifest: an index where the manifest of one platform was expected");
   }
-  if (!is_digest(manifest.config.digest)) return fail(ErrorKind::kInvalid, "image manifest: config has no sha256 digest");
+  if (!is_digest(manifest.config.digest))
+    return fail(ErrorKind::kInvalid, "image manifest: config has no sha256 digest");
   if (manifest.layers.size() > kLayersMax) {
     return fail(ErrorKind::kExhausted,
                 fmt::format("image has {} layers, the limit is {}", manifest.layers.size(), kLayersMax));

@@ -12,7 +12,7 @@
 
 namespace mesh::agent {
 
-inline constexpr std::size_t kLayersMax = 127;            // as the Docker engine; overlayfs takes more
+inline constexpr std::size_t kLayersMax = 127;               // as the Docker engine; overlayfs takes more
 inline constexpr std::size_t kManifestBytesMax = 4U << 20U;  // the limit registries use
 
 struct Descriptor {
@@ -89,9 +89,12 @@ struct ImageConfig {
   ImageRootfs rootfs;
 };
 constexpr auto json_fields(const ImageConfig*) {
-  return std::tuple{field("architecture", &ImageConfig::architecture), field("os", &ImageConfig::os),
-                    field("variant", &ImageConfig::variant),           field("author", &ImageConfig::author),
-                    field("created", &ImageConfig::created),           field("config", &ImageConfig::config),
+  return std::tuple{field("architecture", &ImageConfig::architecture),
+                    field("os", &ImageConfig::os),
+                    field("variant", &ImageConfig::variant),
+                    field("author", &ImageConfig::author),
+                    field("created", &ImageConfig::created),
+                    field("config", &ImageConfig::config),
                     field("rootfs", &ImageConfig::rootfs)};
 }
 

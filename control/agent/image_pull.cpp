@@ -1,10 +1,9 @@
 #include "control/agent/image_pull.h"
 
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <fmt/format.h>
 
@@ -62,7 +61,8 @@ std::vector<Source> sources_of(const ImageReference& reference, const RegistryAc
 
 class Skopeo {
  public:
-  static Result<Skopeo> make(const RegistryAccess& access, const Workspace& workspace, const ImageReference& reference) {
+  static Result<Skopeo> make(const RegistryAccess& access, const Workspace& workspace,
+                             const ImageReference& reference) {
     Skopeo skopeo;
     skopeo.policy_ = workspace.path() + "/policy.json";
     // Digests are checked by us; signatures are not asked for, as with docker.
@@ -95,8 +95,8 @@ class Skopeo {
     spec.argv.push_back("docker://" + there.transport_name());
     spec.argv.insert(spec.argv.end(), rest.begin(), rest.end());
     spec.timeout = timeout;
-    const ProcessOutcome outcome = TRY_IN(fmt::format("pull \"{}\" from {}", reference.familiar(), source.registry),
-                                          run_process(spec));
+    const ProcessOutcome outcome =
+        TRY_IN(fmt::format("pull \"{}\" from {}", reference.familiar(), source.registry), run_process(spec));
     if (outcome.exit_status != 0) return std::unexpected(registry_error(reference, source.registry, outcome.err));
     if (outcome.truncated) return fail(ErrorKind::kExhausted, "the answer of " + source.registry + " is too long");
     return outcome.out;
@@ -133,8 +133,8 @@ Result<Found> find_remote(const Skopeo& skopeo, const ImageReference& reference,
     if (text) {
       const std::string digest = sha256_of(*text);
       if (!reference.digest.empty() && digest != reference.digest) {
-        return fail(ErrorKind::kInvalid, fmt::format("{} answered {} for \"{}\"", source.registry, digest,
-                                                     reference.familiar()));
+        return fail(ErrorKind::kInvalid,
+                    fmt::format("{} answered {} for \"{}\"", source.registry, digest, reference.familiar()));
       }
       return Found{source, std::move(*text), digest};
     }
@@ -187,8 +187,9 @@ Result<std::uint64_t> place_layer(const ImagePaths& paths, const Descriptor& lay
   TRY(make_directories(target, 0755));
   auto unpacked = unpack_layer(paths.blob(layer.digest), layer.digest, TRY(layer_packing(layer.media_type)), target);
   if (unpacked && unpacked->diff_id != diff_id) {
-    unpacked = fail(ErrorKind::kInvalid, fmt::format("it unpacks to {}, the image's config says {}; the layer is corrupt",
-                                                     unpacked->diff_id, diff_id));
+    unpacked = fail(
+        ErrorKind::kInvalid,
+        fmt::format("it unpacks to {}, the image's config says {}; the layer is corrupt", unpacked->diff_id, diff_id));
   }
   if (!unpacked) {
     (void)remove_tree(paths.blob(layer.digest));
@@ -202,15 +203,16 @@ Result<std::uint64_t> place_layer(const ImagePaths& paths, const Descriptor& lay
   return unpacked->bytes;
 }
 
-Result<PulledImage> unpack_image(const ImagePaths& paths, const std::string& manifest_digest, const PullReport& report) {
+Result<PulledImage> unpack_image(const ImagePaths& paths, const std::string& manifest_digest,
+                                 const PullReport& report) {
   const Manifest manifest = TRY(read_manifest(paths, manifest_digest));
   const ImageConfig config = TRY(read_image_config(paths, manifest));
   if (!config.os.empty() && config.os != "linux") {
     return fail(ErrorKind::kUnsupported, fmt::format("the image is made for {}, this host runs linux", config.os));
   }
   if (!config.architecture.empty() && config.architecture != host_architecture()) {
-    return fail(ErrorKind::kUnsupported, fmt::format("the image is made for {}, this host is {}", config.architecture,
-                                                     host_architecture()));
+    return fail(ErrorKind::kUnsupported,
+                fmt::format("the image is made for {}, this host is {}", config.architecture, host_architecture()));
   }
   PulledImage pulled;
   pulled.id = manifest.config.digest;
@@ -258,13 +260,16 @@ Error registry_error(const ImageReference& reference, std::string_view registry,
       Row{"name unknown", ErrorKind::kNotFound, ""},
       Row{"repository name not known", ErrorKind::kNotFound, ""},
       Row{"StatusCode: 404", ErrorKind::kNotFound, ""},
-      Row{"unauthorized", ErrorKind::kUnauthorized, "log in, or check the name: a private image looks like a missing one"},
+      Row{"unauthorized", ErrorKind::kUnauthorized,
+          "log in, or check the name: a private image looks like a missing one"},
       Row{"authentication required", ErrorKind::kUnauthorized, "log in to the registry"},
       Row{"invalid username/password", ErrorKind::kUnauthorized, "check the credentials"},
       Row{"denied", ErrorKind::kUnauthorized, "the repository does not exist or needs a login"},
       Row{"no space left on device", ErrorKind::kExhausted, "free disk space or remove unused images"},
-      Row{"no image found in manifest list", ErrorKind::kUnsupported, "the image is not made for this machine's platform"},
-      Row{"no image found in image index", ErrorKind::kUnsupported, "the image is not made for this machine's platform"},
+      Row{"no image found in manifest list", ErrorKind::kUnsupported,
+          "the image is not made for this machine's platform"},
+      Row{"no image found in image index", ErrorKind::kUnsupported,
+          "the image is not made for this machine's platform"},
       Row{"igest did not match", ErrorKind::kInvalid, "the registry sent a corrupt blob"},
       Row{"does not match", ErrorKind::kInvalid, "the registry sent something else than its digest says"},
       Row{"unexpected EOF", ErrorKind::kUnavailable, "the registry ended the transfer early; try again"},
@@ -288,11 +293,11 @@ Error registry_error(const ImageReference& reference, std::string_view registry,
     if (row.kind == ErrorKind::kNotFound) {
       return {row.kind, fmt::format("No such image: {} (registry {}: {})", reference.familiar(), registry, row.text)};
     }
-    return {row.kind, fmt::format("pull of \"{}\" from registry {} failed: {} ({})", reference.familiar(), registry, why,
-                                  row.advice)};
+    return {row.kind, fmt::format("pull of \"{}\" from registry {} failed: {} ({})", reference.familiar(), registry,
+                                  why, row.advice)};
   }
-  return {ErrorKind::kInternal, fmt::format("pull of \"{}\" from registry {} failed: {}", reference.familiar(), registry,
-                                            why.empty() ? "skopeo gave no reason" : why)};
+  return {ErrorKind::kInternal, fmt::format("pull of \"{}\" from registry {} failed: {}", reference.familiar(),
+                                            registry, why.empty() ? "skopeo gave no reason" : why)};
 }
 
 Result<api::RemoteImage> resolve_remote(const ImageReference& reference, const RegistryAccess& access,
@@ -307,11 +312,12 @@ Result<api::RemoteImage> resolve_remote(const ImageReference& reference, const R
   image.size_bytes = found.text.size();
   image.media_type = text_of(document.as_object(), "mediaType");
   if (image.media_type.empty()) {
-    image.media_type = is_index(document) ? "application/vnd.oci.image.index.v1+json"
-                                          : "application/vnd.oci.image.manifest.v1+json";
+    image.media_type =
+        is_index(document) ? "application/vnd.oci.image.index.v1+json" : "application/vnd.oci.image.manifest.v1+json";
   }
   const auto add_platform = [&](const JsonObject& platform) {
-    image.platforms.push_back({text_of(platform, "architecture"), text_of(platform, "os"), text_of(platform, "variant")});
+    image.platforms.push_back(
+        {text_of(platform, "architecture"), text_of(platform, "os"), text_of(platform, "variant")});
   };
   if (is_index(document)) {
     const Json& manifests = document.as_object().at("manifests");
@@ -322,8 +328,8 @@ Result<api::RemoteImage> resolve_remote(const ImageReference& reference, const R
     }
     return image;
   }
-  const std::string config = TRY(skopeo.run(found.source, reference, {"inspect", "--config", "--raw"}, {}, "",
-                                            kInspectTimeout));
+  const std::string config =
+      TRY(skopeo.run(found.source, reference, {"inspect", "--config", "--raw"}, {}, "", kInspectTimeout));
   const Json value = TRY_IN("config of " + reference.familiar(), parse_json(config, kManifestBytesMax));
   if (value.is_object()) add_platform(value.as_object());
   return image;
@@ -344,7 +350,8 @@ Result<PulledImage> pull_remote(const ImageReference& reference, const RegistryA
     ImageReference pinned = reference;
     pinned.digest = found.digest;
     const std::string layout = workspace.path() + "/layout";
-    TRY(skopeo.run(found.source, pinned, {"copy", "--quiet", "--preserve-digests", "--dest-shared-blob-dir", paths.blobs()},
+    TRY(skopeo.run(found.source, pinned,
+                   {"copy", "--quiet", "--preserve-digests", "--dest-shared-blob-dir", paths.blobs()},
                    {"oci:" + layout + ":image"}, "src-", access.timeout));
     manifest_digest = TRY(copied_manifest(layout));
   }

@@ -13,9 +13,9 @@
 namespace mesh::agent {
 
 struct RegistryAccess {
-  std::string mirror;          // HOST:PORT of a plain-HTTP mirror of docker.io; empty: none
-  api::RegistryAuth auth;      // of this request; empty: `auth_file`
-  std::string auth_file;       // containers-auth.json(5); used if it exists
+  std::string mirror;                           // HOST:PORT of a plain-HTTP mirror of docker.io; empty: none
+  api::RegistryAuth auth;                       // of this request; empty: `auth_file`
+  std::string auth_file;                        // containers-auth.json(5); used if it exists
   Duration timeout = std::chrono::minutes(30);  // of one pull
 };
 
@@ -32,6 +32,7 @@ using PullReport = std::function<void(const api::PullProgress&)>;
                                               const ImagePaths& paths, const PullReport& report);
 
 // The kind and text for what skopeo printed on its standard error. Pure; for tests too.
-[[nodiscard]] Error registry_error(const ImageReference& reference, std::string_view registry, std::string_view stderr_text);
+[[nodiscard]] Error registry_error(const ImageReference& reference, std::string_view registry,
+                                   std::string_view stderr_text);
 
 }  // namespace mesh::agent

@@ -70,9 +70,8 @@ Result<ImageReference> ImageReference::parse(std::string_view text) {
   // The part before the first slash is a registry only if it looks like one.
   const auto first = rest.find('/');
   const std::string_view head = first == std::string_view::npos ? std::string_view{} : rest.substr(0, first);
-  const bool has_domain =
-      head == "localhost" || head.find_first_of(".:") != std::string_view::npos ||
-      std::ranges::any_of(head, [](char c) { return c >= 'A' && c <= 'Z'; });
+  const bool has_domain = head == "localhost" || head.find_first_of(".:") != std::string_view::npos ||
+                          std::ranges::any_of(head, [](char c) { return c >= 'A' && c <= 'Z'; });
   reference.domain = has_domain ? std::string(head) : std::string("docker.io");
   if (reference.domain == "index.docker.io") reference.domain = "docker.io";
   reference.repository = has_domain ? rest.substr(first + 1) : rest;

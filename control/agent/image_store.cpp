@@ -1,9 +1,8 @@
 #include "control/agent/image_store.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <set>
+#include <unistd.h>
 
 #include <fmt/format.h>
 
@@ -19,8 +18,8 @@ constexpr std::size_t kIdPrefixMin = 4;
 Result<std::string> read_blob(const ImagePaths& paths, const std::string& digest) {
   std::string text = TRY(read_file(paths.blob(digest), kManifestBytesMax));
   if (const std::string got = sha256_of(text); got != digest) {
-    return fail(ErrorKind::kInvalid, fmt::format("{} has digest {}; the file is corrupt, pull the image again",
-                                                 paths.blob(digest), got));
+    return fail(ErrorKind::kInvalid,
+                fmt::format("{} has digest {}; the file is corrupt, pull the image again", paths.blob(digest), got));
   }
   return text;
 }
@@ -90,9 +89,8 @@ Result<ImageStore> ImageStore::open(const std::string& root) {
 
 const StoredImage* ImageStore::find(const ImageReference& reference) const {
   for (const auto& [id, image] : images_) {
-    const bool match = reference.digest.empty()
-                           ? contains(image.tags, reference.name() + ":" + reference.tag)
-                           : contains(image.digests, reference.name() + "@" + reference.digest);
+    const bool match = reference.digest.empty() ? contains(image.tags, reference.name() + ":" + reference.tag)
+                                                : contains(image.digests, reference.name() + "@" + reference.digest);
     if (match) return &image;
   }
   return nullptr;

@@ -36,9 +36,9 @@ struct ImagePaths {
 
 // What a finished pull put into the store.
 struct PulledImage {
-  std::string id;               // digest of the config
-  std::string manifest_digest;  // of this platform's manifest
-  std::string digest;           // what the reference points at: the index's digest for a multi-platform image
+  std::string id;                // digest of the config
+  std::string manifest_digest;   // of this platform's manifest
+  std::string digest;            // what the reference points at: the index's digest for a multi-platform image
   std::uint64_t size_bytes = 0;  // unpacked
 };
 
@@ -48,7 +48,7 @@ struct StoredImage {
   std::vector<std::string> tags;     // "docker.io/library/nginx:latest"
   std::vector<std::string> digests;  // "docker.io/library/nginx@sha256:…"
   std::uint64_t size_bytes = 0;
-  ImageConfig config;                // from the blob, not from images.json
+  ImageConfig config;  // from the blob, not from images.json
 };
 constexpr auto json_fields(const StoredImage*) {
   return std::tuple{field("ID", &StoredImage::id), field("ManifestDigest", &StoredImage::manifest_digest),

@@ -1,16 +1,15 @@
 #include "control/agent/layer_tree.h"
 
+#include <cerrno>
 #include <fcntl.h>
-#include <linux/openat2.h>
+#include <filesystem>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include <cerrno>
-#include <filesystem>
-
 #include <fmt/format.h>
+#include <linux/openat2.h>
 
 namespace mesh::agent {
 namespace {
@@ -102,7 +101,7 @@ Result<LayerTree::Place> LayerTree::locate(const std::string& path, bool make_pa
 }
 
 Result<bool> LayerTree::make_room(const Place& place) {
-  struct stat found {};
+  struct stat found{};
   if (fstatat(place.parent.get(), place.name.c_str(), &found, AT_SYMLINK_NOFOLLOW) != 0) {
     if (errno == ENOENT) return false;
     return fail_errno(fmt::format("layer entry \"{}\"", place.path), errno);
@@ -111,9 +110,8 @@ Result<bool> LayerTree::make_room(const Place& place) {
     std::error_code error;
     std::filesystem::remove_all(proc_path(place.parent.get(), place.name), error);
     if (error) return fail(ErrorKind::kInternal, fmt::format("replace \"{}\": {}", place.path, error.message()));
-    std::erase_if(directory_times_, [&](const auto& row) {
-      return row.first == place.path || row.first.starts_with(place.path + "/");
-    });
+    std::erase_if(directory_times_,
+                  [&](const auto& row) { return row.first == place.path || row.first.starts_with(place.path + "/"); });
     return false;
   }
   if (unlinkat(place.parent.get(), place.name.c_str(), 0) != 0) {
@@ -135,7 +133,7 @@ Status LayerTree::add_whiteout(const Place& place) {
   if (place.name.starts_with(kAufsPrefix)) return {};
   const std::string hidden = place.name.substr(kWhiteoutPrefix.size());
   if (hidden.empty() || hidden == "." || hidden == "..") return refuse(place.path, "a whiteout of no file");
-  struct stat found {};
+  struct stat found{};
   if (fstatat(place.parent.get(), hidden.c_str(), &found, AT_SYMLINK_NOFOLLOW) == 0) {
     // This layer itself has the file: the whiteout only hides what lies below.
     if (!S_ISDIR(found.st_mode)) return {};
@@ -165,7 +163,7 @@ Status LayerTree::add_hard_link(const Place& place, const LayerEntry& entry) {
 Status LayerTree::add_directory(const Place& place, const LayerEntry& entry) {
   bool hides = false;
   if (!place.name.empty()) {
-    struct stat found {};
+    struct stat found{};
     const bool exists = fstatat(place.parent.get(), place.name.c_str(), &found, AT_SYMLINK_NOFOLLOW) == 0;
     if (!exists || !S_ISDIR(found.st_mode)) {
       hides = TRY(make_room(place));
@@ -185,7 +183,8 @@ Status LayerTree::add_directory(const Place& place, const LayerEntry& entry) {
 
 Status LayerTree::add_file(const Place& place, const LayerEntry& entry, const std::function<Status(int)>& content) {
   TRY(make_room(place));
-  const Fd file(openat(place.parent.get(), place.name.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, 0600));
+  const Fd file(
+      openat(place.parent.get(), place.name.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!file) return entry_errno(entry, "create file");
   TRY_IN(fmt::format("layer entry \"{}\"", entry.path), content(file.get()));
   if (fchown(file.get(), entry.uid, entry.gid) != 0) return entry_errno(entry, "set owner");
@@ -208,7 +207,8 @@ Status LayerTree::add_special(const Place& place, const LayerEntry& entry) {
                                        : mknodat(parent, name, (entry.mode & S_IFMT) | 0600U, entry.device);
   if (made != 0) return entry_errno(entry, "create");
   if (fchownat(parent, name, entry.uid, entry.gid, AT_SYMLINK_NOFOLLOW) != 0) return entry_errno(entry, "set owner");
-  if (!S_ISLNK(entry.mode) && fchmodat(parent, name, entry.mode & 07777U, 0) != 0) return entry_errno(entry, "set mode");
+  if (!S_ISLNK(entry.mode) && fchmodat(parent, name, entry.mode & 07777U, 0) != 0)
+    return entry_errno(entry, "set mode");
   TRY(set_xattrs(proc_path(parent, place.name), entry));
   const timespec times[2] = {entry.modified, entry.modified};
   if (utimensat(parent, name, times, AT_SYMLINK_NOFOLLOW) != 0) return entry_errno(entry, "set time");
@@ -223,14 +223,19 @@ Status LayerTree::add(const LayerEntry& entry, const std::function<Status(int fd
   }
   if (!entry.hard_link.empty()) return add_hard_link(place, entry);
   switch (entry.mode & S_IFMT) {
-    case S_IFDIR: return add_directory(place, entry);
-    case S_IFREG: return add_file(place, entry, content);
+    case S_IFDIR:
+      return add_directory(place, entry);
+    case S_IFREG:
+      return add_file(place, entry, content);
     case S_IFLNK:
     case S_IFCHR:
     case S_IFBLK:
-    case S_IFIFO: return add_special(place, entry);
-    case S_IFSOCK: return {};  // no tool writes one; it could not be used
-    default: return refuse(entry.path, fmt::format("unknown file type {:o}", entry.mode & S_IFMT));
+    case S_IFIFO:
+      return add_special(place, entry);
+    case S_IFSOCK:
+      return {};  // no tool writes one; it could not be used
+    default:
+      return refuse(entry.path, fmt::format("unknown file type {:o}", entry.mode & S_IFMT));
   }
 }
 

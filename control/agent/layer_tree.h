@@ -2,12 +2,11 @@
 // openat2(RESOLVE_BENEATH), so a symbolic link that leaves the root ends the unpacking. Used by unpack_layer.
 #pragma once
 
-#include <sys/stat.h>
-#include <sys/types.h>
-
 #include <functional>
 #include <map>
 #include <string>
+#include <sys/stat.h>
+#include <sys/types.h>
 #include <vector>
 
 #include "base/fd.h"
@@ -16,11 +15,11 @@
 namespace mesh::agent {
 
 struct LayerEntry {
-  std::string path;         // as in the archive
-  mode_t mode = 0;          // with the file type
+  std::string path;  // as in the archive
+  mode_t mode = 0;   // with the file type
   uid_t uid = 0;
   gid_t gid = 0;
-  dev_t device = 0;         // character and block devices
+  dev_t device = 0;  // character and block devices
   timespec modified{};
   std::string link_target;  // symbolic link's text
   std::string hard_link;    // path of an earlier entry; then only `path` counts besides
@@ -47,7 +46,8 @@ class LayerTree {
   [[nodiscard]] Status add_whiteout(const Place& place);
   [[nodiscard]] Status add_hard_link(const Place& place, const LayerEntry& entry);
   [[nodiscard]] Status add_directory(const Place& place, const LayerEntry& entry);
-  [[nodiscard]] Status add_file(const Place& place, const LayerEntry& entry, const std::function<Status(int fd)>& content);
+  [[nodiscard]] Status add_file(const Place& place, const LayerEntry& entry,
+                                const std::function<Status(int fd)>& content);
   [[nodiscard]] Status add_special(const Place& place, const LayerEntry& entry);
   // Removes what an earlier entry put at `place`; tells whether that was a whiteout.
   [[nodiscard]] Result<bool> make_room(const Place& place);

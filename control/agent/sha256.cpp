@@ -1,10 +1,9 @@
 #include "control/agent/sha256.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <array>
 #include <cerrno>
+#include <fcntl.h>
+#include <unistd.h>
 #include <vector>
 
 #include <fmt/format.h>

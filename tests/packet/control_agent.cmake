@@ -1,0 +1,1 @@
+mesh_add_test(agent_runtime_test SOURCES packet/agent_runtime_test.cpp LIBS mesh_control_agent LABEL packet TIMEOUT 120)
