@@ -43,8 +43,12 @@ struct RingMember {
 [[nodiscard]] Result<Ring> change_ring(const Ring& ring, const std::vector<RingMember>& members,
                                        const std::map<std::uint8_t, std::uint16_t>& node_of);
 
+// The same owners one version later: nothing has a previous owner. For a ring whose foreign sets have shrunk, because
+// hosts must agree on these too.
+[[nodiscard]] Ring next_version(Ring ring);
+
 // A host's scan result: it committed `version` and holds foreign records only in `held` slots. It leaves the foreign set
-// of every other slot. Returns whether anything changed; the caller bumps the version through change_ring.
+// of every other slot. Returns whether anything changed; the caller then publishes next_version().
 bool drop_foreign(Ring& ring, std::uint16_t node, std::uint32_t version, const std::vector<std::uint16_t>& held);
 // A dead host leaves every foreign set.
 bool drop_dead(Ring& ring, std::uint16_t node);

@@ -1,0 +1,1 @@
+mesh_add_test(dataplane_ring_test SOURCES unit/dataplane_ring_test.cpp LIBS mesh_dataplane)
