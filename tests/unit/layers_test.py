@@ -21,7 +21,8 @@ MAY_INCLUDE = {
     # dataplane: only its pure code, ring.h (see PURE_ONLY).
     "control/manager": {"base", "bpf", "dataplane", "control/model", "control/store"},
     "control/cluster": {"base", "control/model"},
-    "control/api": {"base", "control/model"},
+    # Its handlers read the view and call the manager; the client (meshctl's part) needs neither.
+    "control/api": {"base", "control/model", "control/store", "control/manager"},
     # api: only the interface that the API asks of the host's own agent.
     "control/agent": BELOW_CONTROL | {"control/model", "control/cluster", "control/api"},
     "control/meshctl": {"base", "control/model", "control/api"},

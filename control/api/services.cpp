@@ -1,0 +1,114 @@
+// /services (Docker Engine API, "Service").
+#include <array>
+
+#include "control/api/filters.h"
+#include "control/api/registry_auth.h"
+#include "control/api/router.h"
+
+namespace mesh::api {
+namespace {
+
+std::string_view mode_of(const model::ServiceSpec& spec) {
+  if (spec.mode.global) return "global";
+  if (spec.mode.replicated_job) return "replicated-job";
+  if (spec.mode.global_job) return "global-job";
+  return "replicated";
+}
+
+// What `service ls` shows as 2/3. A task counts while it is wanted, running, and its host is not known to be down.
+model::ServiceStatus count_tasks(const store::View& view, const model::Service& service) {
+  model::ServiceStatus status;
+  const bool global = model::is_global(service.spec);
+  if (!global) status.desired_tasks = model::replicas_of(service.spec);
+  for (const model::Task* task : view.tasks_of_service(service.id)) {
+    if (task->status.state == model::TaskState::kComplete) ++status.completed_tasks;
+    if (task->desired_state > model::TaskState::kRunning) continue;
+    if (global) ++status.desired_tasks;
+    const model::Node* node = view.node(task->node_id);
+    const bool node_down = node == nullptr || node->status.state == model::NodeState::kDown;
+    if (task->status.state == model::TaskState::kRunning && !node_down) ++status.running_tasks;
+  }
+  return status;
+}
+
+Result<Response> list(Context& context, const Request& request) {
+  const manager::Manager* manager = TRY(require_manager(context));
+  const Filters filters = TRY(Filters::parse(request, {"id", "label", "mode", "name", "runtime"}));
+  const bool counted = request.flag("status");
+  JsonArray services;
+  for (const auto& [id, service] : manager->view().services()) {
+    const bool shown = filters.prefix("id", id) && filters.prefix("name", service->spec.name) &&
+                       filters.labels("label", service->spec.labels) && filters.exact("mode", mode_of(service->spec));
+    if (!shown) continue;
+    model::Service row = *service;
+    if (counted) row.service_status = count_tasks(manager->view(), row);
+    services.push_back(to_api(row));
+  }
+  return json_response(services);
+}
+
+Result<Response> inspect(Context& context, const Request& request) {
+  const manager::Manager* manager = TRY(require_manager(context));
+  model::Service service = *TRY(manager->view().find_service(request.capture("id")));
+  if (request.flag("insertDefaults")) service.spec = model::with_defaults(std::move(service.spec));
+  return json_response(to_api(service));
+}
+
+// Things that were asked for and have no effect; the CLI prints them.
+Json warnings_for(const model::ServiceSpec& spec) {
+  JsonArray warnings;
+  if (!spec.networks.empty() && !spec.task_template.networks.empty()) {
+    warnings.emplace_back("Networks of the service are ignored: TaskTemplate.Networks is set.");
+  }
+  if (warnings.empty()) return nullptr;
+  return warnings;
+}
+
+Result<Response> create(Context& context, const Request& request) {
+  manager::Manager* manager = TRY(require_manager(context));
+  TRY(registry_auth(request));
+  const model::ServiceSpec spec = TRY(read_body<model::ServiceSpec>(request));
+  const Json warnings = warnings_for(spec);
+  const std::string id = TRY(manager->create_service(spec, context.now()));
+  context.swarm.changed();
+  return json_response(JsonObject{{"ID", id}, {"Warnings", warnings}}, 201);
+}
+
+Result<Response> update(Context& context, const Request& request) {
+  manager::Manager* manager = TRY(require_manager(context));
+  TRY(registry_auth(request));
+  const std::optional<std::uint64_t> version = TRY(request.number("version"));
+  if (!version) return fail(ErrorKind::kInvalid, "query parameter version is missing: the service's Version.Index");
+  const std::string& rollback = request.parameter("rollback");
+  if (!rollback.empty() && rollback != "previous") {
+    return fail(ErrorKind::kInvalid, "unrecognized rollback option: " + rollback);
+  }
+  const model::ServiceSpec spec = TRY(read_body<model::ServiceSpec>(request));
+  const Json warnings = warnings_for(spec);
+  const std::string id = TRY(manager->view().find_service(request.capture("id")))->id;
+  TRY(manager->update_service(id, *version, spec,
+                              rollback.empty() ? manager::ServiceRollback::kNo : manager::ServiceRollback::kPrevious,
+                              context.now()));
+  context.swarm.changed();
+  return json_response(JsonObject{{"Warnings", warnings}});
+}
+
+Result<Response> remove(Context& context, const Request& request) {
+  manager::Manager* manager = TRY(require_manager(context));
+  const std::string id = TRY(manager->view().find_service(request.capture("id")))->id;
+  TRY(manager->remove_service(id, context.now()));
+  context.swarm.changed();
+  return empty_response(200);
+}
+
+constexpr std::array kRoutes{
+    Route{"GET", "/services", &list},           Route{"POST", "/services/create", &create},
+    Route{"GET", "/services/{id}", &inspect},   Route{"POST", "/services/{id}/update", &update},
+    Route{"DELETE", "/services/{id}", &remove},
+};
+
+}  // namespace
+
+std::span<const Route> service_routes() { return kRoutes; }
+
+}  // namespace mesh::api
