@@ -1,0 +1,112 @@
+// The names part of node_view.h: which names each network has, and who may ask for them.
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "control/agent/node_view.h"
+
+namespace mesh::agent {
+namespace {
+
+constexpr std::size_t kShortIdLength = 12;  // as docker's tables print ids
+
+std::string lower(std::string text) {
+  std::ranges::transform(text, text.begin(),
+                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  while (text.ends_with('.')) text.pop_back();
+  return text;
+}
+
+// Names of one network on the way: a name that two things share answers with both.
+class Names {
+ public:
+  void add(const std::string& name, const IpAddress& address) {
+    if (name.empty()) return;
+    auto& list = names_[lower(name)];
+    if (!address.is_unset() && std::ranges::find(list, address) == list.end()) list.push_back(address);
+  }
+  void add(const std::string& name, const model::NetworkAddress& address) {
+    add(name, address.v4);
+    add(name, address.v6);
+  }
+  // The first name of an address is its reverse.
+  void add_reverse(const IpAddress& address, const std::string& name) {
+    if (!address.is_unset()) reverse_.try_emplace(address, name);
+  }
+  [[nodiscard]] dns::Network finish(const model::NetworkRow& row) && {
+    dns::Network network;
+    network.id = row.id;
+    network.name = row.name;
+    for (auto& [name, addresses] : names_) network.names.push_back({name, std::move(addresses)});
+    for (auto& [address, name] : reverse_) network.reverse.push_back({address, name});
+    return network;
+  }
+
+ private:
+  std::map<std::string, std::vector<IpAddress>> names_;
+  std::map<IpAddress, std::string> reverse_;
+};
+
+const model::NetworkAddress* on_network(const std::vector<model::NetworkAddress>& list, const std::string& id) {
+  const auto found = std::ranges::find(list, id, &model::NetworkAddress::network_id);
+  return found == list.end() ? nullptr : &*found;
+}
+
+void add_service(Names& names, const model::ServiceRow& service, const model::NetworkRow& network,
+                 const std::vector<const model::EndpointRow*>& tasks) {
+  const model::NetworkAddress* vip = on_network(service.virtual_ips, network.id);
+  std::set<std::string> aliases = {service.name};
+  if (vip != nullptr) aliases.insert(vip->aliases.begin(), vip->aliases.end());
+  const bool by_vip = vip != nullptr && !service.dnsrr;
+  if (by_vip) {
+    for (const std::string& name : aliases) names.add(name, *vip);
+    names.add_reverse(vip->v4, lower(service.name) + "." + lower(network.name));
+    names.add_reverse(vip->v6, lower(service.name) + "." + lower(network.name));
+  }
+  for (const model::EndpointRow* task : tasks) {
+    const model::NetworkAddress* address = on_network(task->networks, network.id);
+    if (address == nullptr || !task->serving || task->state != model::EndpointState::kReady) continue;
+    names.add("tasks." + service.name, *address);
+    if (by_vip) continue;
+    for (const std::string& name : aliases) names.add(name, *address);
+    for (const std::string& name : address->aliases) names.add(name, *address);
+  }
+}
+
+// A single task is found by its own names as long as it is there, healthy or not.
+void add_task(Names& names, const model::EndpointRow& task, const model::NetworkRow& network) {
+  const model::NetworkAddress* address = on_network(task.networks, network.id);
+  if (address == nullptr || task.state == model::EndpointState::kGone) return;
+  names.add(task.name, *address);
+  names.add(task.hostname, *address);
+  names.add(task.task_id, *address);
+  names.add(task.task_id.substr(0, kShortIdLength), *address);
+  names.add_reverse(address->v4, lower(task.name) + "." + lower(network.name));
+  names.add_reverse(address->v6, lower(task.name) + "." + lower(network.name));
+}
+
+}  // namespace
+
+dns::Desired make_names(const View& view) {
+  dns::Desired desired;
+  std::map<std::string, std::vector<const model::EndpointRow*>> tasks_of;
+  for (const model::EndpointRow& row : view.tables.endpoints) tasks_of[row.service_id].push_back(&row);
+  for (const model::NetworkRow& network : view.tables.networks) {
+    if (network.ingress) continue;
+    Names names;
+    for (const model::ServiceRow& service : view.tables.services) {
+      add_service(names, service, network, tasks_of[service.id]);
+    }
+    for (const model::EndpointRow& row : view.tables.endpoints) add_task(names, row, network);
+    desired.networks.push_back(std::move(names).finish(network));
+  }
+  for (const model::Task& task : view.tasks) {
+    dns::Client client{task.mesh.ingress_v4, task.mesh.ingress_v6, {}};
+    for (const model::NetworkAddress& address : task.mesh.networks) client.network_ids.push_back(address.network_id);
+    desired.clients.push_back(std::move(client));
+  }
+  desired.upstreams = view.host.resolvers;
+  return desired;
+}
+
+}  // namespace mesh::agent

@@ -1,0 +1,57 @@
+// What this host should hold, made from the cluster's tables and this host's own facts: one Desired each for the
+// overlay, the data plane and the names. Pure.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "control/model/endpoint_table.h"
+#include "control/model/task.h"
+#include "dataplane/desired.h"
+#include "dns/desired.h"
+#include "vxlan/desired.h"
+
+namespace mesh::agent {
+
+inline constexpr std::uint16_t kDnsPort = 7953;  // mesh-dns on the gateway address
+
+// Where the containers' way out is; from the manager's welcome, kept over restarts.
+struct GatewayFacts {
+  std::uint16_t node_number = 0;
+  IpAddress gateway_v4, gateway_v6;  // the mesh address is the one after each
+};
+constexpr auto json_fields(const GatewayFacts*) {
+  return std::tuple{field("NodeNumber", &GatewayFacts::node_number), field("GatewayV4", &GatewayFacts::gateway_v4),
+                    field("GatewayV6", &GatewayFacts::gateway_v6)};
+}
+
+// What is known of this host from its kernel.
+struct HostFacts {
+  dataplane::Uplink uplink;
+  std::string cgroup_root;               // cgroup2 directory of the connect hooks
+  std::string netns_directory;           // <runtime_dir>/netns
+  std::vector<dns::Upstream> resolvers;  // of the host
+  std::vector<dataplane::Node> routes;   // per destination address: how it is reached; `number` is not used
+  std::map<std::string, dataplane::Attachment> attachments;  // by task id, of links that are complete
+  std::uint32_t mesh_ifindex = 0, mesh_peer_ifindex = 0;
+};
+
+struct View {
+  const model::EndpointTables& tables;
+  const GatewayFacts& gateway;
+  const HostFacts& host;
+  const std::vector<model::Task>& tasks;  // of this host, whose network should exist
+};
+
+// Bytes that the tunnel adds: outer Ethernet is not counted, IP + UDP + VXLAN + inner Ethernet are (RFC 7348).
+[[nodiscard]] std::uint16_t overlay_mtu(std::uint16_t underlay_mtu, bool underlay_v6);
+
+[[nodiscard]] vxlan::Desired make_overlay(const View& view);
+[[nodiscard]] dataplane::Desired make_dataplane(const View& view);
+// `version` is left 0.
+[[nodiscard]] dns::Desired make_names(const View& view);
+
+}  // namespace mesh::agent
