@@ -20,13 +20,10 @@ class Cluster:
 
     def remove(self, *services):
         """Removes services and waits until their tasks are gone."""
+        ids = {self.api("GET", f"/services/{name}")["ID"] for name in services}
         self.lab.meshctl(self.manager, "service", "rm", *services)
-        for service in services:
-            harness.wait_for(lambda name=service: not self.tasks_named(name), 40, f"the tasks of {service} are gone")
-
-    def tasks_named(self, service):
-        """Also works when the service itself is gone already."""
-        return [task for task in self.api("GET", "/tasks") if task.get("Name", "").startswith(service + ".")]
+        harness.wait_for(lambda: not [task for task in self.tasks() if task["ServiceID"] in ids], 40,
+                         f"the tasks of {' '.join(services)} are gone")
 
     def request(self, method, path, body=None, host=None, raw_body=None):
         """(status, text) of a request to the Engine API on a host's socket."""

@@ -1,0 +1,90 @@
+"""A host dies, or nobody can reach it: its tasks are replaced, the others serve on, and it comes back clean."""
+
+import harness
+from cluster import ClusterTest
+
+REPLACED_S = 45  # heartbeats missed for 16.5 s, the restart delay of 5 s, and the start
+
+
+class TestLostHost(ClusterTest):
+    @classmethod
+    def deploy(cls, cluster):
+        cluster.create_service("web", "image-gallery", running=3, options=("--replicas", "3", "--publish", "8010:80"))
+
+    def node_state(self, host):
+        return next(node["Status"]["State"] for node in self.cluster.api("GET", "/nodes")
+                    if node["Description"]["Hostname"] == host)
+
+    def hosts_of(self, service):
+        return sorted(self.cluster.host_of(task) for task in self.cluster.running(service))
+
+    def answers(self, host):
+        response = self.lab.http(self.lab.url(host, 8010, "/whoami"), timeout_s=2, check=False)
+        return response is not None and response.status == 200
+
+    def wait_replaced(self, lost):
+        harness.wait_for(lambda: self.node_state(lost) == "down", REPLACED_S, f"{lost} is down")
+        harness.wait_for(lambda: len(self.hosts_of("web")) == 3 and lost not in self.hosts_of("web"), REPLACED_S,
+                         f"three tasks run, none on {lost}")
+
+    def assert_served_by(self, hosts):
+        for host in hosts:
+            for _ in range(20):
+                self.assertTrue(self.answers(host), f"through {host}")
+
+    def spread_again(self):
+        """Tasks never move by themselves; the next test wants one on each host."""
+        self.lab.meshctl("node1", "service", "scale", "-d", "web=0")
+        self.cluster.wait_running("web", 0)
+        self.lab.meshctl("node1", "service", "scale", "-d", "web=3")
+        self.cluster.wait_running("web", 3)
+
+    def test_killed_host(self):
+        self.addCleanup(self.spread_again)
+        survivors = harness.Load(self.lab, "http", self.cluster.targets(8010)[:2], "-n", "4", "--path", "/whoami",
+                                 "--interval-ms", "50", "--timeout-ms", "2000")
+        survivors.report()
+        self.lab.verb("kill", "node3")
+        self.wait_replaced("node3")
+        self.assert_served_by(["node1", "node2"])
+        last = survivors.stop()
+        # Requests that were on their way to the dead host's task, or drew it until it was noticed, are lost.
+        self.assertLess(last["failed"], last["requests"] / 2, last)
+        self.lab.verb("restart", "node3")
+        harness.wait_for(lambda: self.node_state("node3") == "ready", 30, "node3 is back")
+        harness.wait_for(lambda: self.answers("node3"), 20, "node3 answers again")
+        self.assert_served_by(self.lab.node_names())
+        leftover = self.lab.run("node3", "sh", "-c", "ip -o link | grep -c 'mv[0-9a-f]\\{8\\}'", check=False).stdout.strip()
+        self.assertEqual(leftover, "0", "no task of before runs there")
+
+    def test_cut_host_runs_on_and_cleans_up_when_it_is_back(self):
+        self.addCleanup(self.spread_again)
+        old = next(task for task in self.cluster.running("web") if self.cluster.host_of(task) == "node2")
+        pid = str(old["Status"]["ContainerStatus"]["PID"])
+        self.lab.verb("cut", "node2")
+        self.wait_replaced("node2")
+        self.lab.run("node2", "kill", "-0", pid)
+        self.assert_served_by(["node1", "node3"])
+        local = self.lab.http("http://localhost:8010/whoami", host="node2", check=False, timeout_s=5)
+        self.assertIsNotNone(local, "the cut host still serves itself from its own task")
+        self.lab.verb("heal", "node2")
+        harness.wait_for(lambda: self.node_state("node2") == "ready", 30, "node2 is back")
+        harness.wait_for(lambda: self.lab.run("node2", "kill", "-0", pid, check=False).returncode != 0, 20,
+                         "the duplicate is gone")
+        self.assertEqual(len(self.cluster.running("web")), 3)
+        harness.wait_for(lambda: self.answers("node2"), 20, "node2 answers again")
+        self.assert_served_by(self.lab.node_names())
+
+    def test_manager_back_after_a_power_cut(self):
+        """node1 holds the state: after its restart everything is as declared."""
+        self.lab.verb("kill", "node1")
+        for host in ("node2", "node3"):
+            self.assertTrue(any(self.answers(host) for _ in range(10)), f"{host} serves without a manager")
+        self.lab.verb("restart", "node1")
+        self.cluster.wait_running("web", 3, timeout_s=90)
+        harness.wait_for(lambda: all(self.answers(host) for host in self.lab.node_names()), 30, "all answer")
+        self.assert_served_by(self.lab.node_names())
+
+
+if __name__ == "__main__":
+    harness.main()

@@ -1,0 +1,166 @@
+"""Names and virtual IPs inside the cluster, as three resolvers, dig and applications see them."""
+
+import os
+import re
+import socket
+
+import harness
+from cluster import ClusterTest
+
+RESOLVER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "resolver.py")
+DNS = "127.0.0.11"
+
+
+class TestNames(ClusterTest):
+    @classmethod
+    def deploy(cls, cluster):
+        cluster.lab.daemon("client", "/usr/bin/python3", "-B", RESOLVER, harness.CLIENT_V4)
+        cluster.create_network("backend")
+        cluster.create_network("elsewhere")
+        network = ("--network", "backend")
+        cluster.create_service("iotd", "iotd", options=(*network, "--replicas", "3"), running=3)
+        cluster.create_service("tools", "mesh-tools", options=(*network, "--replicas", "3"), running=3)
+        cluster.create_service("stranger", "mesh-tools", options=("--network", "elsewhere"), running=1)
+
+    def setUp(self):
+        self.tools = self.cluster.running("tools")
+        self.vip = self.cluster.vip_of("iotd", "backend")
+
+    def dig(self, task, *arguments):
+        return self.cluster.beside(task, "dig", f"@{DNS}", "+tries=1", "+time=3", *arguments).stdout
+
+    def short(self, task, *arguments):
+        return sorted(self.dig(task, "+short", *arguments).split())
+
+    def addresses_of(self, service):
+        return sorted(self.cluster.address_on(task, "backend") for task in self.cluster.running(service))
+
+    def test_service_name_is_its_virtual_ip_on_every_host(self):
+        self.assertEqual(len({self.cluster.host_of(task) for task in self.tools}), 3, "one asker on each host")
+        for task in self.tools:
+            self.assertEqual(self.short(task, "iotd"), [self.vip])
+            self.assertEqual(self.short(task, "+tcp", "iotd"), [self.vip])
+
+    def test_tasks_name_lists_every_task(self):
+        for task in self.tools:
+            self.assertEqual(self.short(task, "tasks.iotd"), self.addresses_of("iotd"))
+
+    def test_c_libraries_and_busybox_resolve(self):
+        for task in self.tools:
+            for program in ("resolve-glibc", "resolve-musl"):
+                self.assertIn(self.vip, self.cluster.inside(task, program, "iotd").stdout, program)
+            self.assertIn(self.vip, self.cluster.inside(task, "nslookup", "iotd").stdout)
+            self.assertIn(DNS, self.cluster.inside(task, "cat", "/etc/resolv.conf").stdout)
+
+    def test_record_types(self):
+        task = self.tools[0]
+        empty = self.dig(task, "iotd", "AAAA")
+        self.assertIn("status: NOERROR", empty)
+        self.assertIn("ANSWER: 0", empty)
+        self.assertIn("status: NXDOMAIN", self.dig(task, "nobody"))
+        with_edns = self.dig(task, "+bufsize=1232", "iotd")
+        self.assertIn("EDNS: version: 0", with_edns)
+        address = self.addresses_of("iotd")[0]
+        self.assertRegex(self.dig(task, "+short", "-x", address), r"^iotd\.\d+\.")
+        self.assertRegex(self.dig(task, "+short", "-x", self.vip), r"^iotd\.")
+
+    def test_other_names_come_from_the_hosts_resolver(self):
+        for task in self.tools:
+            self.assertEqual(self.short(task, "world.test"), [harness.addresses.WORLD_V4])
+            self.assertEqual(self.short(task, "+tcp", "world.test"), [harness.addresses.WORLD_V4])
+            self.assertIn("NXDOMAIN", self.dig(task, "nowhere.test"))
+
+    def test_names_stay_within_their_networks(self):
+        stranger = self.cluster.running("stranger")[0]
+        for name in ("iotd", "tasks.iotd", "tools"):
+            self.assertEqual(self.short(stranger, name), [], name)
+        self.assertEqual(self.short(self.tools[0], "stranger"), [])
+
+    def test_virtual_ip_balances_and_answers_ping(self):
+        for task in self.tools:
+            script = "for i in $(seq 40); do wget -q -O - http://iotd/image | grep -o '\"task\":\"[^\"]*\"'; done | sort -u"
+            self.assertEqual(len(self.cluster.inside(task, "sh", "-c", script).stdout.split()), 3)
+            ping = self.cluster.beside(task, "ping", "-c", "2", "-i", "0.2", "-W", "2", self.vip)
+            self.assertIn("2 received", ping.stdout)
+
+    def test_v4_mapped_sockets_reach_the_virtual_ip(self):
+        program = ("import socket; s = socket.create_connection(('::ffff:" + self.vip + "', 80), 5); "
+                   "s.sendall(b'GET /healthz HTTP/1.0\\r\\n\\r\\n'); print(s.recv(64), s.getpeername()[0])")
+        output = self.cluster.beside(self.tools[0], "/usr/bin/python3", "-c", program).stdout
+        self.assertIn("200", output)
+        self.assertIn(f"::ffff:{self.vip}", output, "the peer is who was asked for")
+
+    def test_scaling_changes_the_answers(self):
+        self.create_service("changing", "mesh-tools", options=("--network", "backend", "--replicas", "1"), running=1)
+        for count in (4, 2):
+            self.lab.meshctl("node1", "service", "scale", "-d", f"changing={count}")
+            self.cluster.wait_running("changing", count)
+            for task in self.tools:
+                harness.wait_for(lambda t=task: self.short(t, "tasks.changing") == self.addresses_of("changing"), 5,
+                                 f"{count} addresses, as {self.cluster.host_of(task)} answers")
+
+    def test_aliases(self):
+        self.create_service("named", "mesh-tools", options=("--network", "name=backend,alias=db"), running=1)
+        vip = self.cluster.vip_of("named", "backend")
+        for task in self.tools:
+            harness.wait_for(lambda t=task: self.short(t, "db") == [vip], 5, "the alias")
+            self.assertEqual(self.short(task, "named"), [vip])
+
+    def test_names_go_on_while_meshd_is_dead(self):
+        task = self.tools[0]
+        host = self.cluster.host_of(task)
+        pid = str(task["Status"]["ContainerStatus"]["PID"])
+        # Queries without pause until the file appears; prints what failed and how many were asked.
+        script = (f"n=0; until [ -e /run/enough ]; do n=$((n+1)); a=$(dig @{DNS} +short +tries=1 +time=1 iotd); "
+                  f"[ \"$a\" = {self.vip} ] || echo failed: $a; done; echo asked $n")
+        self.addCleanup(self.lab.run, host, "rm", "-f", "/run/enough")
+        asking = self.lab.start(host, "nsenter", "-t", pid, "-n", "--", "sh", "-c", script)
+        for action in ("kill", "start", "restart"):
+            self.lab.verb("meshd", action, host)
+            self.assertEqual(self.short(task, "tasks.iotd"), self.addresses_of("iotd"))
+        self.lab.run(host, "touch", "/run/enough")
+        output, _ = asking.communicate(timeout=20)
+        self.assertNotIn("failed", output)
+        self.assertGreater(int(re.search(r"asked (\d+)", output).group(1)), 10)
+
+
+class TestWayOut(ClusterTest):
+    """Containers reach the world through their own host, unless their network is internal."""
+
+    @classmethod
+    def deploy(cls, cluster):
+        cluster.create_network("open")
+        cluster.create_network("closed", "--internal")
+        cluster.create_service("out", "mesh-tools", options=("--network", "open", "--replicas", "3"), running=3)
+        cluster.create_service("in", "mesh-tools", options=("--network", "closed", "--replicas", "3"), running=3)
+
+    def setUp(self):
+        self.lab.daemon("client", os.path.join(harness.BIN_DIR, "mesh-echo"), "9100")
+        self.addCleanup(self.lab.run, "client", "pkill", "-x", "mesh-echo")
+        harness.wait_for(lambda: ":9100" in self.lab.run("client", "ss", "-Hltn").stdout, 10, "the world listens")
+
+    def ask(self, task, address):
+        """The address that the world saw, "" without an answer."""
+        program = ("import socket, sys\ntry: s = socket.create_connection((sys.argv[1], 9100), 3)\nexcept OSError: "
+                   "sys.exit()\ns.sendall(b'1 1\\n'); print(s.recv(200).split()[1].decode())")
+        return self.cluster.beside(task, "/usr/bin/python3", "-c", program, address).stdout.strip()
+
+    def test_the_world_sees_the_host(self):
+        for task in self.cluster.running("out"):
+            host = self.cluster.host_of(task)
+            self.assertEqual(self.ask(task, harness.addresses.WORLD_V4), self.lab.address(host))
+            self.assertEqual(self.ask(task, harness.addresses.WORLD_V6),
+                             socket.inet_ntop(socket.AF_INET6, socket.inet_pton(socket.AF_INET6,
+                                                                                self.lab.address(host, 6))))
+
+    def test_an_internal_network_has_no_way_out(self):
+        for task in self.cluster.running("in"):
+            for address in (harness.addresses.WORLD_V4, harness.addresses.WORLD_V6, harness.CLIENT_V4):
+                self.assertEqual(self.ask(task, address), "")
+        one, other = self.cluster.running("in")[:2]
+        reached = self.cluster.inside(one, "ping", "-c", "1", "-W", "3", self.cluster.address_on(other, "closed"))
+        self.assertIn("1 packets received", reached.stdout)
+
+
+if __name__ == "__main__":
+    harness.main()
