@@ -1,0 +1,283 @@
+"""Bad input and faults: the message says what, on what, why and what to do; nothing is lost, nothing crashes."""
+
+import json
+import os
+import random
+
+import harness
+from cluster import Cluster, ClusterTest
+
+FUZZ = os.path.join(os.path.dirname(os.path.abspath(__file__)), "malformed_packets.py")
+
+
+def meshd_pid(lab, host):
+    return lab.run(host, "cat", "/run/lab-meshd.pid").stdout.strip()
+
+
+class TestMembership(ClusterTest):
+    """Joining wrongly. node3 is taken out of the cluster for it."""
+
+    @classmethod
+    def deploy(cls, cluster):
+        cls.token = cluster.lab.meshctl("node1", "swarm", "join-token", "-q", "worker")
+        cluster.lab.meshctl("node3", "swarm", "leave", "--force")
+
+    def setUp(self):
+        self.alive = {host: meshd_pid(self.lab, host) for host in self.lab.node_names()}
+
+    def tearDown(self):
+        super().tearDown()
+        for host, pid in self.alive.items():
+            self.lab.run(host, "kill", "-0", pid)
+
+    def join(self, token, host="node3", manager="node1"):
+        return self.lab.run(host, "meshctl", "swarm", "join", "--token", token, f"{self.lab.address(manager)}:2377",
+                            check=False)
+
+    def test_bad_tokens(self):
+        head, digest, secret = self.token.rsplit("-", 2)
+        flipped = secret[:-1] + ("0" if secret[-1] != "0" else "1")
+        for token, words in (("nonsense", ["token"]), (f"{head}-{digest}", ["token"]),
+                             (f"{head}-{digest}-{flipped}", ["token"]),
+                             (f"{head}-{digest[::-1]}-{secret}", ["CA"])):
+            self.assertRefused(self.join(token), *words)
+        self.assertEqual(len(self.cluster.api("GET", "/nodes")), 3, "nobody new has joined")
+
+    def test_rotated_token_is_worthless(self):
+        self.lab.meshctl("node1", "swarm", "join-token", "--rotate", "-q", "worker")
+        self.assertRefused(self.join(self.token), "token")
+        type(self).token = self.lab.meshctl("node1", "swarm", "join-token", "-q", "worker")
+
+    def test_token_of_another_cluster(self):
+        with harness.Lab(1) as other:
+            foreign = other.meshctl("node1", "swarm", "join-token", "-q", "worker")
+        self.assertRefused(self.join(foreign), "CA")
+
+    def test_nobody_at_the_address(self):
+        result = self.lab.run("node3", "meshctl", "swarm", "join", "--token", self.token,
+                              f"{harness.CLIENT_V4}:2377", check=False)
+        self.assertRefused(result, harness.CLIENT_V4)
+
+    def test_second_init_and_second_join(self):
+        self.assertRefused(self.lab.run("node1", "meshctl", "swarm", "init", check=False), "already part of a swarm")
+        self.assertRefused(self.join(self.token, host="node2"), "already part of a swarm")
+
+    def test_worker_and_outsider_have_no_cluster_state(self):
+        for host in ("node2", "node3"):
+            for command in (["node", "ls"], ["service", "ls"], ["service", "create", "nginx"], ["swarm", "join-token", "worker"]):
+                self.assertRefused(self.lab.run(host, "meshctl", *command, check=False), "not a swarm manager")
+
+    def test_last_manager_does_not_leave_by_mistake(self):
+        self.assertRefused(self.lab.run("node1", "meshctl", "swarm", "leave", check=False), "manager", "--force")
+
+    def test_cluster_port_shows_nothing_without_a_certificate(self):
+        url = f"https://{self.lab.address('node1')}:2377/"
+        plain = self.lab.run("client", "curl", "-sS", "--max-time", "5", url.replace("https", "http"), check=False)
+        self.assertNotEqual(plain.returncode, 0)
+        for path in ("", "session", "v1.41/nodes", "nodes"):
+            result = self.lab.run("client", "curl", "-sSk", "--max-time", "5", "-o", "/dev/null", "-w", "%{http_code}",
+                                  url + path, check=False)
+            self.assertNotIn(result.stdout, ("200", "101"), path)
+        old = self.lab.run("client", "curl", "-sSk", "--max-time", "5", "--tls-max", "1.2", url, check=False)
+        self.assertNotEqual(old.returncode, 0, "TLS 1.2 is refused")
+
+
+class TestServices(ClusterTest):
+    @classmethod
+    def deploy(cls, cluster):
+        cluster.create_service("web", "image-gallery", options=("--publish", "8010:80"), running=1)
+
+    def create(self, *arguments, host="node1"):
+        return self.lab.run(host, "meshctl", "service", "create", "-d", *arguments, check=False)
+
+    def wait_explained(self, service, *words):
+        """Until a task of the service says in its error what is wrong."""
+
+        def explained():
+            texts = [task["Status"].get("Err", "") + task["Status"].get("Message", "") for task in self.cluster.tasks(service)]
+            return next((text for text in texts if all(word.lower() in text.lower() for word in words)), None)
+
+        return harness.wait_for(explained, 40, f"an error of {service} with {words}")
+
+    def test_unknown_image(self):
+        self.create_service("lost", "no/such-image:7")
+        self.wait_explained("lost", "no/such-image:7")
+
+    def test_unreachable_registry(self):
+        self.lab.verb("cut", "registry")
+        self.addCleanup(self.lab.verb, "heal", "registry")
+        self.create_service("waiting", "nginx")
+        self.wait_explained("waiting", "nginx", self.lab.address("registry"))
+        self.lab.verb("heal", "registry")
+        self.cluster.wait_running("waiting", 1)
+
+    def test_corrupt_layer(self):
+        registry = f"http://{self.lab.address('registry')}:5000/v2/library/accesslog"
+        accept = ("-H", "Accept: application/vnd.docker.distribution.manifest.v2+json")
+        manifest = self.lab.http(registry + "/manifests/latest", options=accept).json()
+        digest = manifest["layers"][-1]["digest"].partition(":")[2]
+        blob = f"/var/lib/registry/docker/registry/v2/blobs/sha256/{digest[:2]}/{digest}/data"
+        self.lab.run("registry", "sh", "-c", f"cp {blob} /tmp/good && printf damaged | dd of={blob} conv=notrunc bs=1 seek=100")
+        self.addCleanup(self.lab.run, "registry", "cp", "/tmp/good", blob)
+        self.create_service("damaged", "accesslog")
+        self.wait_explained("damaged", "accesslog")
+        self.assertEqual(self.cluster.running("damaged"), [])
+
+    def test_ports(self):
+        for port in ("0:99999", "70000:80", "80:0", "x:80", "8010:80/icmp"):
+            self.assertRefused(self.create("--name", "bad", "--publish", port, "nginx"), "port")
+        self.assertRefused(self.create("--name", "second", "--publish", "8010:80", "nginx"), "8010", "web")
+        self.lab.daemon("node1", "busybox", "httpd", "-f", "-p", "8033", "-h", "/etc")
+        harness.wait_for(lambda: ":8033" in self.lab.run("node1", "ss", "-Hltn").stdout, 10, "the host's own server")
+        self.assertRefused(self.create("--name", "third", "--publish", "8033:80", "nginx"), "8033", "in use")
+        self.assertEqual(self.lab.http(self.lab.url("node1", 8033, "/hostname")).body, "node1\n", "it is left alone")
+        self.assertRefused(self.lab.run("node1", "meshctl", "publish", "8010:80", "nobody", check=False), "nobody")
+
+    def test_pools(self):
+        self.lab.run("node2", "ip", "address", "add", "10.77.0.1/24", "dev", "lo")
+        self.addCleanup(self.lab.run, "node2", "ip", "address", "del", "10.77.0.1/24", "dev", "lo")
+        self.lab.verb("meshd", "restart", "node2")
+        harness.wait_for(lambda: [node["Status"]["State"] for node in self.cluster.api("GET", "/nodes")] == ["ready"] * 3,
+                         20, "node2 is back")
+        self.cluster.create_network("taken", "--subnet", "10.88.0.0/24")
+        self.addCleanup(self.lab.meshctl, "node1", "network", "rm", "taken")
+        for subnet, word in (("172.30.0.0/24", "172.30.0"), ("172.0.0.0/8", "172.30.0"), ("10.77.0.0/16", "node2"),
+                             ("10.88.0.128/25", "taken"), ("10.0.0.0/24", "ingress"), ("10.1.2.3", "subnet"),
+                             ("300.0.0.0/8", "subnet")):
+            result = self.lab.run("node1", "meshctl", "network", "create", "--subnet", subnet, "wrong", check=False)
+            self.assertRefused(result, word)
+
+    def test_exhausted_pool(self):
+        self.cluster.create_network("small", "--subnet", "10.66.0.0/29")
+        self.addCleanup(self.lab.meshctl, "node1", "network", "rm", "small")
+        self.create_service("crowd", "mesh-tools", options=("--network", "small", "--replicas", "9"))
+        self.wait_explained("crowd", "small", "address")
+        harness.wait_for(lambda: len(self.cluster.running("crowd")) >= 3, 40, "as many run as there are addresses")
+        self.lab.meshctl("node1", "service", "scale", "-d", "crowd=2")
+        self.cluster.wait_running("crowd", 2)
+        self.lab.meshctl("node1", "service", "scale", "-d", "crowd=3")
+        self.cluster.wait_running("crowd", 3)
+
+    def test_no_suitable_node(self):
+        self.create_service("picky", "mesh-tools", options=("--constraint", "node.labels.storage==raid"))
+        self.wait_explained("picky", "no suitable node", "scheduling constraints not satisfied on 3 nodes")
+        self.lab.meshctl("node1", "node", "update", "--label-add", "storage=raid", "node2")
+        tasks = self.cluster.wait_running("picky", 1)
+        self.assertEqual(self.cluster.host_of(tasks[0]), "node2")
+
+    def test_crashing_container_is_restarted_with_a_delay(self):
+        self.create_service("crash", "mesh-tools", "sh", "-c", "exit 3")
+        self.wait_explained("crash", "non-zero exit (3)")
+        harness.wait_for(lambda: len(self.cluster.tasks("crash")) >= 2, 30, "it is tried again")
+
+    def test_memory_limit_is_real(self):
+        self.create_service("greedy", "mesh-tools", "sh", "-c", "tail /dev/zero", options=("--limit-memory", "16M"))
+        self.wait_explained("greedy", "non-zero exit (137)")
+
+    def test_bodies_of_every_wrong_kind(self):
+        pid = meshd_pid(self.lab, "node1")
+        good = json.dumps({"Name": "x", "TaskTemplate": {"ContainerSpec": {"Image": "nginx"}}})
+        wrong = ["", "{", "[]", "null", "7", '"text"', good[:-3], "\x00\x01", '{"Name": 7}', '{"Name": "x", "TaskTemplate": []}',
+                 '{"Name": "x", "TaskTemplate": {"ContainerSpec": {"Image": ["nginx"]}}}',
+                 '{"Name": "../x", "TaskTemplate": {"ContainerSpec": {"Image": "nginx"}}}',
+                 '{"Name": "x", "Mode": {"Replicated": {"Replicas": -1}}, "TaskTemplate": {"ContainerSpec": {"Image": "nginx"}}}',
+                 "[" * 5000, '{"Name": "' + "x" * 100_000 + '"}']
+        for path in ("/services/create", "/networks/create", "/swarm/update?version=1", "/swarm/join"):
+            for body in wrong:
+                status, text = self.cluster.request("POST", path, raw_body=body)
+                self.assertTrue(400 <= status < 600 and status != 500, f"{path} {body[:60]!r}: {status} {text}")
+                self.assertTrue(json.loads(text)["message"], f"{path} {body[:60]!r}")
+        status, text = self.cluster.request("GET", "/no/such/route")
+        self.assertEqual(status, 404, text)
+        status, text = self.cluster.request("GET", "/tasks?filters=" + "%7Bnot-json")
+        self.assertEqual(status, 400, text)
+        for line in ("GARBAGE", "GET", "GET / HTTP/9.9\r\n\r\n", "POST /services/create HTTP/1.1\r\nContent-Length: 99\r\n\r\n{"):
+            self.lab.run("node1", "socat", "-t1", "-", "UNIX-CONNECT:/run/meshd.sock", text_input=line, check=False)
+        self.assertEqual(meshd_pid(self.lab, "node1"), pid)
+        self.assertEqual(self.cluster.request("GET", "/_ping")[0], 200)
+
+    def test_malformed_packets_hurt_nobody(self):
+        """Random and cut-off packets of all protocols on the uplink and from a container: services answer on."""
+        task = self.cluster.running("web")[0]
+        seed = random.SystemRandom().randrange(2**32)
+        for host in self.lab.node_names():
+            self.lab.run("client", "/usr/bin/python3", "-B", FUZZ, "eth0", self.lab.address(host), "8010", str(seed))
+        self.cluster.beside(task, "/usr/bin/python3", "-B", FUZZ, "eth0", "10.0.0.1", "8010", str(seed))
+        for host in self.lab.node_names():
+            answer = self.lab.http(self.lab.url(host, 8010, "/whoami"))
+            self.assertEqual(answer.status, 200, f"seed {seed}")
+            self.assertEqual(answer.json()["client"], harness.CLIENT_V4)
+
+
+class TestDaemon(harness.LabTest):
+    """One meshd on a bare host."""
+
+    bare = True
+    nodes = 1
+
+    def start_fails(self, *arguments):
+        return self.lab.run("node1", "timeout", "15", "meshd", "--data-dir", "/var/lib/other", "--advertise-addr",
+                            self.lab.address("node1"), *arguments, check=False)
+
+    def test_no_uplink(self):
+        result = self.start_fails("--uplink", "eth9")
+        self.assertNotEqual(result.returncode, 124, "it must not go on without an uplink")
+        text = result.stdout + result.stderr
+        self.assertIn("eth9", text)
+        self.assertNotIn("terminate called", text)
+
+    def test_uplink_without_xdp(self):
+        self.lab.run("node1", "ip", "link", "add", "br9", "type", "bridge")
+        self.lab.run("node1", "ip", "link", "set", "br9", "up")
+        self.addCleanup(self.lab.run, "node1", "ip", "link", "del", "br9")
+        result = self.start_fails("--uplink", "br9", "--uplink-mode", "xdp")
+        self.assertNotEqual(result.returncode, 124, "it must not go on without the hook")
+        text = result.stdout + result.stderr
+        self.assertIn("br9", text)
+        self.assertIn("xdp", text.lower())
+
+    def test_two_on_one_data_directory(self):
+        self.lab.verb("meshd", "start", "node1")
+        self.addCleanup(self.lab.verb, "meshd", "stop", "node1")
+        result = self.lab.run("node1", "timeout", "15", "meshd", "--data-dir", "/var/lib/meshd", "--uplink", "eth0", check=False)
+        self.assertNotIn(result.returncode, (0, 124), result.stdout + result.stderr)
+        self.assertIn("/var/lib/meshd", result.stdout + result.stderr)
+        self.assertEqual(self.lab.run("node1", "meshctl", "info").returncode, 0, "the first one is unhurt")
+
+    def test_bad_options(self):
+        for arguments in (["--uplink-mode", "magic"], ["--nonsense"], ["--config", "/no/such/file"]):
+            result = self.start_fails(*arguments)
+            self.assertNotIn(result.returncode, (0, 124), arguments)
+            self.assertTrue((result.stdout + result.stderr).strip(), arguments)
+
+
+class TestKilledAnyTime(ClusterTest):
+    """meshd of the manager dies in the middle of its work, again and again: what was accepted is done."""
+
+    def test_killed_at_any_moment(self):
+        accepted = {}
+        for number, work in enumerate([0.0, 0.01, 0.03, 0.1, 0.3, 0.6, 1.0, 2.0]):
+            name = f"svc{number}"
+            create = self.lab.start("node1", "sh", "-c",
+                                    f"meshctl service create -d --name {name} --replicas 2 mesh-tools && touch /run/{name}")
+            # The moment itself is what varies here; nothing is waited for.
+            self.lab.run("node1", "busybox", "timeout", str(max(work, 0.01)), "tail", "-f", "/dev/null", check=False)
+            self.lab.verb("meshd", "kill", "node1")
+            create.wait(timeout=30)
+            accepted[name] = self.lab.run("node1", "test", "-e", f"/run/{name}", check=False).returncode == 0
+            self.lab.verb("meshd", "start", "node1")
+        services = {service["Spec"]["Name"] for service in self.cluster.api("GET", "/services")}
+        for name, was_accepted in accepted.items():
+            if was_accepted:
+                self.assertIn(name, services, "an accepted service is lost")
+        for name in services:
+            self.cluster.wait_running(name, 2, timeout_s=90)
+        self.assertTrue(any(accepted.values()))
+        for host in self.lab.node_names():
+            harness.wait_for(lambda h=host: "in sync" in self.lab.meshctl(h, "dataplane", "status").lower(), 20,
+                             f"kernel and state agree on {host}")
+        Cluster(self.lab).remove(*services)
+
+
+if __name__ == "__main__":
+    harness.main()
