@@ -12,7 +12,9 @@ status 77 and says why in its last line; ctest shows it as skipped.
 
 import json
 import os
+import re
 import secrets
+import signal
 import subprocess
 import sys
 import time
@@ -26,10 +28,11 @@ BUILD_DIR = os.path.dirname(BIN_DIR)
 UPLINK_MODE = os.environ.get("MESH_E2E_UPLINK_MODE", "xdp")
 LAB = os.path.join(SOURCE_DIR, "scripts", "lab")
 SKIPPED = 77
+PIPE = subprocess.PIPE
 
 sys.path.insert(0, os.path.join(SOURCE_DIR, "scripts", "lib"))
 
-from meshlab import addresses, toolbox  # noqa: E402  (the path is set above)
+from meshlab import addresses, state, toolbox  # noqa: E402  (the path is set above)
 
 CLIENT_V4 = addresses.address_of(addresses.CLIENT).v4
 CLIENT_V6 = addresses.address_of(addresses.CLIENT).v6
@@ -94,7 +97,7 @@ class Lab:
     """A running lab with a name of its own. Use as a context manager."""
 
     def __init__(self, nodes=3, bare=False, uplink_mode=UPLINK_MODE, name=None):
-        self.name = name or f"e2e-{secrets.token_hex(3)}"
+        self.name = name or f"e2e-{os.getpid()}-{secrets.token_hex(3)}"
         self.nodes = nodes
         self.bare = bare
         self.uplink_mode = uplink_mode
@@ -234,8 +237,18 @@ def skip(reason):
     sys.exit(SKIPPED)
 
 
+def remove_orphans():
+    """Labs of test runs that were killed before they could clean up; a lab's name tells its test's pid."""
+    for name in state.names():
+        owner = re.match(r"e2e-(\d+)-", name)
+        if owner and not os.path.exists(f"/proc/{owner.group(1)}"):
+            subprocess.run([LAB, "down", "--name", name], capture_output=True)
+
+
 def main():
     """Runs the tests of the calling file."""
     if os.geteuid() != 0:
         skip("a lab needs root")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, and so takes the lab down
+    remove_orphans()
     unittest.main(module="__main__", verbosity=2)

@@ -91,7 +91,7 @@ class TestIsolation(ClusterTest):
         address = self.cluster.address_on(victim, "red")
         pid = str(victim["Status"]["ContainerStatus"]["PID"])
         listener = self.lab.start(host, "nsenter", "-t", pid, "-n", "--", "/usr/bin/python3", "-c", LISTENER,
-                                  stdin=-1)
+                                  stdin=harness.PIPE)
         self.assertEqual(listener.stdout.readline(), "listening\n")
         for vni in range(4096, 4102):
             self.lab.run("client", "/usr/bin/python3", "-c", FORGER, self.lab.address(host), str(vni),

@@ -258,7 +258,7 @@ class TestNothingStaysBehind(unittest.TestCase):
     def test_down_works_after_a_crash_of_up(self):
         """up is killed at a random moment of its work; down still finds everything."""
         for delay_s in (0.05, 0.15, 0.3):
-            name = f"e2e-crash-{int(delay_s * 1000)}-{os.getpid()}"
+            name = f"e2e-{os.getpid()}-crash-{int(delay_s * 1000)}"
             up = subprocess.Popen([harness.LAB, "up", "2", "--bare", "--name", name], stdout=subprocess.DEVNULL,
                                   stderr=subprocess.DEVNULL)
             deadline = time.monotonic() + delay_s

@@ -25,7 +25,7 @@ class TestRestart(ClusterTest):
         pid = str(task["Status"]["ContainerStatus"]["PID"])
         vip = self.cluster.vip_of("iotd", "gallery")
         east_west = self.lab.start(inside, "nsenter", "-t", pid, "-n", "--", f"{harness.BIN_DIR}/mesh-load", "http",
-                                   f"{vip}:80", "-n", "2", "--path", "/image", "--interval-ms", "20", stdin=-1)
+                                   f"{vip}:80", "-n", "2", "--path", "/image", "--interval-ms", "20", stdin=harness.PIPE)
         pages = harness.Load(self.lab, "http", self.cluster.targets(8010), "-n", "9", "--path", "/whoami",
                              "--interval-ms", "10", "--expect", '"task"')
         lines = harness.Load(self.lab, "echo", self.cluster.targets(PORT), "-n", "600", "--first-port", "20000",

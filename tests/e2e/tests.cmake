@@ -28,4 +28,6 @@ mesh_add_lab_test(lost_host TIMEOUT 420)
 mesh_add_lab_test(docker_cli TIMEOUT 420)
 mesh_add_lab_test(faults TIMEOUT 600)
 mesh_add_lab_test(cleanup BOTH_MODES)
+mesh_add_lab_test(demo)
+
 add_subdirectory(tools)
