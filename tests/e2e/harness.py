@@ -109,14 +109,15 @@ class Lab:
         return self
 
     def __exit__(self, *_):
-        for process in self._started:
-            if process.poll() is None:
+        try:
+            for process in self._started:
                 process.kill()
-            process.wait()
-            for pipe in (process.stdin, process.stdout, process.stderr):
-                if pipe:
-                    pipe.close()
-        self.verb("down", timeout=60)
+                process.wait()
+                for pipe in (process.stdin, process.stdout, process.stderr):
+                    if pipe:
+                        pipe.close()
+        finally:
+            self.verb("down", timeout=60)
 
     def node_names(self):
         return [addresses.node_name(number) for number in range(1, self.nodes + 1)]
