@@ -1,0 +1,113 @@
+#include "control/meshctl/status.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "base/text.h"
+#include "control/meshctl/rows.h"
+#include "control/meshctl/table.h"
+#include "control/meshctl/wording.h"
+#include "control/model/endpoint_table.h"
+
+namespace mesh::meshctl {
+namespace {
+
+struct StatusSwarm {
+  std::string state, node_id, node_addr, cluster_id, error;
+  bool manager = false, session = false;
+};
+constexpr auto json_fields(const StatusSwarm*) {
+  using S = StatusSwarm;
+  return std::tuple{field("State", &S::state),          field("NodeID", &S::node_id), field("NodeAddr", &S::node_addr),
+                    field("ClusterID", &S::cluster_id), field("Error", &S::error),    field("Manager", &S::manager),
+                    field("Session", &S::session)};
+}
+
+struct StatusNode {
+  std::string id, hostname, state, address;
+  std::uint32_t number = 0;
+  bool session = false;
+  std::optional<model::TableVersion> acknowledged;
+  std::vector<std::string> problems;
+};
+constexpr auto json_fields(const StatusNode*) {
+  using S = StatusNode;
+  return std::tuple{field("ID", &S::id),
+                    field("Hostname", &S::hostname),
+                    field("State", &S::state),
+                    field("Address", &S::address),
+                    field("Number", &S::number),
+                    field("Session", &S::session),
+                    field("Acknowledged", &S::acknowledged),
+                    field("Problems", &S::problems)};
+}
+
+struct StatusAnswer {
+  std::string version;
+  StatusSwarm swarm;
+  std::optional<model::TableVersion> tables;
+  std::vector<StatusNode> nodes;
+};
+constexpr auto json_fields(const StatusAnswer*) {
+  using S = StatusAnswer;
+  return std::tuple{field("Version", &S::version), field("Swarm", &S::swarm), field("Tables", &S::tables),
+                    field("Nodes", &S::nodes)};
+}
+
+std::string version_text(const model::TableVersion& version) {
+  return fmt::format("{}/{}", version.epoch, version.version);
+}
+
+std::string role_of(const StatusSwarm& swarm) {
+  if (swarm.state == "inactive") return "";
+  return swarm.manager ? ", manager" : fmt::format(", worker, session {}", swarm.session ? "up" : "down");
+}
+
+// What a node's kernel holds, in words.
+std::string tables_of(const StatusNode& node, const std::optional<model::TableVersion>& newest) {
+  if (!node.session) return "no session";
+  if (!node.acknowledged) return "none yet";
+  const bool current = !newest || *node.acknowledged >= *newest;
+  return version_text(*node.acknowledged) + (current ? " (current)" : " (behind)");
+}
+
+std::string node_table(StatusAnswer& answer) {
+  std::ranges::sort(answer.nodes, [](const auto& a, const auto& b) { return natural_less(a.hostname, b.hostname); });
+  std::string text = "NODE\tSTATUS\tADDRESS\tNUMBER\tTABLES IN KERNEL\n";
+  std::string problems;
+  for (const auto& node : answer.nodes) {
+    text += fmt::format("{}{}\t{}\t{}\t{}\t{}\n", node.hostname, node.id == answer.swarm.node_id ? " *" : "",
+                        titled(node.state), node.address, node.number, tables_of(node, answer.tables));
+    for (const auto& problem : node.problems) problems += fmt::format("  {}: {}\n", node.hostname, problem);
+  }
+  return align_columns(text) + (problems.empty() ? "" : "\nProblems:\n" + problems);
+}
+
+}  // namespace
+
+Result<std::string> render_status(const Json& status, const std::vector<model::Service>& services) {
+  auto answer = TRY_IN("status", decode<StatusAnswer>(status));
+  std::string text =
+      fmt::format("meshd:\t{}\nSwarm:\t{}{}\n", answer.version, answer.swarm.state, role_of(answer.swarm));
+  if (!answer.swarm.node_id.empty())
+    text += fmt::format("Node:\t{} {}\n", answer.swarm.node_id, answer.swarm.node_addr);
+  if (answer.tables) text += fmt::format("Tables:\t{}\n", version_text(*answer.tables));
+  if (!answer.swarm.error.empty()) text += fmt::format("Error:\t{}\n", answer.swarm.error);
+  std::string out = align_columns(text);
+  if (!answer.nodes.empty()) out += "\n" + node_table(answer);
+  if (!services.empty()) out += "\n" + TRY(render_list(kServiceView, "", service_rows(services, {})));
+  return out;
+}
+
+Result<std::vector<std::string>> nodes_behind(const Json& status) {
+  const auto answer = TRY_IN("status", decode<StatusAnswer>(status));
+  std::vector<std::string> behind;
+  for (const auto& node : answer.nodes) {
+    const bool current = node.acknowledged && (!answer.tables || *node.acknowledged >= *answer.tables);
+    if (node.session && !current) behind.push_back(node.hostname);
+  }
+  return behind;
+}
+
+}  // namespace mesh::meshctl
