@@ -1,7 +1,10 @@
 #include "control/cluster/certificate.h"
 
+#include <algorithm>
+
 #include <openssl/rand.h>
 
+#include "base/bytes.h"
 #include "control/cluster/openssl.h"
 
 namespace mesh::cluster {
@@ -88,6 +91,15 @@ Result<CertificatePtr> blank_certificate(EVP_PKEY* public_key, Time from, Time u
   return certificate;
 }
 
+Result<std::string> serial_of(X509* certificate) {
+  const std::unique_ptr<BIGNUM, OpensslDeleter<BN_free>> number(
+      ASN1_INTEGER_to_BN(X509_get0_serialNumber(certificate), nullptr));
+  if (!number) return fail_openssl(ErrorKind::kInvalid, "serial number of a certificate");
+  std::vector<std::uint8_t> bytes(static_cast<std::size_t>(BN_num_bytes(number.get())));
+  BN_bn2bin(number.get(), bytes.data());
+  return hex_encode(bytes);
+}
+
 Result<Digest> digest_of(X509* certificate) {
   Digest digest{};
   unsigned size = 0;
@@ -148,8 +160,29 @@ Result<CertificateInfo> read_certificate(std::string_view pem) {
   } else if (unit != role_unit(Role::kWorker)) {
     return fail(ErrorKind::kInvalid, "the certificate's organisational unit is neither swarm-worker nor swarm-manager");
   }
+  info.serial = TRY(serial_of(certificate.get()));
   info.not_before = TRY(from_asn1(X509_get0_notBefore(certificate.get())));
   info.not_after = TRY(from_asn1(X509_get0_notAfter(certificate.get())));
+  return info;
+}
+
+Result<IssuerInfo> read_issuer(std::string_view root_pem) {
+  const CertificatePtr root = TRY(parse_certificate(root_pem, "root certificate"));
+  const auto der = [](int size, unsigned char* data) {
+    std::vector<std::uint8_t> bytes(data, data + std::max(size, 0));
+    OPENSSL_free(data);
+    return bytes;
+  };
+  IssuerInfo info;
+  unsigned char* data = nullptr;
+  const int subject_size = i2d_X509_NAME(X509_get_subject_name(root.get()), &data);
+  info.subject = der(subject_size, data);
+  data = nullptr;
+  const int key_size = i2d_PUBKEY(X509_get0_pubkey(root.get()), &data);
+  info.public_key = der(key_size, data);
+  if (info.subject.empty() || info.public_key.empty()) {
+    return fail_openssl(ErrorKind::kInvalid, "reading the root certificate");
+  }
   return info;
 }
 

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/result.h"
@@ -26,6 +27,7 @@ struct Subject {
 
 struct CertificateInfo {
   Subject subject;
+  std::string serial;  // hex
   Time not_before{}, not_after{};
 };
 
@@ -44,6 +46,11 @@ struct KeyRequest {
 
 // Not a node's certificate (no CN, unknown OU): kInvalid.
 [[nodiscard]] Result<CertificateInfo> read_certificate(std::string_view pem);
+// Name and public key (DER) of a root certificate, as the Docker API shows them in TLSInfo.
+struct IssuerInfo {
+  std::vector<std::uint8_t> subject, public_key;
+};
+[[nodiscard]] Result<IssuerInfo> read_issuer(std::string_view root_pem);
 // SHA-256 of the certificate's DER form: what a join token pins.
 [[nodiscard]] Result<Digest> certificate_digest(std::string_view pem);
 // Moment to renew: 50-80 % of its life, by `fraction` in [0, 1], random so that nodes do not come at once.

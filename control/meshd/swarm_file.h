@@ -1,0 +1,29 @@
+// What a node remembers of its swarm beside its identity: <data dir>/cluster/swarm.json.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/address.h"
+#include "base/json.h"
+
+namespace mesh::meshd {
+
+struct SwarmFile {
+  bool manager = false;
+  std::string listen;                 // of the cluster port, "0.0.0.0:2377"
+  IpAddress advertise;                // this host's address in the cluster; unset on a worker that named none
+  std::uint16_t port = 0;             // of a manager, as others reach it
+  std::vector<std::string> managers;  // "192.168.1.10:2377", of a worker
+};
+constexpr auto json_fields(const SwarmFile*) {
+  using S = SwarmFile;
+  return std::tuple{field("Manager", &S::manager), field("Listen", &S::listen), field("Advertise", &S::advertise),
+                    field("Port", &S::port), field("Managers", &S::managers)};
+}
+
+// `directory`: <data dir>/cluster. kNotFound: in no swarm.
+[[nodiscard]] Result<SwarmFile> load_swarm_file(const std::string& directory);
+[[nodiscard]] Status save_swarm_file(const std::string& directory, const SwarmFile& file);
+
+}  // namespace mesh::meshd
