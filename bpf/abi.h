@@ -448,6 +448,7 @@ MESH_SIZE(struct mesh_origin, 24);
   X(TUNNEL_FORGED, "tunnel_forged", "an endpoint tried to send a tunnel packet to a node")              \
   X(NO_BACKEND, "no_backend", "published port without a backend")                                       \
   X(NO_NODE, "no_node", "the way to the backend's or endpoint's node is not known (yet)")               \
+  X(NO_ROUTE, "no_route", "the host has no route to the client")                                        \
   X(NO_BINDING, "no_binding", "tunnel packet for a backend that is not here")                           \
   X(NO_FAMILY, "no_family", "the backend has no address of the client's family")                        \
   X(NO_RECORD, "no_record", "no host knows this flow")                                                  \
@@ -464,26 +465,27 @@ MESH_SIZE(struct mesh_origin, 24);
   X(UNSUPPORTED, "unsupported", "protocol that the mesh does not carry here")                           \
   X(EDIT, "edit", "the kernel refused to change the packet")
 
-#define MESH_EVENTS(X)                                                                        \
-  X(ENTRY, "entry", "packets that entered the mesh here")                                     \
-  X(ENTRY_LOCAL, "entry_local", "... whose backend is on this host")                          \
-  X(FORWARD_IN, "forward_in", "mesh packets received from other hosts")                       \
-  X(FORWARD_ON, "forward_on", "mesh packets sent on to another host that may know the flow")  \
-  X(REPLY_OUT, "reply_out", "replies of local backends")                                      \
-  X(REPLY_IN, "reply_in", "replies received from backends' hosts and passed on to clients")   \
-  X(OVERLAY_OUT, "overlay_out", "packets of networks sent to other hosts")                    \
-  X(OVERLAY_IN, "overlay_in", "packets of networks received from other hosts")                \
-  X(OVERLAY_LOCAL, "overlay_local", "packets of networks between endpoints of this host")     \
-  X(EXIT, "exit", "packets of endpoints handed to the host's stack")                          \
-  X(FLOW_CREATED, "flow_created", "flow records made")                                        \
-  X(FLOW_EVICTED, "flow_evicted", "live flow records that had to make room")                  \
-  X(FLOW_REWRITTEN, "flow_rewritten", "flows whose client port was changed")                  \
-  X(TOO_BIG_ANSWERED, "too_big_answered", "ICMP packet-too-big sent")                         \
-  X(NEIGHBOUR_ANSWERED, "neighbour_answered", "ARP and neighbour requests answered")          \
-  X(ECHO_ANSWERED, "echo_answered", "ping of a virtual IP answered")                          \
-  X(SLOW_PATH, "slow_path", "packets that XDP left to tc")                                    \
-  X(VIP_CONNECTED, "vip_connected", "connections and datagrams translated from a virtual IP") \
-  X(DNS_REDIRECTED, "dns_redirected", "sockets led to mesh-dns")                              \
+#define MESH_EVENTS(X)                                                                             \
+  X(ENTRY, "entry", "packets that entered the mesh here")                                          \
+  X(ENTRY_LOCAL, "entry_local", "... whose backend is on this host")                               \
+  X(FORWARD_IN, "forward_in", "mesh packets received from other hosts")                            \
+  X(FORWARD_ON, "forward_on", "mesh packets sent on to another host that may know the flow")       \
+  X(REPLY_OUT, "reply_out", "replies of local backends")                                           \
+  X(FLOW_REOPENED, "flow_reopened", "flow records that were made again from a packet in mid-flow") \
+  X(REPLY_IN, "reply_in", "replies received from backends' hosts and passed on to clients")        \
+  X(OVERLAY_OUT, "overlay_out", "packets of networks sent to other hosts")                         \
+  X(OVERLAY_IN, "overlay_in", "packets of networks received from other hosts")                     \
+  X(OVERLAY_LOCAL, "overlay_local", "packets of networks between endpoints of this host")          \
+  X(EXIT, "exit", "packets of endpoints handed to the host's stack")                               \
+  X(FLOW_CREATED, "flow_created", "flow records made")                                             \
+  X(FLOW_EVICTED, "flow_evicted", "live flow records that had to make room")                       \
+  X(FLOW_REWRITTEN, "flow_rewritten", "flows whose client port was changed")                       \
+  X(TOO_BIG_ANSWERED, "too_big_answered", "ICMP packet-too-big sent")                              \
+  X(NEIGHBOUR_ANSWERED, "neighbour_answered", "ARP and neighbour requests answered")               \
+  X(ECHO_ANSWERED, "echo_answered", "ping of a virtual IP answered")                               \
+  X(SLOW_PATH, "slow_path", "packets that XDP left to tc")                                         \
+  X(VIP_CONNECTED, "vip_connected", "connections and datagrams translated from a virtual IP")      \
+  X(DNS_REDIRECTED, "dns_redirected", "sockets led to mesh-dns")                                   \
   X(HOST_CONNECTED, "host_connected", "the host's own connections led into the mesh")
 
 enum mesh_counter {

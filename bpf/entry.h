@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// The entry host: published port -> slot -> backend -> the tunnel to its host, or straight to the endpoint if it is
+// here. No state per flow.
+#pragma once
+
+#include "bpf/receive.h"
+
+MESH_INLINE void mesh_count_entry(__u32 backend, __u32 bytes) {
+  struct mesh_traffic* traffic = bpf_map_lookup_elem(&mesh_backend_counters, &backend);
+  if (!traffic) return;
+  traffic->packets++;
+  traffic->bytes += bytes;
+}
+
+// MESH_PASS: no published port of an address with one of the `wanted` roles, or one without backends: there the host's
+// own stack refuses the connection.
+MESH_INLINE int mesh_enter(struct mesh_work* work, __u16 wanted) {
+  const struct mesh_packet* packet = &work->packet;
+  if (!packet->has_ports) return MESH_PASS;
+  const struct mesh_service* service = mesh_service_of(packet->protocol, packet->destination_port);
+  if (!service || !(mesh_role_of(&packet->destination) & wanted)) return MESH_PASS;
+  if (packet->fragment) return mesh_drop(work, MESH_COUNT_FRAGMENT);
+
+  __u64 ring = service->ring;
+  work->hash = mesh_packet_ring_hash(packet);
+  __u8 slot = mesh_slot_of(ring, mesh_ring_slot(work->hash, MESH_RING_LOG2(ring)));
+  __u8 owner = slot & MESH_SLOT_OWNER;
+  const struct mesh_backend* backend = mesh_backend_of(service, owner);
+  if (!backend) return MESH_PASS;
+  if (!mesh_take_hop(work)) return mesh_drop(work, MESH_COUNT_TTL);
+
+  struct mesh_header* header = &work->header;
+  header->vni = work->config->ingress_vni;
+  header->ring_version = MESH_RING_VERSION(ring);
+  header->binding = backend->binding;
+  header->entry = work->config->self;
+  header->stop = backend->node;
+  header->kind = MESH_KIND_FORWARD;
+  header->backend = owner;
+  header->moved = (slot & MESH_SLOT_MOVED) != 0;
+  int local = backend->node == work->config->self;
+  int action = local ? mesh_receive(work, service) : mesh_send(work, backend->node);
+  if (action == MESH_TUNNEL || action == MESH_DELIVER) {
+    mesh_count_entry(service->backends + owner, packet->length);
+    mesh_count(MESH_COUNT_ENTRY);
+    if (local) mesh_count(MESH_COUNT_ENTRY_LOCAL);
+  }
+  return action;
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// Reading a packet: one description for both families. Nothing beyond `end` is ever touched.
+#pragma once
+
+#include "bpf/lib/hash.h"
+
+#define MESH_TYPE_IPV4 mesh_be16(0x0800)
+#define MESH_TYPE_IPV6 mesh_be16(0x86dd)
+#define MESH_TYPE_ARP mesh_be16(0x0806)
+#define MESH_ICMP 1
+#define MESH_TCP 6
+#define MESH_UDP 17
+#define MESH_IPV6_FRAGMENT 44
+#define MESH_ICMPV6 58
+#define MESH_TCP_FIN 0x01
+#define MESH_TCP_SYN 0x02
+#define MESH_TCP_RST 0x04
+#define MESH_TCP_ACK 0x10
+#define MESH_ETH_SIZE 14u
+
+struct mesh_packet {
+  struct mesh_address source;
+  struct mesh_address destination;
+  __be16 source_port;  // 0 unless TCP or UDP, and not a fragment after the first
+  __be16 destination_port;
+  __u16 length;  // of the IP packet, from its header
+  __u8 v6;
+  __u8 protocol;
+  __u8 ttl;
+  __u8 tos;
+  __u8 tcp_flags;
+  __u8 fragment;     // any part of a fragmented packet
+  __u8 has_ports;    // ports (and TCP flags) were read
+  __u8 has_payload;  // TCP only
+  __u8 l4_size;      // of the TCP or UDP header
+  __u8 l4_offset;    // from the start of the IP header
+};
+
+enum mesh_parse {
+  MESH_PARSED = 0,
+  MESH_PARSE_OTHER = 1,      // not IP, or IPv4 with options: not for us
+  MESH_PARSE_MALFORMED = 2,  // cut off or contradictory
+};
+
+MESH_INLINE int mesh_parse_l4(const __u8* l4, const __u8* end, struct mesh_packet* packet) {
+  if (packet->protocol == MESH_TCP) {
+    const struct mesh_tcp* tcp = (const struct mesh_tcp*)l4;
+    if ((const __u8*)(tcp + 1) > end) return MESH_PARSE_MALFORMED;
+    if ((tcp->offset >> 4) < 5) return MESH_PARSE_MALFORMED;
+    packet->source_port = tcp->source;
+    packet->destination_port = tcp->destination;
+    packet->tcp_flags = tcp->flags;
+    packet->l4_size = (tcp->offset >> 4) * 4;
+    packet->has_payload = packet->length > packet->l4_offset + packet->l4_size;
+    packet->has_ports = 1;
+  } else if (packet->protocol == MESH_UDP) {
+    const struct mesh_udp* udp = (const struct mesh_udp*)l4;
+    if ((const __u8*)(udp + 1) > end) return MESH_PARSE_MALFORMED;
+    packet->source_port = udp->source;
+    packet->destination_port = udp->destination;
+    packet->l4_size = sizeof(*udp);
+    packet->has_ports = 1;
+  }
+  return MESH_PARSED;
+}
+
+// `room`: bytes from the IP header to the packet's end, those not in linear memory included.
+MESH_INLINE int mesh_parse_ipv4(const __u8* l3, const __u8* end, __u32 room, struct mesh_packet* packet) {
+  const struct mesh_ipv4* ip = (const struct mesh_ipv4*)l3;
+  if ((const __u8*)(ip + 1) > end) return MESH_PARSE_MALFORMED;
+  if (ip->version_ihl != 0x45) {
+    return (ip->version_ihl >> 4) == 4 && (ip->version_ihl & 15) > 5 ? MESH_PARSE_OTHER : MESH_PARSE_MALFORMED;
+  }
+  packet->length = mesh_swap16(ip->length);
+  if (packet->length < sizeof(*ip) || packet->length > room) return MESH_PARSE_MALFORMED;
+  packet->source = mesh_address_v4(ip->source);
+  packet->destination = mesh_address_v4(ip->destination);
+  packet->protocol = ip->protocol;
+  packet->ttl = ip->ttl;
+  packet->tos = ip->tos;
+  packet->l4_offset = sizeof(*ip);
+  packet->fragment = (ip->fragment & mesh_be16(0x3fff)) != 0;
+  if (ip->fragment & mesh_be16(0x1fff)) return MESH_PARSED;
+  return mesh_parse_l4((const __u8*)(ip + 1), end, packet);
+}
+
+MESH_INLINE int mesh_parse_ipv6(const __u8* l3, const __u8* end, __u32 room, struct mesh_packet* packet) {
+  const struct mesh_ipv6* ip = (const struct mesh_ipv6*)l3;
+  if ((const __u8*)(ip + 1) > end) return MESH_PARSE_MALFORMED;
+  if ((ip->version_class_label & mesh_be32(0xf0000000u)) != mesh_be32(0x60000000u)) return MESH_PARSE_MALFORMED;
+  __u32 length = (__u32)mesh_swap16(ip->payload_length) + sizeof(*ip);
+  if (length > room || length > 0xffff) return MESH_PARSE_MALFORMED;
+  packet->length = (__u16)length;
+  packet->source = ip->source;
+  packet->destination = ip->destination;
+  packet->protocol = ip->next_header;
+  packet->ttl = ip->hop_limit;
+  packet->tos = (__u8)(mesh_swap32(ip->version_class_label) >> 20);
+  packet->l4_offset = sizeof(*ip);
+  packet->v6 = 1;
+  packet->fragment = ip->next_header == MESH_IPV6_FRAGMENT;
+  return mesh_parse_l4((const __u8*)(ip + 1), end, packet);
+}
+
+MESH_INLINE int mesh_parse_ip(__be16 type, const __u8* l3, const __u8* end, __u32 room, struct mesh_packet* packet) {
+  int parsed = MESH_PARSE_OTHER;
+  if (type == MESH_TYPE_IPV4) parsed = mesh_parse_ipv4(l3, end, room, packet);
+  if (type == MESH_TYPE_IPV6) parsed = mesh_parse_ipv6(l3, end, room, packet);
+  MESH_OPAQUE(parsed);
+  MESH_OPAQUE(packet->v6);
+  MESH_OPAQUE(packet->protocol);
+  MESH_OPAQUE(packet->has_ports);
+  MESH_OPAQUE(packet->fragment);
+  return parsed;
+}
+
+// A packet that may begin a flow: a first SYN, or any UDP packet.
+MESH_INLINE int mesh_packet_begins(const struct mesh_packet* packet) {
+  return packet->protocol == MESH_UDP || (packet->tcp_flags & (MESH_TCP_SYN | MESH_TCP_ACK)) == MESH_TCP_SYN;
+}
+
+MESH_INLINE __u64 mesh_packet_ring_hash(const struct mesh_packet* packet) {
+  return mesh_ring_hash(&packet->source, &packet->destination, packet->source_port, packet->destination_port,
+                        packet->protocol);
+}

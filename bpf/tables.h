@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// The maps (layouts: bpf/abi.h) and the look-ups that every program shares.
+#pragma once
+
+#include "bpf/lib/flow.h"
+#include "bpf/lib/walk.h"
+
+// Tables that only user space grows are allocated by need; reading them costs the same.
+#define MESH_TABLE(symbol, map_type, key_type, value_type, entries, flags) \
+  struct {                                                                 \
+    __uint(type, map_type);                                                \
+    __type(key, key_type);                                                 \
+    __type(value, value_type);                                             \
+    __uint(max_entries, entries);                                          \
+    __uint(map_flags, flags);                                              \
+    __uint(pinning, LIBBPF_PIN_BY_NAME);                                   \
+  } symbol SEC(".maps")
+
+MESH_TABLE(mesh_config, BPF_MAP_TYPE_ARRAY, __u32, struct mesh_config, 1, 0);
+MESH_TABLE(mesh_counters, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, __u64, MESH_COUNTERS, 0);
+MESH_TABLE(mesh_addresses, BPF_MAP_TYPE_HASH, struct mesh_address, struct mesh_address_role, MESH_ADDRESSES_MAX,
+           BPF_F_NO_PREALLOC);
+MESH_TABLE(mesh_nodes, BPF_MAP_TYPE_ARRAY, __u32, struct mesh_node, MESH_NODES_MAX, 0);
+MESH_TABLE(mesh_services, BPF_MAP_TYPE_ARRAY, __u32, struct mesh_service, MESH_SERVICES_MAX, BPF_F_MMAPABLE);
+MESH_TABLE(mesh_rings, BPF_MAP_TYPE_ARRAY, __u32, struct mesh_ring_chunk, MESH_RING_CHUNKS_MAX, BPF_F_MMAPABLE);
+MESH_TABLE(mesh_rows, BPF_MAP_TYPE_HASH, struct mesh_row_key, struct mesh_row, MESH_ROWS_MAX, BPF_F_NO_PREALLOC);
+MESH_TABLE(mesh_backends, BPF_MAP_TYPE_ARRAY, __u32, struct mesh_backend, MESH_BACKENDS_MAX, BPF_F_MMAPABLE);
+MESH_TABLE(mesh_backend_counters, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct mesh_traffic, MESH_BACKENDS_MAX, 0);
+MESH_TABLE(mesh_bindings, BPF_MAP_TYPE_ARRAY, __u32, struct mesh_binding, MESH_BINDINGS_MAX, 0);
+MESH_TABLE(mesh_binding_counters, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct mesh_binding_traffic, MESH_BINDINGS_MAX, 0);
+MESH_TABLE(mesh_flows, BPF_MAP_TYPE_ARRAY, __u32, struct mesh_flow_set, MESH_FLOW_SETS, 0);
+MESH_TABLE(mesh_rewritten, BPF_MAP_TYPE_ARRAY, __u32, __u64, MESH_REWRITTEN_WORDS, 0);
+MESH_TABLE(mesh_endpoints, BPF_MAP_TYPE_HASH, struct mesh_endpoint_key, struct mesh_endpoint, MESH_ENDPOINTS_MAX,
+           BPF_F_NO_PREALLOC);
+MESH_TABLE(mesh_sources, BPF_MAP_TYPE_HASH, struct mesh_source_key, struct mesh_source, MESH_SOURCES_MAX,
+           BPF_F_NO_PREALLOC);
+MESH_TABLE(mesh_networks, BPF_MAP_TYPE_LPM_TRIE, struct mesh_prefix, struct mesh_network, MESH_NETWORKS_MAX,
+           BPF_F_NO_PREALLOC);
+MESH_TABLE(mesh_vnis, BPF_MAP_TYPE_HASH, __u32, __u32, MESH_NETWORKS_MAX, BPF_F_NO_PREALLOC);
+MESH_TABLE(mesh_vips, BPF_MAP_TYPE_HASH, struct mesh_address, struct mesh_vip, MESH_VIPS_MAX, BPF_F_NO_PREALLOC);
+MESH_TABLE(mesh_vip_backends, BPF_MAP_TYPE_ARRAY, __u32, struct mesh_address, MESH_VIP_BACKENDS_MAX, BPF_F_MMAPABLE);
+MESH_TABLE(mesh_namespaces, BPF_MAP_TYPE_HASH, __u64, __u32, MESH_NAMESPACES_MAX, BPF_F_NO_PREALLOC);
+MESH_TABLE(mesh_members, BPF_MAP_TYPE_HASH, struct mesh_member, __u32, MESH_MEMBERS_MAX, BPF_F_NO_PREALLOC);
+MESH_TABLE(mesh_origins, BPF_MAP_TYPE_LRU_HASH, struct mesh_origin_key, struct mesh_origin, MESH_ORIGINS_MAX, 0);
+
+// Room for what a program's 512 bytes of stack do not hold. Not shared: programs of one CPU do not interrupt each
+// other.
+struct mesh_scratch {
+  struct mesh_flow_key key;
+  struct mesh_flow record;
+  struct mesh_view view;
+  struct mesh_address client;
+  struct bpf_fib_lookup route;
+};
+struct {
+  __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+  __type(key, __u32);
+  __type(value, struct mesh_scratch);
+  __uint(max_entries, 1);
+} mesh_scratch SEC(".maps");
+
+MESH_INLINE struct mesh_scratch* mesh_scratch_room(void) {
+  __u32 key = 0;
+  return bpf_map_lookup_elem(&mesh_scratch, &key);
+}
+
+MESH_INLINE void mesh_count(__u32 counter) {
+  __u64* value = bpf_map_lookup_elem(&mesh_counters, &counter);
+  if (value) (*value)++;
+}
+
+MESH_INLINE const struct mesh_config* mesh_settings(void) {
+  __u32 key = 0;
+  const struct mesh_config* config = bpf_map_lookup_elem(&mesh_config, &key);
+  return config && config->abi == MESH_ABI_VERSION ? config : 0;
+}
+
+MESH_INLINE const struct mesh_node* mesh_node_of(__u32 number) {
+  const struct mesh_node* node = bpf_map_lookup_elem(&mesh_nodes, &number);
+  return node && (node->flags & MESH_NODE_VALID) ? node : 0;
+}
+
+MESH_INLINE __u16 mesh_role_of(const struct mesh_address* address) {
+  const struct mesh_address_role* role = bpf_map_lookup_elem(&mesh_addresses, address);
+  return role ? role->flags : 0;
+}
+
+// The published port, or null. `port` as on the wire.
+MESH_INLINE const struct mesh_service* mesh_service_of(__u8 protocol, __be16 port) {
+  if (protocol != MESH_TCP && protocol != MESH_UDP) return 0;
+  __u32 index = MESH_SERVICE_INDEX(protocol, mesh_swap16(port));
+  const struct mesh_service* service = bpf_map_lookup_elem(&mesh_services, &index);
+  return service && MESH_RING_IS_VALID(service->ring) ? service : 0;
+}
+
+// The slot's byte: owner and moved bit.
+MESH_INLINE __u8 mesh_slot_of(__u64 ring, __u32 slot) {
+  __u32 chunk_index = MESH_RING_CHUNK(ring) + (slot >> 6);
+  const struct mesh_ring_chunk* chunk = bpf_map_lookup_elem(&mesh_rings, &chunk_index);
+  return chunk ? chunk->slot[slot & 63] : MESH_SLOT_NONE;
+}
+
+MESH_INLINE const struct mesh_backend* mesh_backend_of(const struct mesh_service* service, __u8 owner) {
+  __u32 index = service->backends + owner;
+  if (owner >= MESH_SERVICE_BACKENDS_MAX) return 0;
+  const struct mesh_backend* backend = bpf_map_lookup_elem(&mesh_backends, &index);
+  return backend && backend->node ? backend : 0;
+}
+
+MESH_INLINE const struct mesh_binding* mesh_binding_of(__u32 index) {
+  const struct mesh_binding* binding = bpf_map_lookup_elem(&mesh_bindings, &index);
+  return binding && index && binding->ifindex ? binding : 0;
+}
+
+MESH_INLINE __u32 mesh_now(void) { return (__u32)(bpf_ktime_get_coarse_ns() >> MESH_TICK_SHIFT); }
+
+MESH_INLINE struct mesh_flow_set* mesh_flow_set_of(const struct mesh_config* config, __u64 hash) {
+  __u32 index = mesh_flow_set_index(hash, config->flow_mask);
+  return bpf_map_lookup_elem(&mesh_flows, &index);
+}
+
+MESH_INLINE __u64* mesh_rewritten_word(__u32 tag) {
+  __u32 index = MESH_REWRITTEN_BIT(tag) >> 6;
+  return bpf_map_lookup_elem(&mesh_rewritten, &index);
+}

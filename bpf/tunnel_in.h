@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+// What arrives on an uplink: tunnel packets from other hosts, clients of published ports, and everything else.
+#pragma once
+
+#include "bpf/entry.h"
+#include "bpf/reply.h"
+
+MESH_INLINE int mesh_vni_is_ours(const struct mesh_config* config, __u32 vni) {
+  return vni == config->ingress_vni || bpf_map_lookup_elem(&mesh_vnis, &vni) != 0;
+}
+
+// Whether the outer source is a node of the cluster. Nearly always it is the one that the header names; a packet on its
+// walk comes from another.
+MESH_INLINE int mesh_from_node(__u16 entry, __be32 source) {
+  struct mesh_address address = mesh_address_v4(source);
+  const struct mesh_node* node = mesh_node_of(entry);
+  if (node && mesh_address_equal(&node->address, &address)) return 1;
+  const struct mesh_address_role* role = bpf_map_lookup_elem(&mesh_addresses, &address);
+  if (!role || !(role->flags & MESH_ROLE_NODE)) return 0;
+  node = mesh_node_of(role->node);
+  return node && mesh_address_equal(&node->address, &address);
+}
+
+MESH_INLINE int mesh_forward_in(struct mesh_work* work) {
+  const struct mesh_packet* packet = &work->packet;
+  if (packet->fragment) return mesh_drop(work, MESH_COUNT_FRAGMENT);
+  if (!packet->has_ports) return mesh_drop(work, MESH_COUNT_UNSUPPORTED);
+  const struct mesh_service* service = mesh_service_of(packet->protocol, packet->destination_port);
+  if (!service) return mesh_drop(work, MESH_COUNT_NO_BACKEND);
+  work->hash = mesh_packet_ring_hash(packet);
+  mesh_count(MESH_COUNT_FORWARD_IN);
+  return mesh_receive(work, service);
+}
+
+MESH_INLINE int mesh_reply_in(struct mesh_work* work) {
+  const struct mesh_packet* packet = &work->packet;
+  if (!(mesh_role_of(&packet->source) & (MESH_ROLE_SELF | MESH_ROLE_MESH))) {
+    return mesh_drop(work, MESH_COUNT_NOT_OURS);
+  }
+  int action = mesh_return(work, &packet->source, &packet->destination);
+  // The others are counted where they are carried out: XDP may leave them to tc.
+  if (action == MESH_DELIVER) mesh_count(MESH_COUNT_REPLY_IN);
+  return action;
+}
+
+MESH_INLINE int mesh_overlay_in(struct mesh_work* work) {
+  const struct mesh_endpoint* endpoint = mesh_endpoint_of(work->header.vni, &work->packet.destination);
+  // The ingress network carries clients' packets only: its endpoints do not see each other.
+  if (!endpoint || !endpoint->ifindex || work->header.vni == work->config->ingress_vni) {
+    return mesh_drop(work, MESH_COUNT_NO_ENDPOINT);
+  }
+  return mesh_deliver(work, endpoint->ifindex, endpoint->mac);
+}
+
+// `start`: an IPv4 UDP packet to the VXLAN port, of which the outer headers were read. MESH_PASS: another VXLAN's.
+MESH_INLINE int mesh_tunnel_in(struct mesh_work* work, const __u8* start, const __u8* end, __u32 length) {
+  const struct mesh_ipv4* outer = (const struct mesh_ipv4*)(start + MESH_ETH_SIZE);
+  const struct mesh_tunnel* wire = (const struct mesh_tunnel*)(start + MESH_TUNNEL_OFFSET);
+  if (start + MESH_ENCAPSULATION_SIZE > end) return MESH_PASS;
+  const struct mesh_node* self = mesh_node_of(work->config->self);
+  if (!self || outer->destination != self->address.word[3] || !mesh_address_is_v4(&self->address)) return MESH_PASS;
+  if (wire->vxlan_flags != MESH_VXLAN_FLAGS) return MESH_PASS;
+  __u32 vni = mesh_tunnel_vni(wire);
+  if (!mesh_vni_is_ours(work->config, vni)) return MESH_PASS;
+  mesh_tunnel_decode(wire, &work->header);
+  if (!mesh_from_node(work->header.entry, outer->source)) return mesh_drop(work, MESH_COUNT_STRANGER);
+  if (!mesh_tunnel_is_known(wire)) return mesh_drop(work, MESH_COUNT_TUNNEL_VERSION);
+
+  __u8 outer_tos = outer->tos;
+  __be16 type = *(const __be16*)(start + MESH_TUNNEL_OFFSET + sizeof(*wire));
+  work->packet = (struct mesh_packet){};
+  work->encapsulated = 1;
+  if (mesh_parse_ip(type, start + MESH_ENCAPSULATION_SIZE, end, length - MESH_ENCAPSULATION_SIZE, &work->packet) !=
+      MESH_PARSED) {
+    return mesh_drop(work, MESH_COUNT_MALFORMED);
+  }
+  // Nothing to check against: what arrived in one piece fits.
+  work->segment = 0;
+  int ecn = mesh_ecn_after(outer_tos, work->packet.tos);
+  if (ecn == MESH_ECN_DROP) return mesh_drop(work, MESH_COUNT_ECN);
+  work->mark_congestion = ecn == MESH_ECN_MARK;
+  if (work->header.kind == MESH_KIND_OVERLAY) return mesh_overlay_in(work);
+  if (vni != work->config->ingress_vni) return mesh_drop(work, MESH_COUNT_TUNNEL_VERSION);
+  if (work->header.kind == MESH_KIND_FORWARD) return mesh_forward_in(work);
+  if (work->header.kind == MESH_KIND_REPLY) return mesh_reply_in(work);
+  return mesh_drop(work, MESH_COUNT_TUNNEL_VERSION);
+}
+
+// `length` counts the frame with what is not in linear memory; `segment` the largest IP packet that it stands for, or 0
+// if that is the packet itself.
+MESH_INLINE int mesh_uplink(struct mesh_work* work, const __u8* start, const __u8* end, __u32 length, __u32 gso_size) {
+  const struct mesh_eth* eth = (const struct mesh_eth*)start;
+  struct mesh_packet* packet = &work->packet;
+  if ((const __u8*)(eth + 1) > end) return MESH_PASS;
+  if (mesh_parse_ip(eth->type, start + MESH_ETH_SIZE, end, length - MESH_ETH_SIZE, packet) != MESH_PARSED) {
+    return MESH_PASS;  // the host's stack judges what is not ours
+  }
+  if (packet->protocol == MESH_UDP && packet->destination_port == mesh_be16(MESH_VXLAN_PORT) && !packet->v6 &&
+      !packet->fragment) {
+    return mesh_tunnel_in(work, start, end, length);
+  }
+  work->segment = gso_size ? packet->l4_offset + packet->l4_size + gso_size : packet->length;
+  return mesh_enter(work, MESH_ROLE_SELF);
+}
