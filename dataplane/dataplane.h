@@ -37,7 +37,7 @@ struct Problem {
 struct Report {
   std::vector<Problem> problems;
   std::size_t actions = 0;     // applied by this call
-  std::size_t drift = 0;       // of these: not explained by a change of Desired since the last call
+  std::size_t drift = 0;       // what a full pass found changed by another hand
   std::string recreated;       // why pinned state of an earlier meshd was replaced; empty: it was not
 };
 
@@ -55,10 +55,11 @@ struct BindingCounters {
   std::string task_id;      // empty: no longer desired
   Traffic in;               // delivered to the task
   Traffic out;              // its replies
-  std::uint64_t flows = 0;  // records created
+  std::uint64_t flows = 0;  // records held now
 };
+// A reason why packets were dropped, or something that happened to packets or flows.
 struct DropCounter {
-  std::string reason;       // "unknown_binding"
+  std::string reason;       // "no_binding"
   std::string description;  // one sentence
   std::uint64_t packets = 0;
 };
@@ -67,6 +68,7 @@ struct Counters {
   std::vector<PortCounters> ports;        // desired ports, by (protocol, port)
   std::vector<BindingCounters> bindings;  // desired bindings, by index
   std::vector<DropCounter> drops;         // every reason, zero included
+  std::vector<DropCounter> events;        // what happened to packets and flows, zero included
 };
 
 // A flow whose backend is on this host.
@@ -155,7 +157,10 @@ class Dataplane {
   [[nodiscard]] static Result<Dataplane> open(Options options);
 
   // An error means nothing can be said about the kernel's state; a part that failed is a Problem.
-  [[nodiscard]] Result<Report> reconcile(const Desired& desired);
+  // kDirty compares with what this object wrote; kFull reads the kernel again and counts drift (every N seconds). The
+  // first call of an object is always full.
+  enum class Pass : std::uint8_t { kDirty, kFull };
+  [[nodiscard]] Result<Report> reconcile(const Desired& desired, Pass pass = Pass::kDirty);
 
   [[nodiscard]] Result<Counters> counters() const;
   // At most `limit` flows from table position `cursor` on; `cursor` becomes where to go on, 0 at the end.

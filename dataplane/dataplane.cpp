@@ -1,0 +1,244 @@
+#include "dataplane/dataplane.h"
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include <arpa/inet.h>
+#include <fmt/format.h>
+
+#include "dataplane/flow_scan.h"
+#include "dataplane/inspect.h"
+#include "dataplane/kernel.h"
+#include "dataplane/layout.h"
+#include "dataplane/plan.h"
+#include "dataplane/port_holder.h"
+
+namespace mesh::dataplane {
+namespace {
+
+constexpr std::uint32_t kSetsPerRead = 1024;  // 320 KiB at a time
+
+std::uint32_t ifindex_of(const Action& action) {
+  if (const auto* attach = std::get_if<Attach>(&action)) return attach->hook.ifindex;
+  if (const auto* detach = std::get_if<Detach>(&action)) return detach->hook.ifindex;
+  return 0;
+}
+
+// Whom a failed action concerns.
+Problem problem_of(const Action& action, const Desired& desired, const Error& error) {
+  Problem problem{.kind = Problem::Kind::kKernel, .subject = to_string(action), .message = error.message};
+  if (error.kind == ErrorKind::kExhausted) problem.kind = Problem::Kind::kLimit;
+  const std::uint32_t ifindex = ifindex_of(action);
+  for (const Uplink& uplink : desired.uplinks) {
+    if (ifindex == 0 || uplink.ifindex != ifindex) continue;
+    problem.kind = Problem::Kind::kUplink;
+    problem.subject = "uplink " + uplink.name;
+  }
+  for (const Endpoint& endpoint : desired.endpoints) {
+    if (ifindex == 0 || !endpoint.attachment || endpoint.attachment->ifindex != ifindex) continue;
+    problem.kind = Problem::Kind::kEndpoint;
+    problem.subject = "task " + endpoint.task_id;
+  }
+  const auto* attach = std::get_if<Attach>(&action);
+  if (attach != nullptr && attach->hook.kind == Hook::Kind::kCgroup) problem.kind = Problem::Kind::kCgroup;
+  return problem;
+}
+
+}  // namespace
+
+struct Dataplane::State {
+  Options options;
+  Kernel kernel;
+  PortHolder ports;
+  std::string recreated;            // not reported yet
+  std::optional<Observed> picture;  // what the kernel holds, as far as this object knows
+  Desired desired;                  // of the last call, without what was refused
+  std::string cgroup_root;          // in use
+  Status cgroup_status;
+
+  Desired admit(const Desired& wanted, Report& report);
+  Status look(Report& report);
+  [[nodiscard]] std::string task_of(std::uint16_t binding) const;
+  [[nodiscard]] FlowRecord describe(const mesh_flow& record, Tick now) const;
+  Status rebuild_rewritten_filter();
+  [[nodiscard]] Result<std::vector<std::uint64_t>> needed_rewritten_bits() const;
+};
+
+Dataplane::Dataplane(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Dataplane::Dataplane(Dataplane&&) noexcept = default;
+Dataplane& Dataplane::operator=(Dataplane&&) noexcept = default;
+Dataplane::~Dataplane() = default;
+
+Result<Dataplane> Dataplane::open(Options options) {
+  std::string recreated;
+  Kernel kernel = TRY(Kernel::open(options, recreated));
+  auto state = std::make_unique<State>(State{.options = std::move(options), .kernel = std::move(kernel)});
+  state->recreated = std::move(recreated);
+  return Dataplane(std::move(state));
+}
+
+// Without the ports that the host itself uses; and with the cgroup hooks' place settled.
+Desired Dataplane::State::admit(const Desired& wanted, Report& report) {
+  Desired admitted = wanted;
+  std::set<PortKey> keys;
+  for (const PublishedPort& port : wanted.ports) keys.insert({port.protocol, port.port});
+  for (const PortHolder::Refused& refused : ports.hold(keys)) {
+    const auto [protocol, port] = refused.port;
+    report.problems.push_back({.kind = Problem::Kind::kPort,
+                               .subject = fmt::format("{}/{}", port, protocol_name(protocol)),
+                               .message = refused.message,
+                               .protocol = protocol,
+                               .port = port});
+    std::erase_if(admitted.ports,
+                  [&](const PublishedPort& p) { return p.protocol == protocol && p.port == port; });
+  }
+  if (cgroup_root != wanted.cgroup_root || !cgroup_status) {
+    cgroup_root = wanted.cgroup_root;
+    cgroup_status = kernel.use_cgroup(cgroup_root);
+  }
+  if (!cgroup_status) {
+    report.problems.push_back(
+        {.kind = Problem::Kind::kCgroup, .subject = "cgroup root", .message = cgroup_status.error().message});
+  }
+  return admitted;
+}
+
+// Reads the kernel and counts what another hand has changed.
+Status Dataplane::State::look(Report& report) {
+  Observed observed = TRY(kernel.observe());
+  if (picture) report.drift = plan(desired, kernel.facts(), observed).actions.size();
+  picture = std::move(observed);
+  return {};
+}
+
+Result<Report> Dataplane::reconcile(const Desired& desired, Pass pass) {
+  State& state = *state_;
+  Report report;
+  report.recreated = std::exchange(state.recreated, {});
+  Desired admitted = state.admit(desired, report);
+  if (pass == Pass::kFull || !state.picture) TRY(state.look(report));
+  Plan todo = plan(admitted, state.kernel.facts(), *state.picture);
+  std::ranges::move(todo.problems, std::back_inserter(report.problems));
+  for (const Action& action : todo.actions) {
+    if (const Status status = state.kernel.apply(action)) {
+      track(*state.picture, action);
+      ++report.actions;
+    } else {
+      report.problems.push_back(problem_of(action, admitted, status.error()));
+    }
+  }
+  state.desired = std::move(admitted);
+  return report;
+}
+
+std::string Dataplane::State::task_of(std::uint16_t binding) const {
+  const auto found = std::ranges::find(desired.bindings, binding, &Binding::index);
+  return found == desired.bindings.end() ? std::string() : found->task_id;
+}
+
+Result<Counters> Dataplane::counters() const {
+  return read_counters(state_->kernel, state_->desired, state_->picture ? *state_->picture : Observed());
+}
+
+FlowRecord Dataplane::State::describe(const mesh_flow& record, Tick now) const {
+  FlowRecord flow{.protocol = static_cast<Protocol>(record.protocol),
+                  .client = {from_abi(record.client), ntohs(record.client_port)},
+                  .destination = {from_abi(record.original), ntohs(record.original_port)},
+                  .backend = {{}, ntohs(record.local_port)},
+                  .binding = record.binding,
+                  .task_id = task_of(record.binding),
+                  .entry = record.entry,
+                  .state = flow_state(record),
+                  .idle_seconds = seconds_since(record.seen, now)};
+  if (!picture) return flow;
+  const auto row = (*picture)[MapId::kBindings].find(bytes_of(std::uint32_t{record.binding}));
+  if (row == (*picture)[MapId::kBindings].end()) return flow;
+  const auto binding = value_of<mesh_binding>(row->second);
+  flow.backend.ip = flow.client.ip.is_v4() ? IpAddress::v4(ntohl(binding.v4)) : from_abi(binding.v6);
+  return flow;
+}
+
+Result<std::vector<FlowRecord>> Dataplane::flows(std::uint64_t& cursor, std::size_t limit) const {
+  const std::uint64_t sets = std::uint64_t{state_->kernel.facts().flow_mask} + 1;
+  const Tick now = now_tick();
+  std::vector<FlowRecord> flows;
+  while (cursor < sets && flows.size() < limit) {
+    const auto first = static_cast<std::uint32_t>(cursor);
+    const std::string rows = TRY(state_->kernel.read_rows("mesh_flows", first, kSetsPerRead));
+    for (std::size_t at = 0; at < rows.size() && flows.size() < limit; at += sizeof(mesh_flow_set), ++cursor) {
+      const auto set = value_of<mesh_flow_set>(rows.substr(at, sizeof(mesh_flow_set)));
+      for (const mesh_flow& record : set.record) {
+        if (record.kind == MESH_FLOW_FORWARD) flows.push_back(state_->describe(record, now));
+      }
+    }
+    if (rows.empty()) break;
+  }
+  if (cursor >= sets) cursor = 0;
+  return flows;
+}
+
+Result<std::vector<ForeignHeld>> Dataplane::scan_foreign() {
+  State& state = *state_;
+  if (!state.picture) return std::vector<ForeignHeld>();
+  const Table& bindings = (*state.picture)[MapId::kBindings];
+  const Tick now = now_tick();
+  ForeignSlots foreign(*state.picture, state.desired.self);
+  bool any_due = false;
+  TRY(state.kernel.for_each_flow([&](const mesh_flow& record) {
+    if (is_due(record, bindings, now)) {
+      any_due = true;
+    } else {
+      foreign.add(record);
+    }
+  }));
+  if (any_due) {
+    TRY(state.kernel.remove_flows([&](const mesh_flow& record) { return is_due(record, bindings, now_tick()); }));
+  }
+  TRY(state.rebuild_rewritten_filter());
+  return foreign.result();
+}
+
+Result<std::vector<std::uint64_t>> Dataplane::State::needed_rewritten_bits() const {
+  std::vector<std::uint64_t> needed(MESH_REWRITTEN_WORDS, 0);
+  TRY(kernel.for_each_flow([&](const mesh_flow& record) {
+    if (record.kind != MESH_FLOW_FORWARD || record.given_port == record.client_port) return;
+    const std::uint32_t bit = MESH_REWRITTEN_BIT(record.tag);
+    needed[bit / 64] |= 1ULL << (bit % 64);
+  }));
+  return needed;
+}
+
+// Bits of flows that are over are cleared. A flow may have come while we looked, so what was cleared is looked at again.
+Status Dataplane::State::rebuild_rewritten_filter() {
+  const std::string rows = TRY(kernel.read_rows("mesh_rewritten", 0, MESH_REWRITTEN_WORDS));
+  if (is_zero(rows)) return {};
+  std::vector<std::uint64_t> needed = TRY(needed_rewritten_bits());
+  std::vector<std::uint32_t> cleared;
+  for (std::uint32_t i = 0; i < rows.size() / sizeof(std::uint64_t); ++i) {
+    const auto word = value_of<std::uint64_t>(rows.substr(i * sizeof(std::uint64_t), sizeof(std::uint64_t)));
+    if ((word & ~needed[i]) == 0) continue;
+    TRY(kernel.write("mesh_rewritten", bytes_of(i), bytes_of(word & needed[i])));
+    cleared.push_back(i);
+  }
+  if (cleared.empty()) return {};
+  needed = TRY(needed_rewritten_bits());
+  for (const std::uint32_t i : cleared) {
+    const auto word = value_of<std::uint64_t>(TRY(kernel.read("mesh_rewritten", bytes_of(i))));
+    if ((needed[i] & ~word) != 0) TRY(kernel.write("mesh_rewritten", bytes_of(i), bytes_of(word | needed[i])));
+  }
+  return {};
+}
+
+Result<Inspection> Dataplane::inspect() const {
+  Inspection inspection = TRY(inspect_kernel(state_->kernel, state_->desired));
+  inspection.pin_dir = state_->options.pin_dir;
+  for (InspectedPort& port : inspection.ports) port.port_held = state_->ports.holds({port.protocol, port.port});
+  return inspection;
+}
+
+Status Dataplane::cleanup(const Options& options) { return Kernel::cleanup(options); }
+
+}  // namespace mesh::dataplane

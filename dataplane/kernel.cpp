@@ -1,0 +1,268 @@
+// Kernel: reading and writing maps.
+#include "dataplane/kernel.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <fmt/format.h>
+
+#include "dataplane/layout.h"
+
+namespace mesh::dataplane {
+namespace {
+
+constexpr std::uint32_t kSetsPerRead = 1024;  // flow sets, 320 KiB at a time
+
+bool is_mapped(MapId map) {
+  return map == MapId::kServices || map == MapId::kRings || map == MapId::kBackends || map == MapId::kVipBackends;
+}
+
+}  // namespace
+
+Result<int> Kernel::fd_of(std::string_view map) const {
+  const auto found = maps_.find(map);
+  if (found == maps_.end()) return fail(ErrorKind::kInternal, fmt::format("no map {}", map));
+  return found->second.get();
+}
+
+Result<std::string> Kernel::read(std::string_view map, const std::string& key, bool lock) const {
+  const int fd = TRY(fd_of(map));
+  const auto description = std::ranges::find(descriptions_, map, &MapDescription::name);
+  std::size_t size = description->value_size;
+  if (description->is_per_cpu) size = (size + 7U) / 8U * 8U * static_cast<std::size_t>(libbpf_num_possible_cpus());
+  std::string value(size, '\0');
+  if (bpf_map_lookup_elem_flags(fd, key.data(), value.data(), lock ? BPF_F_LOCK : 0) != 0) {
+    return fail_errno(fmt::format("read {}", map), errno);
+  }
+  return value;
+}
+
+Status Kernel::write(std::string_view map, const std::string& key, const std::string& value, bool lock) {
+  if (bpf_map_update_elem(TRY(fd_of(map)), key.data(), value.data(), lock ? BPF_F_LOCK : BPF_ANY) != 0) {
+    const int code = errno;
+    if (code == E2BIG) {
+      return fail(ErrorKind::kExhausted, fmt::format("kernel table {} is full; this host cannot take more", map));
+    }
+    return fail_errno(fmt::format("write {}", map), code);
+  }
+  return {};
+}
+
+Result<std::string> Kernel::read_rows(std::string_view map, std::uint32_t first, std::uint32_t count) const {
+  const int fd = TRY(fd_of(map));
+  const auto description = std::ranges::find(descriptions_, map, &MapDescription::name);
+  count = first >= description->rows_max ? 0 : std::min(count, description->rows_max - first);
+  std::string rows;
+  rows.resize(std::size_t{count} * description->value_size);
+  std::uint32_t done = 0;
+  bpf_map_batch_opts options{};
+  options.sz = sizeof options;
+  while (done < count) {
+    // The position of an array's batch is the index before the next row.
+    std::uint32_t before = first + done - 1;
+    std::uint32_t next = 0;
+    std::uint32_t part = count - done;
+    std::vector<std::uint32_t> keys(part);
+    void* position = first + done == 0 ? nullptr : &before;
+    const int outcome = bpf_map_lookup_batch(fd, position, &next, keys.data(),
+                                             rows.data() + std::size_t{done} * description->value_size, &part, &options);
+    if (outcome != 0 && !(errno == ENOENT && part > 0)) return fail_errno(fmt::format("read {}", map), errno);
+    done += part;
+  }
+  return rows;
+}
+
+std::uint64_t Kernel::count_rows(std::string_view map) const {
+  const Result<int> fd = fd_of(map);
+  const auto description = std::ranges::find(descriptions_, map, &MapDescription::name);
+  if (!fd || description == descriptions_.end()) return 0;
+  std::uint64_t count = 0;
+  std::string key(description->key_size, '\0');
+  std::string next(description->key_size, '\0');
+  for (int outcome = bpf_map_get_next_key(*fd, nullptr, next.data()); outcome == 0 && count < description->rows_max;
+       outcome = bpf_map_get_next_key(*fd, key.data(), next.data())) {
+    ++count;
+    key = next;
+  }
+  return count;
+}
+
+std::string Kernel::mapped_row(MapId map, std::uint32_t row) const {
+  const Mapping& mapping = mappings_.at(map);
+  const auto description = std::ranges::find(descriptions_, map_info(map).name, &MapDescription::name);
+  if (row >= description->rows_max) return std::string(description->value_size, '\0');
+  return std::string(static_cast<const char*>(mapping.data) + std::size_t{row} * mapping.stride, description->value_size);
+}
+
+Status Kernel::write_mapped(MapId map, std::uint32_t row, const std::string& value) {
+  const MapInfo& info = map_info(map);
+  Mapping& mapping = mappings_.at(map);
+  if (row >= info.rows_max || value.size() > mapping.stride) {
+    return fail(ErrorKind::kInternal, fmt::format("write {}: row {} is outside of it", info.name, row));
+  }
+  char* place = static_cast<char*>(mapping.data) + std::size_t{row} * mapping.stride;
+  // Programs read meanwhile: whole words, and a service's ring last (or first, when it goes).
+  auto* words = reinterpret_cast<std::uint64_t*>(place);
+  std::string padded = value;
+  padded.resize(mapping.stride);
+  const auto* source = reinterpret_cast<const std::uint64_t*>(padded.data());
+  const std::size_t count = mapping.stride / sizeof(std::uint64_t);
+  const auto store = [&](std::size_t i) { std::atomic_ref(words[i]).store(source[i], std::memory_order_release); };
+  const bool vanishes = source[0] == 0;
+  if (vanishes) store(0);
+  for (std::size_t i = 1; i < count; ++i) store(i);
+  if (!vanishes) store(0);
+  return {};
+}
+
+Result<Observed> Kernel::observe() const {
+  Observed observed;
+  for (std::size_t i = 0; i < kMapCount; ++i) {
+    const auto map = static_cast<MapId>(i);
+    if (is_mapped(map)) continue;
+    TRY(map_info(map).is_array ? observe_array(map, observed) : observe_table(map, observed));
+  }
+  observe_pieces(observed);
+  observe_links(observed);
+  observe_filters(observed);
+  return observed;
+}
+
+Status Kernel::observe_table(MapId map, Observed& observed) const {
+  const char* name = map_info(map).name;
+  const int fd = TRY(fd_of(name));
+  const auto description = std::ranges::find(descriptions_, name, &MapDescription::name);
+  std::string key(description->key_size, '\0');
+  std::string next(description->key_size, '\0');
+  std::string value(description->value_size, '\0');
+  // Nobody else writes these maps; the limit is against a table that someone changes under us without end.
+  std::uint64_t left = std::uint64_t{description->rows_max} * 2;
+  for (int outcome = bpf_map_get_next_key(fd, nullptr, next.data()); outcome == 0 && left > 0;
+       outcome = bpf_map_get_next_key(fd, key.data(), next.data()), --left) {
+    if (bpf_map_lookup_elem(fd, next.data(), value.data()) == 0) observed[map][next] = value;
+    key = next;
+  }
+  return {};
+}
+
+Status Kernel::observe_array(MapId map, Observed& observed) const {
+  const char* name = map_info(map).name;
+  const auto description = std::ranges::find(descriptions_, name, &MapDescription::name);
+  const std::string rows = TRY(read_rows(name, 0, description->rows_max));
+  const std::size_t size = description->value_size;
+  for (std::uint32_t row = 0; row < rows.size() / size; ++row) {
+    std::string value = rows.substr(row * size, size);
+    if (!is_zero(value)) observed[map][bytes_of(row)] = std::move(value);
+  }
+  return {};
+}
+
+// Services and virtual IPs, and of the arrays behind them what they point at.
+void Kernel::observe_pieces(Observed& observed) const {
+  for (std::uint32_t index = 0; index < MESH_SERVICES_MAX; ++index) {
+    const auto* ring = reinterpret_cast<const std::uint64_t*>(
+        static_cast<const char*>(mappings_.at(MapId::kServices).data) + std::size_t{index} * sizeof(mesh_service));
+    if (*ring == 0) continue;
+    const std::string value = mapped_row(MapId::kServices, index);
+    observed[MapId::kServices][bytes_of(index)] = value;
+    const auto service = value_of<mesh_service>(value);
+    for (std::uint32_t i = 0; i < ring_chunks(service.ring); ++i) {
+      const std::uint32_t chunk = MESH_RING_CHUNK(service.ring) + i;
+      observed[MapId::kRings][bytes_of(chunk)] = mapped_row(MapId::kRings, chunk);
+    }
+    for (std::uint32_t i = 0; i < MESH_SERVICE_BACKENDS_MAX; ++i) {
+      std::string row = mapped_row(MapId::kBackends, service.backends + i);
+      if (!is_zero(row)) observed[MapId::kBackends][bytes_of(service.backends + i)] = std::move(row);
+    }
+  }
+  for (const auto& [key, value] : observed[MapId::kVips]) {
+    const auto vip = value_of<mesh_vip>(value);
+    const std::uint32_t count = std::min(vip.count, MESH_VIP_BACKENDS_MAX);
+    for (std::uint32_t i = 0; i < count; ++i) {
+      observed[MapId::kVipBackends][bytes_of(vip.first + i)] = mapped_row(MapId::kVipBackends, vip.first + i);
+    }
+  }
+}
+
+Status Kernel::apply(const Action& action) {
+  return std::visit([&](const auto& one) { return run(one); }, action);
+}
+
+Status Kernel::run(const WriteRow& action) {
+  if (is_mapped(action.map)) return write_mapped(action.map, value_of<std::uint32_t>(action.key), action.value);
+  return write(map_info(action.map).name, action.key, action.value);
+}
+
+Status Kernel::run(const DeleteRow& action) {
+  const MapInfo& info = map_info(action.map);
+  const auto description = std::ranges::find(descriptions_, info.name, &MapDescription::name);
+  const std::string zeros(description->value_size, '\0');
+  if (is_mapped(action.map)) return write_mapped(action.map, value_of<std::uint32_t>(action.key), zeros);
+  if (info.is_array) return write(info.name, action.key, zeros);
+  if (bpf_map_delete_elem(TRY(fd_of(info.name)), action.key.data()) != 0 && errno != ENOENT) {
+    return fail_errno(fmt::format("delete from {}", info.name), errno);
+  }
+  return {};
+}
+
+Status Kernel::run(const ResetTraffic& action) {
+  const char* map =
+      action.of == ResetTraffic::Of::kBackends ? "mesh_backend_counters" : "mesh_binding_counters";
+  const auto description = std::ranges::find(descriptions_, map, &MapDescription::name);
+  const auto cpus = static_cast<std::size_t>(libbpf_num_possible_cpus());
+  const std::string zeros((description->value_size + 7U) / 8U * 8U * cpus, '\0');
+  for (std::uint32_t i = 0; i < action.count; ++i) TRY(write(map, bytes_of(action.first + i), zeros));
+  return {};
+}
+
+Status Kernel::run(const RemoveFlows& action) {
+  TRY(remove_flows([&](const mesh_flow& record) {
+    return std::ranges::find(action.bindings, record.binding) != action.bindings.end();
+  }));
+  return {};
+}
+
+Status Kernel::for_each_flow(const std::function<void(const mesh_flow&)>& visit) const {
+  for (std::uint32_t first = 0;; first += kSetsPerRead) {
+    const std::string rows = TRY(read_rows("mesh_flows", first, kSetsPerRead));
+    if (rows.empty()) return {};
+    for (std::size_t at = 0; at < rows.size(); at += sizeof(mesh_flow_set)) {
+      const auto set = value_of<mesh_flow_set>(rows.substr(at, sizeof(mesh_flow_set)));
+      for (const mesh_flow& record : set.record) {
+        if (record.kind != MESH_FLOW_FREE) visit(record);
+      }
+    }
+  }
+}
+
+Result<std::uint64_t> Kernel::remove_flows(const std::function<bool(const mesh_flow&)>& gone) {
+  std::uint64_t removed = 0;
+  const auto is_gone = [&](const mesh_flow& record) { return record.kind != MESH_FLOW_FREE && gone(record); };
+  for (std::uint32_t first = 0;; first += kSetsPerRead) {
+    const std::string rows = TRY(read_rows("mesh_flows", first, kSetsPerRead));
+    if (rows.empty()) return removed;
+    const std::size_t sets = rows.size() / sizeof(mesh_flow_set);
+    for (std::size_t i = 0; i < sets; ++i) {
+      const auto seen = value_of<mesh_flow_set>(rows.substr(i * sizeof(mesh_flow_set), sizeof(mesh_flow_set)));
+      if (std::ranges::none_of(seen.record, is_gone)) continue;
+      // Read again and write back under the set's lock; the programs' next packet restores what was changed in the
+      // microsecond between.
+      const std::string key = bytes_of(static_cast<std::uint32_t>(first + i));
+      auto set = value_of<mesh_flow_set>(TRY(read("mesh_flows", key, true)));
+      std::uint64_t cleared = 0;
+      for (mesh_flow& record : set.record) {
+        if (!is_gone(record)) continue;
+        record = {};
+        ++cleared;
+      }
+      if (cleared == 0) continue;
+      TRY(write("mesh_flows", key, bytes_of(set), true));
+      removed += cleared;
+    }
+  }
+}
+
+}  // namespace mesh::dataplane

@@ -1,0 +1,111 @@
+// The kernel's side of the data plane by libbpf: pinned maps, loaded programs, attachments. The only code here that makes
+// BPF system calls; no libbpf type leaves it.
+//
+//   <pin_dir>/mesh_*               maps, by name
+//   <pin_dir>/programs_<digest>/*  programs, by the digest of the objects they came from: the next meshd with the same
+//                                  programs attaches nothing anew
+//   <pin_dir>/links/*              XDP and cgroup attachments; tc filters need no pin
+//   <pin_dir>/clsact/<ifindex>     empty directories: interfaces whose clsact qdisc we made
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/fd.h"
+#include "base/result.h"
+#include "dataplane/dataplane.h"
+#include "dataplane/plan.h"
+#include "dataplane/state.h"
+
+namespace mesh::dataplane {
+
+class Kernel {
+ public:
+  // `recreated` says why pinned state of an earlier meshd was replaced; empty: it was not.
+  [[nodiscard]] static Result<Kernel> open(const Options& options, std::string& recreated);
+  [[nodiscard]] static Status cleanup(const Options& options);
+
+  [[nodiscard]] const HostFacts& facts() const { return facts_; }
+  // The cgroup2 directory for the socket hooks; an error leaves them unwanted.
+  [[nodiscard]] Status use_cgroup(const std::string& directory);
+
+  [[nodiscard]] Result<Observed> observe() const;
+  [[nodiscard]] Status apply(const Action& action);
+
+  // Any map by its name. One value per row; per-CPU maps give all CPUs' values one after the other.
+  [[nodiscard]] Result<std::string> read(std::string_view map, const std::string& key, bool lock = false) const;
+  [[nodiscard]] Status write(std::string_view map, const std::string& key, const std::string& value, bool lock = false);
+  // Rows of an array map from `first` on, at most `count`, one after the other; fewer at the map's end.
+  [[nodiscard]] Result<std::string> read_rows(std::string_view map, std::uint32_t first, std::uint32_t count) const;
+  struct MapDescription {
+    std::string name;
+    std::uint32_t rows_max = 0;
+    std::uint32_t key_size = 0, value_size = 0;
+    bool is_array = false, is_per_cpu = false;
+  };
+  [[nodiscard]] const std::vector<MapDescription>& maps() const { return descriptions_; }
+  [[nodiscard]] std::uint64_t count_rows(std::string_view map) const;  // of a hash map
+
+  // Every record in use, once; a flow has two (forward and reverse).
+  [[nodiscard]] Status for_each_flow(const std::function<void(const mesh_flow&)>& visit) const;
+  // Clears every flow record for which `gone` is true. Returns how many.
+  [[nodiscard]] Result<std::uint64_t> remove_flows(const std::function<bool(const mesh_flow&)>& gone);
+
+ private:
+  struct Mapping {  // an mmapped array
+    void* data = nullptr;
+    std::size_t size = 0;
+    std::uint32_t stride = 0;
+    Mapping() = default;
+    Mapping(Mapping&& other) noexcept;
+    Mapping& operator=(Mapping&& other) noexcept;
+    ~Mapping();
+  };
+
+  [[nodiscard]] Status open_state(const Options& options, std::string& recreated);
+  [[nodiscard]] Status adopt_maps();
+  [[nodiscard]] Status adopt_programs(const std::string& directory);
+  [[nodiscard]] Status load_programs(const std::string& directory);
+  [[nodiscard]] Status map_arrays();
+  [[nodiscard]] Status learn_facts();
+  [[nodiscard]] Result<int> fd_of(std::string_view map) const;
+  [[nodiscard]] Status observe_table(MapId map, Observed& observed) const;
+  [[nodiscard]] Status observe_array(MapId map, Observed& observed) const;
+  void observe_pieces(Observed& observed) const;
+  void observe_links(Observed& observed) const;
+  void observe_filters(Observed& observed) const;
+  [[nodiscard]] std::string mapped_row(MapId map, std::uint32_t row) const;
+  [[nodiscard]] Status write_mapped(MapId map, std::uint32_t row, const std::string& value);
+  [[nodiscard]] Status run(const WriteRow& action);
+  [[nodiscard]] Status run(const DeleteRow& action);
+  [[nodiscard]] Status run(const ResetTraffic& action);
+  [[nodiscard]] Status run(const RemoveFlows& action);
+  [[nodiscard]] Status run(const Attach& action);
+  [[nodiscard]] Status run(const Detach& action);
+  [[nodiscard]] Status attach_filter(const Hook& hook, int program);
+  [[nodiscard]] Status attach_link(const Hook& hook, int program);
+  [[nodiscard]] std::string link_path(const Hook& hook) const;
+
+  std::string pin_dir_;
+  HostFacts facts_;
+  std::map<std::string, Fd, std::less<>> maps_;
+  std::vector<MapDescription> descriptions_;
+  std::map<std::string, Fd> programs_;
+  std::map<MapId, Mapping> mappings_;
+  Fd cgroup_;
+};
+
+// The BPF objects that are built into this program.
+struct BpfObject {
+  std::string name;
+  std::span<const std::byte> elf;
+};
+[[nodiscard]] const std::vector<BpfObject>& bpf_objects();
+
+}  // namespace mesh::dataplane

@@ -1,0 +1,212 @@
+#include "dataplane/plan.h"
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "dataplane/layout.h"
+#include "dataplane/wanted.h"
+
+namespace mesh::dataplane {
+namespace {
+
+class Planner {
+ public:
+  Planner(const Desired& desired, const HostFacts& facts, const Observed& observed)
+      : observed_(observed), wanted_(wanted_tables(desired, facts)), layout_(lay_out(desired, observed)) {
+    wanted_hooks_ = wanted_hooks(desired, facts);
+    for (const MapId map : {MapId::kServices, MapId::kRings, MapId::kRows, MapId::kBackends, MapId::kVips,
+                            MapId::kVipBackends}) {
+      wanted_[map] = std::move(layout_.tables[map]);
+    }
+    plan_.problems = limit_problems(desired);
+    std::ranges::move(layout_.problems, std::back_inserter(plan_.problems));
+  }
+
+  Plan all() {
+    for (const MapId map : {MapId::kVnis, MapId::kConfig, MapId::kNetworks, MapId::kAddresses, MapId::kNodes,
+                            MapId::kEndpoints, MapId::kSources, MapId::kNamespaces, MapId::kMembers}) {
+      write(map);
+    }
+    bindings();
+    for (const MapId map : {MapId::kVipBackends, MapId::kVips, MapId::kRows, MapId::kRings}) write(map);
+    for (const Layout::Range& range : layout_.fresh_backends) {
+      plan_.actions.emplace_back(ResetTraffic{ResetTraffic::Of::kBackends, range.first, range.count});
+    }
+    write(MapId::kBackends);
+    services();
+    attach();
+    // From what points to what is pointed at.
+    for (const MapId map : {MapId::kServices, MapId::kVips}) remove(map);
+    remove_bindings();
+    for (const MapId map : {MapId::kRows, MapId::kMembers, MapId::kNamespaces, MapId::kSources, MapId::kEndpoints,
+                            MapId::kNodes, MapId::kAddresses, MapId::kNetworks, MapId::kVnis}) {
+      remove(map);
+    }
+    remove_backends();
+    detach();
+    return std::move(plan_);
+  }
+
+ private:
+  void write(MapId map) {
+    for (const auto& [key, value] : wanted_[map]) {
+      const auto row = observed_[map].find(key);
+      if (row == observed_[map].end() || row->second != value) plan_.actions.emplace_back(WriteRow{map, key, value});
+    }
+  }
+
+  void remove(MapId map) {
+    for (const auto& [key, value] : observed_[map]) {
+      if (!wanted_[map].contains(key)) plan_.actions.emplace_back(DeleteRow{map, key});
+    }
+  }
+
+  // An index that passes to another container: nothing is delivered, its records go, then it is the new one's.
+  void bindings() {
+    RemoveFlows gone;
+    for (const auto& [key, value] : wanted_[MapId::kBindings]) {
+      const auto index = value_of<std::uint32_t>(key);
+      const auto row = observed_[MapId::kBindings].find(key);
+      if (row == observed_[MapId::kBindings].end()) {
+        plan_.actions.emplace_back(ResetTraffic{ResetTraffic::Of::kBindings, index, 1});
+      } else if (!same_container(value_of<mesh_binding>(row->second), value_of<mesh_binding>(value))) {
+        plan_.actions.emplace_back(DeleteRow{MapId::kBindings, key});
+        plan_.actions.emplace_back(ResetTraffic{ResetTraffic::Of::kBindings, index, 1});
+        gone.bindings.push_back(static_cast<std::uint16_t>(index));
+      }
+    }
+    if (!gone.bindings.empty()) plan_.actions.emplace_back(std::move(gone));
+    write(MapId::kBindings);
+  }
+
+  static bool same_container(const mesh_binding& a, const mesh_binding& b) {
+    return a.v4 == b.v4 && a.ifindex == b.ifindex && a.protocol == b.protocol && a.published_port == b.published_port;
+  }
+
+  void remove_bindings() {
+    RemoveFlows gone;
+    for (const auto& [key, value] : observed_[MapId::kBindings]) {
+      if (wanted_[MapId::kBindings].contains(key)) continue;
+      plan_.actions.emplace_back(DeleteRow{MapId::kBindings, key});
+      gone.bindings.push_back(static_cast<std::uint16_t>(value_of<std::uint32_t>(key)));
+    }
+    if (!gone.bindings.empty()) plan_.actions.emplace_back(std::move(gone));
+  }
+
+  // When ring and backends move at once, the old ring meets the new backends first: every index it knows is there.
+  void services() {
+    for (const auto& [key, value] : wanted_[MapId::kServices]) {
+      const auto row = observed_[MapId::kServices].find(key);
+      if (row != observed_[MapId::kServices].end()) {
+        auto between = value_of<mesh_service>(row->second);
+        const auto next = value_of<mesh_service>(value);
+        if (between.ring != next.ring && between.backends != next.backends) {
+          between.backends = next.backends;
+          plan_.actions.emplace_back(WriteRow{MapId::kServices, key, bytes_of(between)});
+        }
+        if (row->second == value) continue;
+      }
+      plan_.actions.emplace_back(WriteRow{MapId::kServices, key, value});
+    }
+  }
+
+  // Rows inside a block that is still in use; what lies in free blocks is read by nobody.
+  void remove_backends() {
+    std::set<std::uint32_t> blocks;
+    for (const auto& [key, value] : wanted_[MapId::kServices]) blocks.insert(value_of<mesh_service>(value).backends);
+    for (const auto& [key, value] : observed_[MapId::kBackends]) {
+      if (wanted_[MapId::kBackends].contains(key)) continue;
+      const auto row = value_of<std::uint32_t>(key);
+      const auto next = blocks.upper_bound(row);
+      if (next == blocks.begin() || row - *std::prev(next) >= MESH_SERVICE_BACKENDS_MAX) continue;
+      plan_.actions.emplace_back(DeleteRow{MapId::kBackends, key});
+    }
+  }
+
+  void attach() {
+    for (const auto& [hook, attached] : wanted_hooks_) {
+      const auto is = observed_.hooks.find(hook);
+      if (is == observed_.hooks.end() || is->second != attached) plan_.actions.emplace_back(Attach{hook, attached});
+    }
+  }
+
+  void detach() {
+    for (const auto& [hook, attached] : observed_.hooks) {
+      if (!wanted_hooks_.contains(hook) && !replaced(hook)) plan_.actions.emplace_back(Detach{hook});
+    }
+  }
+
+  // A tc hook holds one filter of ours: another program wanted there has taken this one's place.
+  [[nodiscard]] bool replaced(const Hook& hook) const {
+    return is_tc(hook.kind) && std::ranges::any_of(wanted_hooks_, [&](const auto& wanted) {
+             return is_tc(wanted.first.kind) && wanted.first.ifindex == hook.ifindex;
+           });
+  }
+
+  const Observed& observed_;
+  Observed wanted_;
+  Layout layout_;
+  std::map<Hook, Attached> wanted_hooks_;
+  Plan plan_;
+};
+
+void apply_to(Observed& observed, const WriteRow& action) { observed[action.map][action.key] = action.value; }
+void apply_to(Observed& observed, const DeleteRow& action) { observed[action.map].erase(action.key); }
+void apply_to(Observed&, const ResetTraffic&) {}
+void apply_to(Observed&, const RemoveFlows&) {}
+void apply_to(Observed& observed, const Attach& action) {
+  if (is_tc(action.hook.kind)) {
+    std::erase_if(observed.hooks, [&](const auto& entry) {
+      return is_tc(entry.first.kind) && entry.first.ifindex == action.hook.ifindex;
+    });
+  }
+  observed.hooks[action.hook] = action.attached;
+}
+void apply_to(Observed& observed, const Detach& action) { observed.hooks.erase(action.hook); }
+
+std::string text(const WriteRow& action) { return fmt::format("write {}", map_info(action.map).name); }
+std::string text(const DeleteRow& action) { return fmt::format("delete from {}", map_info(action.map).name); }
+std::string text(const ResetTraffic& action) {
+  return fmt::format("reset counters of {} {} from {}", action.count,
+                     action.of == ResetTraffic::Of::kBackends ? "backends" : "bindings", action.first);
+}
+std::string text(const RemoveFlows& action) {
+  return fmt::format("remove flow records of {} bindings", action.bindings.size());
+}
+std::string text(const Attach& action) { return "attach " + to_string(action.hook); }
+std::string text(const Detach& action) { return "detach " + to_string(action.hook); }
+
+}  // namespace
+
+Plan plan(const Desired& desired, const HostFacts& facts, const Observed& observed) {
+  return Planner(desired, facts, observed).all();
+}
+
+void track(Observed& observed, const Action& action) {
+  std::visit([&](const auto& one) { apply_to(observed, one); }, action);
+}
+
+std::string to_string(const Hook& hook) {
+  switch (hook.kind) {
+    case Hook::Kind::kUplinkXdp:
+      return fmt::format("uplink xdp on interface {}", hook.ifindex);
+    case Hook::Kind::kUplinkTc:
+      return fmt::format("uplink tc on interface {}", hook.ifindex);
+    case Hook::Kind::kEndpointTc:
+      return fmt::format("endpoint tc on interface {}", hook.ifindex);
+    case Hook::Kind::kEntryTc:
+      return fmt::format("mesh entry tc on interface {}", hook.ifindex);
+    case Hook::Kind::kCgroup:
+      return fmt::format("cgroup {}", hook.program);
+  }
+  return "?";
+}
+
+std::string to_string(const Action& action) {
+  return std::visit([](const auto& one) { return text(one); }, action);
+}
+
+}  // namespace mesh::dataplane

@@ -1,0 +1,55 @@
+// What to do to bring the kernel from what was observed to what is desired: pure. The order makes every moment in
+// between consistent: what is pointed at is written before what points, and removed after it. Each action is one write or
+// one attachment, and harmless when it was done already.
+#pragma once
+
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "dataplane/dataplane.h"
+#include "dataplane/state.h"
+
+namespace mesh::dataplane {
+
+struct WriteRow {
+  MapId map = MapId::kConfig;
+  std::string key, value;
+};
+struct DeleteRow {
+  MapId map = MapId::kConfig;
+  std::string key;
+};
+// Counters of rows that get another meaning start at zero.
+struct ResetTraffic {
+  enum class Of : std::uint8_t { kBackends, kBindings };
+  Of of = Of::kBackends;
+  std::uint32_t first = 0;
+  std::uint32_t count = 0;
+};
+// Flow records of bindings that are gone: the container behind the index is another one, or none.
+struct RemoveFlows {
+  std::vector<std::uint16_t> bindings;
+};
+struct Attach {
+  Hook hook;
+  Attached attached;
+};
+struct Detach {
+  Hook hook;
+};
+using Action = std::variant<WriteRow, DeleteRow, ResetTraffic, RemoveFlows, Attach, Detach>;
+
+struct Plan {
+  std::vector<Action> actions;
+  std::vector<Problem> problems;  // parts of Desired that were left out
+};
+[[nodiscard]] Plan plan(const Desired& desired, const HostFacts& facts, const Observed& observed);
+
+// What the kernel holds after `action`; keeps the picture between two observations.
+void track(Observed& observed, const Action& action);
+
+[[nodiscard]] std::string to_string(const Hook& hook);      // "uplink xdp on interface 7"
+[[nodiscard]] std::string to_string(const Action& action);  // "write mesh_services", "attach …"
+
+}  // namespace mesh::dataplane

@@ -1,0 +1,129 @@
+#include "dataplane/port_holder.h"
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <charconv>
+#include <filesystem>
+#include <optional>
+
+#include <fmt/format.h>
+#include <linux/filter.h>
+
+#include "base/file.h"
+#include "base/text.h"
+#include "dataplane/dataplane.h"
+
+namespace mesh::dataplane {
+namespace {
+
+// Both families at once; IPv4 alone where the host has no IPv6.
+Result<Fd> bind_port(PortKey port, bool reuse) {
+  const int type = port.first == Protocol::kUdp ? SOCK_DGRAM : SOCK_STREAM;
+  Fd socket(::socket(AF_INET6, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  const bool dual = socket.valid();
+  if (!dual) socket.reset(::socket(AF_INET, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!socket) return fail_errno("socket", errno);
+  const int on = reuse ? 1 : 0;
+  const int off = 0;
+  setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  int outcome = 0;
+  if (dual) {
+    setsockopt(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+    sockaddr_in6 address{};
+    address.sin6_family = AF_INET6;
+    address.sin6_port = htons(port.second);
+    outcome = bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
+  } else {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(port.second);
+    outcome = bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
+  }
+  if (outcome != 0) return fail_errno("bind", errno);
+  // From here on nobody may share it.
+  if (reuse) setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &off, sizeof off);
+  if (port.first == Protocol::kUdp) {
+    // Nothing is ever read from it: a filter that keeps no byte drops what arrives.
+    sock_filter drop = BPF_STMT(BPF_RET | BPF_K, 0);
+    const sock_fprog program{.len = 1, .filter = &drop};
+    setsockopt(socket.get(), SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+  }
+  return socket;
+}
+
+// Inode of the socket that has this local port in one of /proc/net/{tcp,udp}{,6}; for TCP only one that listens.
+std::optional<std::string> socket_inode(const std::string& table, PortKey port) {
+  const Result<std::string> text = read_file("/proc/thread-self/net/" + table);
+  if (!text) return std::nullopt;
+  const std::string wanted = fmt::format(":{:04X}", port.second);
+  bool is_first = true;
+  for (const std::string_view line : split(*text, '\n')) {
+    if (std::exchange(is_first, false)) continue;
+    std::vector<std::string_view> words;
+    for (const std::string_view word : split(line, ' ')) {
+      if (!word.empty()) words.push_back(word);
+    }
+    // sl local remote state tx:rx timer retransmits uid timeout inode
+    if (words.size() < 10 || !words[1].ends_with(wanted)) continue;
+    constexpr std::string_view kListen = "0A";
+    if (port.first == Protocol::kTcp && words[3] != kListen) continue;
+    return std::string(words[9]);
+  }
+  return std::nullopt;
+}
+
+std::string process_with_socket(const std::string& inode) {
+  const std::string wanted = "socket:[" + inode + "]";
+  std::error_code error;
+  for (const auto& process : std::filesystem::directory_iterator("/proc", error)) {
+    const std::string pid = process.path().filename();
+    if (!parse_number<int>(pid)) continue;
+    // Processes end while we look: every failure here is "not this one".
+    for (const auto& fd : std::filesystem::directory_iterator(process.path() / "fd", error)) {
+      if (std::filesystem::read_symlink(fd.path(), error) != wanted) continue;
+      const Result<std::string> name = read_file(process.path() / "comm");
+      return fmt::format("{} (pid {})", name ? std::string(trim(*name)) : "a process", pid);
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+std::string port_owner(PortKey port) {
+  const std::string base = port.first == Protocol::kUdp ? "udp" : "tcp";
+  for (const std::string& table : {base, base + "6"}) {
+    if (const auto inode = socket_inode(table, port)) {
+      if (std::string owner = process_with_socket(*inode); !owner.empty()) return owner;
+    }
+  }
+  return {};
+}
+
+std::vector<PortHolder::Refused> PortHolder::hold(const std::set<PortKey>& ports) {
+  std::erase_if(sockets_, [&](const auto& entry) { return !ports.contains(entry.first); });
+  std::vector<Refused> refused;
+  for (const PortKey& port : ports) {
+    if (port.first == Protocol::kSctp || sockets_.contains(port)) continue;
+    Result<Fd> socket = bind_port(port, false);
+    // Connections in TIME_WAIT of a program that has ended keep a port busy for a minute; they are not in our way. With
+    // SO_REUSEADDR the kernel still refuses a port on which somebody listens.
+    if (!socket && port.first == Protocol::kTcp) socket = bind_port(port, true);
+    if (socket) {
+      sockets_[port] = std::move(*socket);
+      continue;
+    }
+    const std::string name = fmt::format("port {}/{}", port.second, protocol_name(port.first));
+    const std::string owner = port_owner(port);
+    refused.push_back({port, owner.empty()
+                                 ? fmt::format("{} cannot be published on this host: {}", name, socket.error().message)
+                                 : fmt::format("{} is already in use on this host by {}; stop it or publish another port",
+                                               name, owner)});
+  }
+  return refused;
+}
+
+}  // namespace mesh::dataplane
