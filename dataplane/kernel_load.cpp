@@ -12,6 +12,7 @@
 #include <cstdarg>
 #include <cstdio>
 #include <filesystem>
+#include <set>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -221,9 +222,13 @@ Status Kernel::adopt_maps() {
 }
 
 Status Kernel::adopt_programs(const std::string& directory) {
-  bpf_map_info config{};
-  std::uint32_t size = sizeof config;
-  if (bpf_obj_get_info_by_fd(maps_.at("mesh_config").get(), &config, &size) != 0) return fail_errno("mesh_config", errno);
+  std::set<std::uint32_t> pinned;
+  for (const auto& [name, fd] : maps_) {
+    bpf_map_info info{};
+    std::uint32_t size = sizeof info;
+    if (bpf_obj_get_info_by_fd(fd.get(), &info, &size) != 0) return fail_errno(name, errno);
+    pinned.insert(info.id);
+  }
 #define MESH_X(name, section, where) #name,
   for (const char* name : {MESH_PROGRAMS(MESH_X)}) {
 #undef MESH_X
@@ -234,11 +239,11 @@ Status Kernel::adopt_programs(const std::string& directory) {
     bpf_prog_info info{};
     info.nr_map_ids = map_ids.size();
     info.map_ids = reinterpret_cast<std::uint64_t>(map_ids.data());
-    size = sizeof info;
+    std::uint32_t size = sizeof info;
     if (bpf_obj_get_info_by_fd(fd.get(), &info, &size) != 0) return fail_errno(path, errno);
     // A program of maps that were unpinned since would work on tables that nobody writes.
     const auto end = map_ids.begin() + std::min<std::uint32_t>(info.nr_map_ids, map_ids.size());
-    if (std::find(map_ids.begin(), end, config.id) == end) {
+    if (std::none_of(map_ids.begin(), end, [&](std::uint32_t id) { return pinned.contains(id); })) {
       return fail(ErrorKind::kConflict, path + " belongs to other maps");
     }
     facts_.program_ids[name] = info.id;
