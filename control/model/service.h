@@ -155,13 +155,11 @@ constexpr auto json_fields(const JobStatus*) {
 struct ServiceMesh {
   std::uint64_t spec_version = 1;  // counts accepted spec changes; a task remembers the one it was made from
   std::uint64_t update_slots = 0;  // slots that were outdated when the running update began
-  std::string allocation_error;    // why ports or addresses could not be allocated yet
   bool operator==(const ServiceMesh&) const = default;
 };
 constexpr auto json_fields(const ServiceMesh*) {
   return std::tuple{field("SpecVersion", &ServiceMesh::spec_version),
-                    field("UpdateSlots", &ServiceMesh::update_slots, kOmitEmpty),
-                    field("AllocationError", &ServiceMesh::allocation_error, kOmitEmpty)};
+                    field("UpdateSlots", &ServiceMesh::update_slots, kOmitEmpty)};
 }
 
 struct Service : Object {

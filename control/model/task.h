@@ -128,7 +128,9 @@ struct TaskMesh {
   EndpointState endpoint = EndpointState::kReady;  // draining before it is asked to stop, gone afterwards
   bool stop_allowed = false;                       // drained: its host may be told of a desired state beyond running
   Time desired_since;                              // when desired_state was last changed
-  Time running_since;                              // first reported running; never: not yet
+  Time running_since;                              // first known to run; never: not yet
+  Time ended_at;                                   // known to have ended
+  bool by_update = false;                          // made by the updater, or restarted from such a task
   Time start_not_before;                           // restart delay: promoted from ready to running then
   std::string replaces;                            // task of this slot that must have stopped first; "": none
   bool operator==(const TaskMesh&) const = default;
@@ -151,6 +153,8 @@ constexpr auto json_fields(const TaskMesh*) {
                     field("StopAllowed", &S::stop_allowed, kOmitEmpty),
                     field("DesiredSince", &S::desired_since),
                     field("RunningSince", &S::running_since),
+                    field("EndedAt", &S::ended_at),
+                    field("ByUpdate", &S::by_update, kOmitEmpty),
                     field("StartNotBefore", &S::start_not_before),
                     field("Replaces", &S::replaces, kOmitEmpty)};
 }

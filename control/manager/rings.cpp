@@ -1,0 +1,172 @@
+#include "control/manager/rings.h"
+
+#include <algorithm>
+#include <set>
+
+#include "control/manager/drain.h"
+#include "control/manager/slot.h"
+
+namespace mesh::manager {
+namespace {
+
+using dataplane::Ring;
+using model::BackendRow;
+using model::EndpointState;
+using model::TaskState;
+
+std::uint16_t binding_of(const model::Task& task, const model::PortRow& row) {
+  for (const model::TaskBinding& binding : task.mesh.bindings) {
+    if (model::protocol_name(binding.protocol) == row.protocol && binding.published_port == row.published) {
+      return binding.index;
+    }
+  }
+  return 0;
+}
+
+// What the row of this task should say; gone if there is no such task any more.
+EndpointState state_of(const store::View& view, const model::Task* task) {
+  if (task == nullptr || task->mesh.endpoint == EndpointState::kGone || has_stopped(view, *task)) {
+    return EndpointState::kGone;
+  }
+  if (task->mesh.endpoint == EndpointState::kDraining || !is_live(*task)) return EndpointState::kDraining;
+  return EndpointState::kReady;
+}
+
+bool may_serve(const store::View& view, const model::Task& task) {
+  return task.desired_state == TaskState::kRunning && task.status.state == TaskState::kRunning &&
+         task.mesh.endpoint == EndpointState::kReady && is_up(view, task.node_id);
+}
+
+// Rows of tasks that every host has as gone become holes; the states of the others move on.
+void move_backends(const store::View& view, model::PortRow& row) {
+  for (BackendRow& backend : row.backends) {
+    if (backend.task_id.empty()) continue;
+    const bool owns =
+        std::ranges::find(row.owners, static_cast<std::uint8_t>(&backend - row.backends.data())) != row.owners.end();
+    if (backend.state == EndpointState::kGone && !owns) {
+      backend = BackendRow{};
+    } else {
+      backend.state = std::max(backend.state, state_of(view, view.task(backend.task_id)));
+    }
+  }
+  while (!row.backends.empty() && row.backends.back().task_id.empty()) row.backends.pop_back();
+}
+
+void add_backends(const store::View& view, const std::string& service_id, model::PortRow& row) {
+  for (const model::Task* task : view.tasks_of_service(service_id)) {
+    const std::uint16_t binding = binding_of(*task, row);
+    const model::Node* node = view.node(task->node_id);
+    if (!may_serve(view, *task) || binding == 0 || node == nullptr || !node->mesh) continue;
+    if (std::ranges::find(row.backends, task->id, &BackendRow::task_id) != row.backends.end()) continue;
+    const BackendRow backend{task->id, node->mesh->number, binding, EndpointState::kReady};
+    const auto hole = std::ranges::find(row.backends, std::string{}, &BackendRow::task_id);
+    if (hole != row.backends.end()) {
+      *hole = backend;
+    } else if (row.backends.size() < dataplane::kBackendsMax) {
+      row.backends.push_back(backend);
+    }
+  }
+}
+
+bool drop_hosts(const store::View& view, const std::string& id, Ring& ring, const std::vector<HeldSlots>& held) {
+  bool changed = false;
+  for (const HeldSlots& report : held) {
+    if (report.port_id == id) changed |= dataplane::drop_foreign(ring, report.node, report.ring_version, report.held);
+  }
+  std::set<std::uint16_t> alive;
+  for (const auto& [node_id, node] : view.nodes()) {
+    if (node->mesh && node->status.state != model::NodeState::kDown) alive.insert(node->mesh->number);
+  }
+  std::set<std::uint16_t> dead;
+  for (const auto& [slot, hosts] : ring.foreign) {
+    for (const std::uint16_t host : hosts) {
+      if (!alive.contains(host)) dead.insert(host);
+    }
+  }
+  for (const std::uint16_t host : dead) changed |= dataplane::drop_dead(ring, host);
+  return changed;
+}
+
+// `announced`: the row that every host holds. Only backends that it lists as ready may own slots.
+void change_owners(const store::View& view, const model::PortRow& announced, model::PortState& port,
+                   const std::vector<HeldSlots>& held) {
+  Ring ring = ring_of(port.row);
+  const bool dropped = drop_hosts(view, port.id, ring, held);
+  std::vector<dataplane::RingMember> members;
+  std::map<std::uint8_t, std::uint16_t> node_of;
+  for (std::size_t i = 0; i < port.row.backends.size(); ++i) {
+    const BackendRow& backend = port.row.backends[i];
+    const auto index = static_cast<std::uint8_t>(i);
+    if (backend.task_id.empty() || backend.state == EndpointState::kGone) continue;
+    node_of[index] = backend.node;
+    const bool known = i < announced.backends.size() && announced.backends[i].task_id == backend.task_id;
+    if (backend.state == EndpointState::kReady && known) members.push_back({index, backend.node, 1});
+  }
+  auto changed = dataplane::change_ring(ring, members, node_of);
+  if (!changed) return;  // more than 127 backends never get here: add_backends stops there
+  if (dropped && changed->version == ring.version) *changed = dataplane::next_version(std::move(*changed));
+  set_ring(port.row, *changed);
+}
+
+void update_port(Draft& draft, const model::Service& service, const model::PortConfig& config, const Settled& settled,
+                 const std::vector<HeldSlots>& held) {
+  const std::string id = port_id(service.id, model::protocol_of(config), config.published_port);
+  const model::PortState* before = draft.view().port(id);
+  model::PortState port;
+  if (before != nullptr) port = *before;
+  port.id = id;
+  port.service_id = service.id;
+  port.row.protocol = model::protocol_name(model::protocol_of(config));
+  port.row.published = config.published_port;
+  port.row.target = config.target_port;
+  if (before == nullptr || settled.ports.contains(id)) {
+    const model::PortRow announced = port.row;
+    move_backends(draft.view(), port.row);
+    add_backends(draft.view(), service.id, port.row);
+    change_owners(draft.view(), announced, port, held);
+  }
+  if (before == nullptr || port != *before) draft.put(std::move(port));
+}
+
+}  // namespace
+
+Ring ring_of(const model::PortRow& row) {
+  Ring ring;
+  ring.version = row.ring_version;
+  ring.owners = row.owners;
+  for (const model::RingSlot& slot : row.moved) {
+    if (slot.previous != dataplane::kNoBackend) ring.previous.emplace(slot.slot, slot.previous);
+    if (!slot.foreign.empty()) ring.foreign.emplace(slot.slot, slot.foreign);
+  }
+  return ring;
+}
+
+void set_ring(model::PortRow& row, const Ring& ring) {
+  row.ring_version = ring.version;
+  row.owners = ring.owners;
+  std::map<std::uint16_t, model::RingSlot> moved;
+  for (const auto& [slot, previous] : ring.previous) moved[slot] = {slot, previous, {}};
+  for (const auto& [slot, hosts] : ring.foreign) {
+    model::RingSlot& entry = moved[slot];
+    entry.slot = slot;
+    entry.foreign = hosts;
+  }
+  row.moved.clear();
+  for (const auto& [slot, entry] : moved) row.moved.push_back(entry);
+}
+
+void update_rings(Draft& draft, const Settled& settled, const std::vector<HeldSlots>& held) {
+  std::set<std::string> wanted;
+  for (const auto& [service_id, service] : store::Rows<model::Service>(draft.view().services())) {
+    for (const model::PortConfig& config : service->endpoint.ports) {
+      if (!model::is_ingress(config)) continue;
+      wanted.insert(port_id(service_id, model::protocol_of(config), config.published_port));
+      update_port(draft, *service, config, settled, held);
+    }
+  }
+  for (const auto& [id, port] : store::Rows<model::PortState>(draft.view().ports())) {
+    if (!wanted.contains(id)) draft.erase(store::Kind::kPort, id);
+  }
+}
+
+}  // namespace mesh::manager
