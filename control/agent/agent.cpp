@@ -1,0 +1,277 @@
+#include "control/agent/agent.h"
+
+#include <cstring>
+#include <ifaddrs.h>
+#include <netinet/in.h>
+#include <sys/utsname.h>
+#include <thread>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "control/agent/agent_impl.h"
+
+namespace mesh::agent {
+namespace {
+
+constexpr std::size_t kActionThreadsMax = 4;  // starts and stops: two processors' worth of short child processes
+constexpr std::size_t kPullThreadsMax = 3;    // as many pulls at once as docker
+constexpr std::size_t kProbeThreadsMax = 16;  // a probe waits, it hardly works
+
+std::string hostname_of(const Options& options) {
+  if (!options.hostname.empty()) return options.hostname;
+  utsname name{};
+  uname(&name);
+  return name.nodename;
+}
+
+// The interface that has the address; "" if none.
+std::string interface_with(const IpAddress& address) {
+  ifaddrs* list = nullptr;
+  if (getifaddrs(&list) != 0) return {};
+  std::string found;
+  for (const ifaddrs* one = list; one != nullptr && found.empty(); one = one->ifa_next) {
+    if (one->ifa_addr == nullptr) continue;
+    if (one->ifa_addr->sa_family == AF_INET) {
+      const auto* v4 = reinterpret_cast<const sockaddr_in*>(one->ifa_addr);
+      if (IpAddress::v4(ntohl(v4->sin_addr.s_addr)) == address) found = one->ifa_name;
+    } else if (one->ifa_addr->sa_family == AF_INET6) {
+      IpAddress::Bytes bytes{};
+      std::memcpy(bytes.data(), &reinterpret_cast<const sockaddr_in6*>(one->ifa_addr)->sin6_addr, bytes.size());
+      if (IpAddress(bytes) == address) found = one->ifa_name;
+    }
+  }
+  freeifaddrs(list);
+  return found;
+}
+
+DnsProcessOptions dns_options(const Options& options, const CgroupLayout& cgroups) {
+  return {options.program, options.runtime_dir + "/dns.sock", options.data_dir + "/dns.json",
+          options.runtime_dir + "/dns.log", cgroups};
+}
+
+Result<NodeKernelOptions> kernel_options(const Options& options, const CgroupLayout& cgroups) {
+  NodeKernelOptions kernel;
+  kernel.run_dir = options.runtime_dir;
+  kernel.pin_dir = options.pin_dir;
+  kernel.cgroup_hook_directory = cgroups.hook_directory();
+  kernel.uplink = options.uplink;
+  if (kernel.uplink.empty() && !options.advertise.is_unset()) {
+    kernel.uplink = interface_with(options.advertise);
+    if (kernel.uplink.empty()) {
+      return fail(ErrorKind::kNotFound,
+                  fmt::format("advertise address {}: no interface of this host has it", options.advertise.to_string()));
+    }
+  }
+  kernel.mode = TRY(dataplane::parse_mode(options.uplink_mode));
+  kernel.dns = dns_options(options, cgroups);
+  return kernel;
+}
+
+}  // namespace
+
+Agent::Impl::Impl(boost::asio::io_context& loop, Options options)
+    : loop_(loop),
+      options_(std::move(options)),
+      apply_timer_(loop),
+      scan_timer_(loop),
+      pass_timer_(loop),
+      save_timer_(loop),
+      actions_(kActionThreadsMax, [&loop](WorkPool::Job job) { boost::asio::post(loop, std::move(job)); }),
+      pulls_pool_(kPullThreadsMax, [&loop](WorkPool::Job job) { boost::asio::post(loop, std::move(job)); }),
+      probes_(kProbeThreadsMax, [&loop](WorkPool::Job job) { boost::asio::post(loop, std::move(job)); }),
+      kernel_pool_(1, [&loop](WorkPool::Job job) { boost::asio::post(loop, std::move(job)); }),
+      disk_(1, [&loop](WorkPool::Job job) { boost::asio::post(loop, std::move(job)); }) {}
+
+void Agent::Impl::after(boost::asio::steady_timer& timer, Duration delay, std::function<void()> call) {
+  timer.expires_after(std::max(delay, Duration::zero()));
+  timer.async_wait(guarded([call = std::move(call)](const boost::system::error_code& error) {
+    if (!error) call();
+  }));
+}
+
+Status Agent::Impl::start() {
+  if (started_) return fail(ErrorKind::kInternal, "the agent was started twice");
+  TRY(make_directories(options_.data_dir, 0700));
+  TRY(make_directories(options_.runtime_dir));
+  cgroups_ = TRY(find_cgroup_layout(options_.cgroup_root));
+  runtime_ = TRY(ContainerRuntime::find({options_.data_dir, options_.runtime_dir, cgroups_}));
+  images_ = TRY(ImageStore::open(options_.data_dir + "/images"));
+  if (Status collected = images_->collect(); !collected)
+    spdlog::warn("unused layers stay: {}", collected.error().message);
+  const NodeKernelOptions wanted = TRY(kernel_options(options_, cgroups_));
+  kernel_ = TRY(NodeKernel::open(wanted));
+  const vxlan::UplinkInfo uplink = kernel_->uplink();
+  addresses_ = uplink.addresses;
+  address_ = options_.advertise;
+  if (address_.is_unset() && !addresses_.empty()) address_ = addresses_.front();
+
+  const NodeRecords records = TRY(load_records(options_.data_dir));
+  tables_ = std::make_shared<model::EndpointTables>(TRY(load_tables(options_.data_dir)));
+  gateway_ = records.gateway;
+  load_tasks(records);
+
+  events_ = TRY(vxlan::NetworkEvents::open());
+  const int events_fd = dup(events_->fd());
+  if (events_fd < 0) return fail_errno("watch the network", errno);
+  events_descriptor_ = std::make_unique<boost::asio::posix::stream_descriptor>(loop_, events_fd);
+  watch_network();
+  started_ = true;
+  spdlog::info("agent ready uplink={} address={} runtime={} tasks={}", uplink.name, address_.to_string(),
+               runtime_->runtime_path(), tasks_.size());
+  apply_soon();
+  tick_scan();
+  tick_full_pass();
+  boost::asio::post(loop_, guarded([this] { poke_all(); }));
+  return {};
+}
+
+void Agent::Impl::stop() {
+  if (stopped_) return;
+  stopped_ = true;
+  if (started_) {
+    NodeRecords records;
+    records.gateway = gateway_;
+    for (const auto& [id, local] : tasks_) {
+      records.tasks.push_back({local->task, local->facts.status, local->facts.absent});
+    }
+    disk_.stop();
+    Status saved = save_records(options_.data_dir, records);
+    if (saved && tables_dirty_) saved = save_tables(options_.data_dir, *tables_);
+    if (!saved) spdlog::error("state of this host could not be saved: {}", saved.error().message);
+  }
+  for (boost::asio::steady_timer* timer : {&apply_timer_, &scan_timer_, &pass_timer_, &save_timer_}) timer->cancel();
+  events_descriptor_.reset();
+  for (auto& [id, local] : tasks_) {
+    local->timer.reset();
+    local->probe_timer.reset();
+    local->monitor.reset();
+  }
+  probes_.stop();
+  pulls_pool_.stop();
+  kernel_pool_.stop();
+  actions_.stop();
+}
+
+void Agent::Impl::leave(std::function<void(Status)> done) {
+  if (left_) {
+    boost::asio::post(loop_, guarded([done = std::move(done)] {
+                        done(fail(ErrorKind::kConflict, "this host is leaving its cluster already"));
+                      }));
+    return;
+  }
+  left_ = std::move(done);
+  for (auto& [id, local] : tasks_) local->facts.absent = true;
+  if (tasks_.empty()) {
+    boost::asio::post(loop_, guarded([this] { finish_leaving(); }));
+    return;
+  }
+  poke_all();
+}
+
+void Agent::Impl::finish_leaving() {
+  tables_ = std::make_shared<model::EndpointTables>();
+  gateway_ = {};
+  applied_ = {};
+  acknowledged_.reset();
+  linked_.clear();
+  problems_.clear();
+  tables_dirty_ = false;
+  apply_wanted_ = false;
+  kernel_pool_.run(
+      [kernel = kernel_, data_dir = options_.data_dir]() -> Status {
+        Status cleared = kernel->clear();
+        TRY(remove_records(data_dir));
+        return cleared;
+      },
+      guarded([this](const Status& cleared) {
+        const auto done = std::exchange(left_, nullptr);
+        if (done) done(cleared);
+      }));
+}
+
+cluster::Hello Agent::Impl::hello() const {
+  cluster::Hello hello;
+  hello.node_id = node_id_;
+  hello.address = address_;
+  hello.addresses = addresses_;
+  // A manager sends changes from `have` on: only if nothing newer waits to be applied.
+  if (applied_ == tables_->version) hello.have = applied_;
+  if (const auto routes = vxlan::host_routes()) {
+    for (const vxlan::HostRoute& route : *routes) hello.connected_routes.push_back(route.prefix);
+  }
+  return hello;
+}
+
+void Agent::Impl::send(const cluster::AgentMessage& message) {
+  if (connected_ && send_) send_(message);
+}
+
+void Agent::Impl::connected() {
+  connected_ = true;
+  acknowledged_.reset();
+  for (auto& [id, local] : tasks_) local->reported = false;
+  report_soon();
+  acknowledge();
+}
+
+void Agent::Impl::handle(const cluster::ManagerMessage& message) {
+  if (!started_ || left_) return;
+  if (message.welcome) take_welcome(*message.welcome);
+  if (message.tables) take_tables(*message.tables);
+  if (message.table_change) take_table_change(*message.table_change);
+  if (message.assignments) take_assignments(*message.assignments);
+  if (message.assignment_change) take_assignment_change(*message.assignment_change);
+}
+
+Agent::Agent(boost::asio::io_context& loop, Options options)
+    : impl_(std::make_shared<Impl>(loop, std::move(options))) {}
+Agent::~Agent() { impl_->stop(); }
+
+Status Agent::start() { return impl_->start(); }
+void Agent::on_send(std::function<void(const cluster::AgentMessage&)> send) { impl_->send_ = std::move(send); }
+void Agent::on_resync(std::function<void(std::string reason)> resync) { impl_->resync_ = std::move(resync); }
+void Agent::connected() { impl_->connected(); }
+void Agent::disconnected() { impl_->connected_ = false; }
+void Agent::handle(const cluster::ManagerMessage& message) { impl_->handle(message); }
+void Agent::set_node_id(std::string node_id) { impl_->node_id_ = std::move(node_id); }
+IpAddress Agent::address() const { return impl_->address_; }
+void Agent::shutdown() { impl_->stop(); }
+void Agent::leave(std::function<void(Status)> done) { impl_->leave(std::move(done)); }
+
+cluster::Hello Agent::hello() const {
+  cluster::Hello hello = impl_->hello();
+  hello.description = description();
+  return hello;
+}
+
+model::NodeDescription Agent::description() const {
+  model::NodeDescription description;
+  utsname name{};
+  uname(&name);
+  description.hostname = hostname_of(impl_->options_);
+  description.platform = {name.machine, "linux"};
+  description.resources.nano_cpus = sysconf(_SC_NPROCESSORS_ONLN) * 1'000'000'000L;
+  description.resources.memory_bytes = sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
+  description.engine.engine_version = impl_->options_.engine_version;
+  description.engine.plugins = {{"Log", "json-file"}, {"Network", "overlay"}, {"Volume", "local"}};
+  return description;
+}
+
+api::ContainerCounts Agent::container_counts() const {
+  api::ContainerCounts counts;
+  for (const auto& [id, local] : impl_->tasks_) {
+    if (local->facts.container.state == ObservedContainer::State::kRunning) ++counts.running;
+    if (local->facts.container.state == ObservedContainer::State::kExited) ++counts.stopped;
+  }
+  return counts;
+}
+
+Result<Json> Agent::dataplane(api::DataplanePart part) const {
+  if (!impl_->kernel_) return fail(ErrorKind::kUnavailable, "the data plane is not open");
+  return impl_->kernel_->inspect(part);
+}
+
+}  // namespace mesh::agent

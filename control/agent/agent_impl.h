@@ -1,0 +1,143 @@
+// The inside of Agent: one object, its methods in four files by noun (agent_tasks, agent_tables, agent_images, agent).
+// Everything here belongs to the loop's thread; jobs on the pools get values.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include <boost/asio.hpp>
+
+#include "control/agent/agent.h"
+#include "control/agent/image_pull.h"
+#include "control/agent/node_kernel.h"
+#include "control/agent/records.h"
+#include "control/agent/task_step.h"
+#include "control/agent/work_pool.h"
+
+namespace mesh::agent {
+
+// One task of this host and everything that is under way for it.
+struct LocalTask {
+  model::Task task;
+  TaskFacts facts;
+  std::optional<ContainerConfig> config;
+  HealthState health;
+  bool probing = false;
+  bool reported = false;                             // its status was sent in this session
+  std::unique_ptr<boost::asio::steady_timer> timer;  // step.wake
+  std::unique_ptr<boost::asio::steady_timer> probe_timer;
+  std::unique_ptr<boost::asio::posix::stream_descriptor> monitor;  // pidfd of its conmon
+};
+
+class Agent::Impl : public std::enable_shared_from_this<Agent::Impl> {
+ public:
+  Impl(boost::asio::io_context& loop, Options options);
+
+  // ---- agent.cpp
+  Status start();
+  void stop();
+  void leave(std::function<void(Status)> done);
+  void finish_leaving();
+  [[nodiscard]] cluster::Hello hello() const;
+  void connected();
+  void handle(const cluster::ManagerMessage& message);
+  void send(const cluster::AgentMessage& message);
+
+  // ---- agent_tasks.cpp
+  void load_tasks(const NodeRecords& records);
+  void take_assignments(const cluster::Assignments& assignments);
+  void take_assignment_change(const cluster::AssignmentChange& change);
+  void take_task(const model::Task& task);
+  void poke(const std::string& task_id);
+  void poke_all();
+  void perform(LocalTask& local, TaskAction action);
+  void pull_for(LocalTask& local);
+  void image_ready(const std::string& task_id, const Result<PulledImage>& pulled);
+  void start_container(LocalTask& local);
+  void send_signal(LocalTask& local, int signal_number, Attempt TaskFacts::* attempt);
+  void release_container(LocalTask& local);
+  void remove_task(LocalTask& local);
+  void watch_monitor(LocalTask& local);
+  void observe(const std::string& task_id);
+  void schedule_probe(LocalTask& local);
+  void probe(const std::string& task_id);
+  void set_status(LocalTask& local, const model::TaskStatus& status);
+  void report_soon();
+  void report();
+  [[nodiscard]] LocalTask* find(const std::string& task_id);
+
+  // ---- agent_tables.cpp
+  void take_welcome(const cluster::Welcome& welcome);
+  void take_tables(const model::EndpointTables& tables);
+  void take_table_change(const model::TableChange& change);
+  void apply_soon();
+  void apply_now();
+  void applied(const KernelOutput& output);
+  void acknowledge();
+  void watch_network();
+  void tick_scan();
+  void tick_full_pass();
+  void save_soon();
+  void save_now();
+
+  // ---- agent_images.cpp
+  void pull(const ImageReference& reference, const api::RegistryAuth& auth,
+            std::function<void(const api::PullProgress&)> progress, std::function<void(Result<PulledImage>)> done);
+  [[nodiscard]] RegistryAccess access(const api::RegistryAuth& auth) const;
+
+  // A job for the loop that does nothing once the agent has stopped.
+  template <class Call>
+  auto guarded(Call call) {
+    return [weak = weak_from_this(), call = std::move(call)](auto&&... args) mutable {
+      const auto self = weak.lock();
+      if (self && !self->stopped_) call(std::forward<decltype(args)>(args)...);
+    };
+  }
+  void after(boost::asio::steady_timer& timer, Duration delay, std::function<void()> call);
+
+  boost::asio::io_context& loop_;
+  Options options_;
+  std::string node_id_;
+  bool started_ = false;
+  bool stopped_ = false;
+  bool connected_ = false;
+  std::function<void(const cluster::AgentMessage&)> send_;
+  std::function<void(std::string)> resync_;
+  std::function<void(Status)> left_;  // leave() is under way
+
+  CgroupLayout cgroups_;
+  std::optional<ContainerRuntime> runtime_;
+  std::optional<ImageStore> images_;
+  std::shared_ptr<NodeKernel> kernel_;
+  std::optional<vxlan::NetworkEvents> events_;
+  std::unique_ptr<boost::asio::posix::stream_descriptor> events_descriptor_;
+
+  std::map<std::string, std::unique_ptr<LocalTask>> tasks_;
+  bool report_scheduled_ = false;
+  std::map<std::string, std::vector<std::function<void(Result<PulledImage>)>>> pulls_;  // by reference and credentials
+
+  std::shared_ptr<const model::EndpointTables> tables_ = std::make_shared<model::EndpointTables>();
+  GatewayFacts gateway_;
+  model::TableVersion applied_;                      // in this kernel
+  std::optional<model::TableVersion> acknowledged_;  // in this session
+  std::set<std::string> linked_;
+  std::vector<std::string> problems_;
+  std::vector<IpAddress> addresses_;
+  IpAddress address_;
+  bool apply_wanted_ = false;
+  bool apply_running_ = false;
+  bool full_pass_wanted_ = true;
+  bool scan_running_ = false;
+  bool save_scheduled_ = false;
+  bool tables_dirty_ = false;
+
+  boost::asio::steady_timer apply_timer_, scan_timer_, pass_timer_, save_timer_;
+
+  WorkPool actions_, pulls_pool_, probes_, kernel_pool_, disk_;
+};
+
+}  // namespace mesh::agent

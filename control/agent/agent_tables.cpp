@@ -1,0 +1,177 @@
+// Tables: what the cluster looks like, made true in this kernel and acknowledged.
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "base/log.h"
+#include "control/agent/agent_impl.h"
+#include "control/agent/table_merge.h"
+
+namespace mesh::agent {
+namespace {
+
+constexpr Duration kScanPeriod = std::chrono::seconds(1);       // FLOWS, DROP
+constexpr Duration kFullPassPeriod = std::chrono::seconds(30);  // looks for drift
+constexpr Duration kApplyRetryDelay = std::chrono::seconds(1);
+constexpr Duration kSaveDelay = std::chrono::milliseconds(50);  // joins a burst of changes into one write
+
+}  // namespace
+
+void Agent::Impl::take_welcome(const cluster::Welcome& welcome) {
+  const GatewayFacts before = gateway_;
+  gateway_.node_number = welcome.node_number;
+  gateway_.gateway_v4 = welcome.gateway_v4;
+  gateway_.gateway_v6 = welcome.gateway_v6;
+  const bool changed = before.node_number != gateway_.node_number || before.gateway_v4 != gateway_.gateway_v4 ||
+                       before.gateway_v6 != gateway_.gateway_v6;
+  if (!changed) return;
+  save_soon();
+  apply_soon();
+}
+
+void Agent::Impl::take_tables(const model::EndpointTables& tables) {
+  tables_ = std::make_shared<model::EndpointTables>(tables);
+  tables_dirty_ = true;
+  acknowledged_.reset();
+  save_soon();
+  apply_soon();
+}
+
+void Agent::Impl::take_table_change(const model::TableChange& change) {
+  auto next = std::make_shared<model::EndpointTables>(*tables_);
+  if (Status merged = merge(*next, change); !merged) {
+    spdlog::warn("tables are asked for again reason=\"{}\"", merged.error().message);
+    if (resync_) resync_(merged.error().message);
+    return;
+  }
+  tables_ = std::move(next);
+  tables_dirty_ = true;
+  save_soon();
+  apply_soon();
+}
+
+void Agent::Impl::apply_soon() {
+  if (apply_wanted_) return;
+  apply_wanted_ = true;
+  // After the current message: a burst becomes one pass.
+  boost::asio::post(loop_, guarded([this] { apply_now(); }));
+}
+
+void Agent::Impl::apply_now() {
+  // Before the first welcome there is nothing that this kernel should hold.
+  if (!apply_wanted_ || apply_running_ || !kernel_ || gateway_.node_number == 0) return;
+  apply_wanted_ = false;
+  apply_running_ = true;
+  KernelInput input;
+  input.tables = tables_;
+  input.gateway = gateway_;
+  input.pass = full_pass_wanted_ ? vxlan::Overlay::Pass::kFull : vxlan::Overlay::Pass::kDirty;
+  full_pass_wanted_ = false;
+  for (const auto& [id, local] : tasks_) {
+    if (wants_network(local->task, local->facts)) input.tasks.push_back(local->task);
+  }
+  kernel_pool_.run([kernel = kernel_, input = std::move(input)] { return kernel->apply(input); },
+                   guarded([this](const KernelOutput& output) {
+                     apply_running_ = false;
+                     applied(output);
+                   }));
+}
+
+void Agent::Impl::applied(const KernelOutput& output) {
+  for (const std::string& problem : output.problems) {
+    if (std::ranges::find(problems_, problem) == problems_.end()) spdlog::warn("{}", problem);
+  }
+  problems_ = output.problems;
+  addresses_ = output.addresses;
+  if (output.complete) {
+    applied_ = output.version;
+    linked_ = output.linked_tasks;
+    acknowledge();
+  }
+  // Something that failed may work soon (a neighbour that does not answer yet, a port that is freed).
+  if (!output.problems.empty()) after(apply_timer_, kApplyRetryDelay, [this] { apply_soon(); });
+  if (apply_wanted_) {
+    boost::asio::post(loop_, guarded([this] { apply_now(); }));
+  }
+  poke_all();
+}
+
+void Agent::Impl::acknowledge() {
+  if (!connected_ || applied_ == model::TableVersion{} || acknowledged_ == applied_) return;
+  acknowledged_ = applied_;
+  cluster::AgentMessage message;
+  message.acknowledge = cluster::Acknowledge{applied_, problems_};
+  send(message);
+}
+
+void Agent::Impl::watch_network() {
+  events_descriptor_->async_wait(boost::asio::posix::stream_descriptor::wait_read,
+                                 guarded([this](const boost::system::error_code& error) {
+                                   if (error) return;
+                                   if (events_->drain()) apply_soon();
+                                   watch_network();
+                                 }));
+}
+
+void Agent::Impl::tick_scan() {
+  after(scan_timer_, kScanPeriod, [this] { tick_scan(); });
+  if (scan_running_ || gateway_.node_number == 0) return;
+  scan_running_ = true;
+  kernel_pool_.run(
+      [kernel = kernel_, tables = tables_, self = gateway_.node_number] { return kernel->scan(*tables, self); },
+      guarded([this](const std::vector<dataplane::ForeignHeld>& held) {
+        scan_running_ = false;
+        if (!connected_ || held.empty()) return;
+        cluster::AgentMessage message;
+        message.foreign.emplace();
+        for (const dataplane::ForeignHeld& one : held) {
+          const std::string protocol(dataplane::protocol_name(one.protocol));
+          for (const model::ServiceRow& service : tables_->services) {
+            const bool owns = std::ranges::any_of(service.ports, [&](const model::PortRow& port) {
+              return port.published == one.port && port.protocol == protocol;
+            });
+            if (owns) message.foreign->push_back({service.id, protocol, one.port, one.version, one.held});
+          }
+        }
+        send(message);
+      }));
+}
+
+void Agent::Impl::tick_full_pass() {
+  after(pass_timer_, kFullPassPeriod, [this] {
+    full_pass_wanted_ = true;
+    apply_soon();
+    tick_full_pass();
+  });
+}
+
+void Agent::Impl::save_soon() {
+  if (save_scheduled_) return;
+  save_scheduled_ = true;
+  after(save_timer_, kSaveDelay, [this] { save_now(); });
+}
+
+void Agent::Impl::save_now() {
+  save_scheduled_ = false;
+  auto records = std::make_shared<NodeRecords>();
+  records->gateway = gateway_;
+  for (const auto& [id, local] : tasks_) {
+    records->tasks.push_back({local->task, local->facts.status, local->facts.absent});
+  }
+  const auto tables = tables_dirty_ ? tables_ : nullptr;
+  tables_dirty_ = false;
+  disk_.run(
+      [records, tables, data_dir = options_.data_dir]() -> Status {
+        TRY(save_records(data_dir, *records));
+        if (tables) TRY(save_tables(data_dir, *tables));
+        return {};
+      },
+      guarded([this](const Status& saved) {
+        if (saved) return;
+        spdlog::error("state of this host could not be saved: {}", saved.error().message);
+        tables_dirty_ = true;
+        save_soon();
+      }));
+}
+
+}  // namespace mesh::agent

@@ -1,0 +1,177 @@
+#include "control/agent/inspection_json.h"
+
+namespace mesh::agent {
+namespace {
+
+Json text(std::string_view value) { return Json(boost::json::string_view(value)); }
+
+JsonObject traffic(const dataplane::Traffic& value) {
+  JsonObject object;
+  object["Packets"] = value.packets;
+  object["Bytes"] = value.bytes;
+  return object;
+}
+
+JsonObject counts(std::size_t nodes, std::size_t endpoints, std::size_t bindings) {
+  JsonObject object;
+  object["Nodes"] = nodes;
+  object["Endpoints"] = endpoints;
+  object["Bindings"] = bindings;
+  return object;
+}
+
+JsonObject port_json(const dataplane::InspectedPort& port) {
+  JsonObject object;
+  object["Protocol"] = text(dataplane::protocol_name(port.protocol));
+  object["Port"] = port.port;
+  object["Service"] = port.service_name;
+  JsonObject kernel;
+  kernel["RingVersion"] = port.ring_version;
+  kernel["Slots"] = port.slots;
+  JsonObject desired;
+  desired["RingVersion"] = port.ring_version_desired;
+  desired["Slots"] = port.slots_desired;
+  object["Kernel"] = std::move(kernel);
+  object["Desired"] = std::move(desired);
+  JsonArray backends;
+  for (const auto& backend : port.backends) {
+    JsonObject entry;
+    entry["Index"] = backend.index;
+    entry["Node"] = backend.node;
+    entry["Binding"] = backend.binding;
+    entry["State"] = text(dataplane::state_name(backend.state));
+    entry["Slots"] = backend.slots;
+    entry["Moved"] = backend.moved;
+    backends.emplace_back(std::move(entry));
+  }
+  object["Backends"] = std::move(backends);
+  object["AsDesired"] = port.as_desired;
+  object["PortHeld"] = port.port_held;
+  return object;
+}
+
+}  // namespace
+
+JsonObject inspection_status(const dataplane::Inspection& inspection) {
+  JsonObject status;
+  status["AbiVersion"] = inspection.abi_version;
+  status["PinDir"] = inspection.pin_dir;
+  status["Kernel"] = counts(inspection.nodes, inspection.endpoints, inspection.bindings);
+  status["Desired"] = counts(inspection.nodes_desired, inspection.endpoints_desired, inspection.bindings_desired);
+  JsonArray hooks;
+  for (const auto& hook : inspection.hooks) {
+    JsonObject entry;
+    entry["Name"] = hook.name;
+    entry["Desired"] = hook.desired;
+    entry["Attached"] = hook.attached;
+    entry["ProgramID"] = hook.program_id;
+    hooks.emplace_back(std::move(entry));
+  }
+  status["Hooks"] = std::move(hooks);
+  JsonArray maps;
+  for (const auto& map : inspection.maps) {
+    JsonObject entry;
+    entry["Name"] = map.name;
+    entry["Entries"] = map.entries;
+    entry["EntriesMax"] = map.entries_max;
+    entry["Bytes"] = map.bytes;
+    maps.emplace_back(std::move(entry));
+  }
+  status["Maps"] = std::move(maps);
+  status["Differences"] = encode(inspection.differences);
+  return status;
+}
+
+JsonObject inspection_services(const dataplane::Inspection& inspection) {
+  JsonArray ports;
+  for (const auto& port : inspection.ports) ports.emplace_back(port_json(port));
+  JsonArray vips;
+  for (const auto& vip : inspection.virtual_ips) {
+    JsonObject entry;
+    entry["Address"] = encode(vip.address);
+    entry["VNI"] = vip.vni;
+    entry["Backends"] = encode(vip.backends);
+    entry["AsDesired"] = vip.as_desired;
+    vips.emplace_back(std::move(entry));
+  }
+  JsonObject services;
+  services["Ports"] = std::move(ports);
+  services["VirtualIPs"] = std::move(vips);
+  return services;
+}
+
+JsonObject inspection_backends(const dataplane::Inspection& inspection, const dataplane::Counters& counters) {
+  JsonArray backends;
+  for (const auto& binding : counters.bindings) {
+    JsonObject entry;
+    entry["Binding"] = binding.binding;
+    entry["Task"] = binding.task_id;
+    entry["In"] = traffic(binding.in);
+    entry["Out"] = traffic(binding.out);
+    entry["Flows"] = binding.flows;
+    backends.emplace_back(std::move(entry));
+  }
+  JsonArray ports;
+  for (const auto& port : counters.ports) {
+    JsonObject entry;
+    entry["Protocol"] = text(dataplane::protocol_name(port.protocol));
+    entry["Port"] = port.port;
+    entry["Entry"] = traffic(port.entry);
+    ports.emplace_back(std::move(entry));
+  }
+  JsonObject result;
+  JsonObject kernel, desired;
+  kernel["Bindings"] = inspection.bindings;
+  desired["Bindings"] = inspection.bindings_desired;
+  result["Kernel"] = std::move(kernel);
+  result["Desired"] = std::move(desired);
+  result["Backends"] = std::move(backends);
+  result["Ports"] = std::move(ports);
+  return result;
+}
+
+JsonObject inspection_flows(const std::vector<dataplane::FlowRecord>& flows, bool more) {
+  JsonArray list;
+  for (const auto& flow : flows) {
+    JsonObject entry;
+    entry["Protocol"] = text(dataplane::protocol_name(flow.protocol));
+    entry["Client"] = flow.client.to_string();
+    entry["Destination"] = flow.destination.to_string();
+    entry["Backend"] = flow.backend.to_string();
+    entry["Binding"] = flow.binding;
+    entry["Task"] = flow.task_id;
+    entry["Entry"] = flow.entry;
+    entry["State"] = flow.state;
+    entry["IdleSeconds"] = flow.idle_seconds;
+    list.emplace_back(std::move(entry));
+  }
+  JsonObject result;
+  result["Flows"] = std::move(list);
+  result["More"] = more;
+  return result;
+}
+
+JsonObject inspection_drops(const dataplane::Counters& counters) {
+  JsonArray list;
+  for (const auto& drop : counters.drops) {
+    JsonObject entry;
+    entry["Reason"] = drop.reason;
+    entry["Description"] = drop.description;
+    entry["Packets"] = drop.packets;
+    list.emplace_back(std::move(entry));
+  }
+  JsonObject result;
+  result["Drops"] = std::move(list);
+  return result;
+}
+
+JsonObject uplink_json(const dataplane::Uplink& uplink) {
+  JsonObject object;
+  object["Name"] = uplink.name;
+  object["Mode"] = uplink.mode == dataplane::UplinkMode::kXdp ? "xdp" : "tc";
+  object["Addresses"] = encode(uplink.addresses);
+  object["MTU"] = uplink.mtu;
+  return object;
+}
+
+}  // namespace mesh::agent

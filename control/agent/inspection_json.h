@@ -1,0 +1,25 @@
+// What `meshctl dataplane …` shows: the data plane's inspection as JSON objects. Pure.
+//
+//   status    Kernel and Desired counts, Hooks, Maps, Differences; the agent adds Tables, Uplink, Problems, Names
+//   services  Ports (ring and backends as the kernel holds them, AsDesired) and VirtualIPs
+//   backends  Backends of this host with their counters, and Ports' entry counters
+//   flows     Flows whose backend is here; More: the list was cut
+//   drops     Drops, every reason
+#pragma once
+
+#include "base/json.h"
+#include "dataplane/dataplane.h"
+
+namespace mesh::agent {
+
+inline constexpr std::size_t kInspectedFlowsMax = 1000;
+
+[[nodiscard]] JsonObject inspection_status(const dataplane::Inspection& inspection);
+[[nodiscard]] JsonObject inspection_services(const dataplane::Inspection& inspection);
+[[nodiscard]] JsonObject inspection_backends(const dataplane::Inspection& inspection,
+                                             const dataplane::Counters& counters);
+[[nodiscard]] JsonObject inspection_flows(const std::vector<dataplane::FlowRecord>& flows, bool more);
+[[nodiscard]] JsonObject inspection_drops(const dataplane::Counters& counters);
+[[nodiscard]] JsonObject uplink_json(const dataplane::Uplink& uplink);
+
+}  // namespace mesh::agent

@@ -1,0 +1,214 @@
+#include "control/agent/node_kernel.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "control/agent/inspection_json.h"
+
+namespace mesh::agent {
+namespace {
+
+// A failing part is named at most this often per version; more would only repeat themselves.
+constexpr std::size_t kProblemsMax = 32;
+
+void add_problem(std::vector<std::string>& problems, std::string text) {
+  if (problems.size() < kProblemsMax) problems.push_back(std::move(text));
+}
+
+dataplane::Uplink to_uplink(const vxlan::UplinkInfo& info, dataplane::UplinkMode mode) {
+  return {info.name, info.ifindex, info.mac, mode, info.addresses, info.mtu};
+}
+
+}  // namespace
+
+NodeKernel::NodeKernel(NodeKernelOptions options) : options_(std::move(options)), dns_(options_.dns) {}
+
+Result<std::unique_ptr<NodeKernel>> NodeKernel::open(NodeKernelOptions options) {
+  std::unique_ptr<NodeKernel> kernel(new NodeKernel(std::move(options)));
+  TRY(kernel->refresh_uplink());
+  kernel->overlay_ = TRY(vxlan::Overlay::open({kernel->options_.run_dir}));
+  kernel->dataplane_ = TRY(dataplane::Dataplane::open({kernel->options_.pin_dir}));
+  return kernel;
+}
+
+Status NodeKernel::refresh_uplink() {
+  uplink_ = TRY(vxlan::find_uplink(options_.uplink));
+  const dataplane::UplinkMode mode =
+      TRY(dataplane::choose_mode(options_.mode, uplink_.name, uplink_.driver, uplink_.native_xdp));
+  desired_uplink_ = to_uplink(uplink_, mode);
+  return {};
+}
+
+vxlan::UplinkInfo NodeKernel::uplink() const {
+  const std::lock_guard lock(mutex_);
+  return uplink_;
+}
+
+void NodeKernel::add_routes(HostFacts& facts, const model::EndpointTables& tables, std::uint16_t self,
+                            std::vector<std::string>& problems) const {
+  std::vector<IpAddress> others;
+  for (const model::NodeRow& row : tables.nodes) {
+    if (row.number != self) others.push_back(row.address);
+  }
+  if (others.empty()) return;
+  const auto hops = vxlan::resolve(others);
+  if (!hops) {
+    add_problem(problems, "routes to other hosts: " + hops.error().message);
+    return;
+  }
+  for (const vxlan::NextHop& hop : *hops) {
+    dataplane::Node node;
+    node.address = hop.destination;
+    // An unresolved neighbour is left out until the event that resolves it: a zero MAC would send into nothing.
+    node.ifindex = hop.resolved ? hop.ifindex : 0;
+    node.source = hop.source;
+    node.next_hop = hop.next_hop;
+    node.egress_mac = hop.egress;
+    facts.routes.push_back(node);
+  }
+}
+
+void NodeKernel::apply_names(const View& view, std::vector<std::string>& problems) {
+  if (view.gateway.gateway_v4.is_unset()) return;
+  dns::Desired names = make_names(view);
+  names.version = names_.version;
+  // Versions grow over restarts of meshd too: mesh-dns outlives it.
+  if (names != names_ || names.version == 0) {
+    const auto now = static_cast<std::uint64_t>(wall_now().time_since_epoch().count());
+    names.version = std::max(names_.version + 1, now);
+  }
+  const auto fed = dns_.feed({view.gateway.gateway_v4, kDnsPort}, names);
+  if (!fed) {
+    add_problem(problems, "names: " + fed.error().message);
+    return;
+  }
+  names_ = std::move(names);
+}
+
+KernelOutput NodeKernel::apply(const KernelInput& input) {
+  const std::lock_guard lock(mutex_);
+  KernelOutput output;
+  output.version = input.tables->version;
+  if (Status refreshed = refresh_uplink(); !refreshed)
+    add_problem(output.problems, "uplink: " + refreshed.error().message);
+  output.addresses = uplink_.addresses;
+
+  HostFacts facts;
+  facts.uplink = desired_uplink_;
+  facts.cgroup_root = options_.cgroup_hook_directory;
+  facts.netns_directory = options_.run_dir + "/netns";
+  facts.resolvers = dns::parse_resolv_conf(read_file(resolv_conf_path_).value_or(""));
+  add_routes(facts, *input.tables, input.gateway.node_number, output.problems);
+  const View view{*input.tables, input.gateway, facts, input.tasks};
+
+  const auto wired = overlay_->reconcile(make_overlay(view), input.pass);
+  if (!wired) {
+    add_problem(output.problems, "overlay: " + wired.error().message);
+    problems_ = output.problems;
+    return output;
+  }
+  for (const vxlan::Problem& problem : wired->problems) {
+    add_problem(output.problems, fmt::format("overlay {}: {}", problem.subject, problem.message));
+  }
+  for (const auto& [task_id, link] : wired->links) facts.attachments[task_id] = {link.ifindex, link.netns_cookie};
+  facts.mesh_ifindex = wired->mesh_ifindex;
+  facts.mesh_peer_ifindex = wired->mesh_peer_ifindex;
+
+  const dataplane::Desired desired = make_dataplane(view);
+  const auto programmed = dataplane_->reconcile(desired);
+  if (!programmed) {
+    add_problem(output.problems, "data plane: " + programmed.error().message);
+    problems_ = output.problems;
+    return output;
+  }
+  if (!programmed->recreated.empty()) spdlog::warn("data plane made anew reason=\"{}\"", programmed->recreated);
+  for (const dataplane::Problem& problem : programmed->problems) {
+    add_problem(output.problems, fmt::format("{}: {}", problem.subject, problem.message));
+  }
+  output.drift = programmed->drift;
+  for (const dataplane::Endpoint& endpoint : desired.endpoints) {
+    if (endpoint.attachment) output.linked_tasks.insert(endpoint.task_id);
+  }
+  apply_names(view, output.problems);
+  output.complete = true;
+  applied_ = output.version;
+  problems_ = output.problems;
+  return output;
+}
+
+std::vector<dataplane::ForeignHeld> NodeKernel::scan(const model::EndpointTables& tables, std::uint16_t self) {
+  const std::lock_guard lock(mutex_);
+  // Also when nothing is asked: the walk removes records of flows that are over.
+  auto held = dataplane_->scan_foreign();
+  if (!held) {
+    spdlog::warn("flow records cannot be walked reason=\"{}\"", held.error().message);
+    return {};
+  }
+  const auto may_hold = [&](const dataplane::ForeignHeld& one) {
+    for (const model::ServiceRow& service : tables.services) {
+      for (const model::PortRow& port : service.ports) {
+        if (port.published != one.port || port.protocol != dataplane::protocol_name(one.protocol)) continue;
+        return std::ranges::any_of(port.moved, [&](const model::RingSlot& slot) {
+          return std::ranges::find(slot.foreign, self) != slot.foreign.end();
+        });
+      }
+    }
+    return false;
+  };
+  std::erase_if(*held, [&](const dataplane::ForeignHeld& one) { return !may_hold(one); });
+  return std::move(*held);
+}
+
+Status NodeKernel::clear() {
+  const std::lock_guard lock(mutex_);
+  Status first = dns_.stop();
+  const auto note = [&](Status status) {
+    if (!status && first) first = std::move(status);
+  };
+  note(remove_tree(options_.dns.state_path));
+  dataplane_.reset();
+  overlay_.reset();
+  note(dataplane::Dataplane::cleanup({options_.pin_dir}));
+  note(vxlan::Overlay::cleanup({options_.run_dir}));
+  names_ = {};
+  applied_ = {};
+  problems_.clear();
+  overlay_ = TRY(vxlan::Overlay::open({options_.run_dir}));
+  dataplane_ = TRY(dataplane::Dataplane::open({options_.pin_dir}));
+  return first;
+}
+
+Result<Json> NodeKernel::inspect(api::DataplanePart part) const {
+  const std::lock_guard lock(mutex_);
+  switch (part) {
+    case api::DataplanePart::kStatus: {
+      JsonObject status = inspection_status(TRY(dataplane_->inspect()));
+      status["Tables"] = encode(applied_);
+      status["Uplink"] = uplink_json(desired_uplink_);
+      status["Problems"] = encode(problems_);
+      if (const auto names = dns_.state()) {
+        status["Names"] = encode(*names);
+      } else {
+        status["Names"] = nullptr;
+      }
+      return Json(std::move(status));
+    }
+    case api::DataplanePart::kServices:
+      return Json(inspection_services(TRY(dataplane_->inspect())));
+    case api::DataplanePart::kBackends:
+      return Json(inspection_backends(TRY(dataplane_->inspect()), TRY(dataplane_->counters())));
+    case api::DataplanePart::kFlows: {
+      std::uint64_t cursor = 0;
+      const auto flows = TRY(dataplane_->flows(cursor, kInspectedFlowsMax));
+      return Json(inspection_flows(flows, cursor != 0));
+    }
+    case api::DataplanePart::kDrops:
+      break;
+  }
+  return Json(inspection_drops(TRY(dataplane_->counters())));
+}
+
+}  // namespace mesh::agent

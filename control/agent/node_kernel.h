@@ -1,0 +1,81 @@
+// This host's kernel as the agent programs it: overlay, data plane and names, always together and in this order, so
+// that a table version is held by all three before it is acknowledged. Blocking; calls from several threads wait for
+// each other.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "control/agent/dns_process.h"
+#include "control/agent/node_view.h"
+#include "control/api/local_node.h"
+#include "dataplane/dataplane.h"
+#include "vxlan/overlay.h"
+#include "vxlan/uplink.h"
+
+namespace mesh::agent {
+
+struct NodeKernelOptions {
+  std::string run_dir;
+  std::string pin_dir;
+  std::string cgroup_hook_directory;
+  std::string uplink;  // name; empty: of the default route
+  dataplane::ModeRequest mode = dataplane::ModeRequest::kAuto;
+  DnsProcessOptions dns;
+};
+
+// What to make true.
+struct KernelInput {
+  std::shared_ptr<const model::EndpointTables> tables;
+  GatewayFacts gateway;
+  std::vector<model::Task> tasks;  // whose network should exist
+  vxlan::Overlay::Pass pass = vxlan::Overlay::Pass::kDirty;
+};
+
+struct KernelOutput {
+  model::TableVersion version;
+  bool complete = false;  // overlay and data plane answered; the version is in the kernel but for the problems
+  std::set<std::string> linked_tasks;  // their network is complete and known to the data plane
+  std::vector<std::string> problems;   // what could not be programmed, one line each
+  std::vector<IpAddress> addresses;    // of the uplink now
+  std::size_t drift = 0;
+};
+
+class NodeKernel {
+ public:
+  // Finds the uplink and opens overlay and data plane; what an earlier meshd left is found again.
+  [[nodiscard]] static Result<std::unique_ptr<NodeKernel>> open(NodeKernelOptions options);
+
+  [[nodiscard]] KernelOutput apply(const KernelInput& input);
+  // FLOWS, DROP: only ports where the tables say that this host may hold foreign flows.
+  [[nodiscard]] std::vector<dataplane::ForeignHeld> scan(const model::EndpointTables& tables, std::uint16_t self);
+  [[nodiscard]] Result<Json> inspect(api::DataplanePart part) const;
+  // Empties the kernel (hooks, links, namespaces, names) and begins anew: this host has left its cluster.
+  Status clear();
+
+  [[nodiscard]] vxlan::UplinkInfo uplink() const;
+
+ private:
+  explicit NodeKernel(NodeKernelOptions options);
+  Status refresh_uplink();
+  void add_routes(HostFacts& facts, const model::EndpointTables& tables, std::uint16_t self,
+                  std::vector<std::string>& problems) const;
+  void apply_names(const View& view, std::vector<std::string>& problems);
+
+  mutable std::mutex mutex_;
+  NodeKernelOptions options_;
+  vxlan::UplinkInfo uplink_;
+  dataplane::Uplink desired_uplink_;
+  std::optional<vxlan::Overlay> overlay_;
+  std::optional<dataplane::Dataplane> dataplane_;
+  DnsProcess dns_;
+  dns::Desired names_;  // last fed, with its version
+  std::string resolv_conf_path_ = "/etc/resolv.conf";
+  model::TableVersion applied_;
+  std::vector<std::string> problems_;
+};
+
+}  // namespace mesh::agent

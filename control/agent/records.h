@@ -1,0 +1,39 @@
+// What the agent remembers over a restart of meshd: its tasks with their last status, and the tables its kernel holds.
+// Two files below <data_dir>/agent, each replaced in one step.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "control/agent/node_view.h"
+#include "control/model/endpoint_table.h"
+#include "control/model/task.h"
+
+namespace mesh::agent {
+
+struct TaskRecord {
+  model::Task task;
+  model::TaskStatus status;
+  bool absent = false;
+};
+constexpr auto json_fields(const TaskRecord*) {
+  return std::tuple{field("Task", &TaskRecord::task), field("Status", &TaskRecord::status),
+                    field("Absent", &TaskRecord::absent)};
+}
+
+struct NodeRecords {
+  GatewayFacts gateway;
+  std::vector<TaskRecord> tasks;
+};
+constexpr auto json_fields(const NodeRecords*) {
+  return std::tuple{field("Gateway", &NodeRecords::gateway), field("Tasks", &NodeRecords::tasks)};
+}
+
+// Absent files give empty values; unreadable ones an error that names the file.
+[[nodiscard]] Result<NodeRecords> load_records(const std::string& data_dir);
+[[nodiscard]] Result<model::EndpointTables> load_tables(const std::string& data_dir);
+Status save_records(const std::string& data_dir, const NodeRecords& records);
+Status save_tables(const std::string& data_dir, const model::EndpointTables& tables);
+Status remove_records(const std::string& data_dir);
+
+}  // namespace mesh::agent
