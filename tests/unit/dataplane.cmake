@@ -1,1 +1,4 @@
 mesh_add_test(dataplane_ring_test SOURCES unit/dataplane_ring_test.cpp LIBS mesh_dataplane)
+mesh_add_test(dataplane_blocks_test SOURCES unit/dataplane_blocks_test.cpp LIBS mesh_dataplane)
+mesh_add_test(dataplane_plan_test SOURCES unit/dataplane_plan_test.cpp LIBS mesh_dataplane)
+mesh_add_test(dataplane_flow_scan_test SOURCES unit/dataplane_flow_scan_test.cpp LIBS mesh_dataplane)
