@@ -75,6 +75,13 @@ std::string name_for(const std::map<std::string, std::string>& names, const std:
   return resolve && found != names.end() ? found->second : id;
 }
 
+// "Running about a minute ago": within a sentence.
+std::string current_state(const model::Task& task, Time now) {
+  std::string age = ago(task.status.timestamp, now);
+  if (age[0] >= 'A' && age[0] <= 'Z') age[0] = static_cast<char>(age[0] + 32);
+  return titled(name_of(task.status.state)) + " " + age;
+}
+
 // "web.2"; a global service's tasks carry the node's id instead of a slot.
 std::string task_name(const model::Task& task, const std::map<std::string, std::string>& services, bool resolve) {
   const std::string service = name_for(services, task.service_id, resolve);
@@ -174,7 +181,7 @@ std::vector<JsonObject> task_rows(std::vector<model::Task> tasks, const std::map
          {"Image", image_of(task, options)},
          {"Node", name_for(nodes, task.node_id, options.resolve)},
          {"DesiredState", titled(name_of(task.desired_state))},
-         {"CurrentState", titled(name_of(task.status.state)) + " " + ago(task.status.timestamp, options.now)},
+         {"CurrentState", current_state(task, options.now)},
          {"Error", error_of(task, options)},
          {"Ports", host_ports_of(task)}});
     previous = name;
