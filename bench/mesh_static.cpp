@@ -1,0 +1,168 @@
+// mesh-static: the data plane of one host from a static description, without a cluster: for measurements.
+//   mesh-static --pin-dir DIR --cgroup-root DIR FILE.json
+// Prints "ready" once the kernel holds it, removes everything on SIGTERM. The description:
+//   {"Self": 1, "Mode": "tc", "Uplinks": ["b0", "b1"],
+//    "Nodes": [{"Number": 2, "Address": "10.9.1.2", "Uplink": "b1", "Source": "10.9.1.1", "NextHop": "02:…"}],
+//    "Ports": [{"Protocol": "udp", "Port": 8010, "Backends": [{"Node": 2, "Binding": 1}]}]}
+// The node numbered Self has no Uplink; its Address is where published ports answer.
+#include <net/if.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "dataplane/dataplane.h"
+
+namespace {
+
+namespace dp = mesh::dataplane;
+using mesh::Result;
+using mesh::Status;
+
+struct NodeText {
+  std::uint16_t number = 0;
+  mesh::IpAddress address;
+  std::string uplink;
+  mesh::IpAddress source;
+  mesh::MacAddress next_hop;
+};
+constexpr auto json_fields(const NodeText*) {
+  using mesh::field;
+  return std::tuple{field("Number", &NodeText::number), field("Address", &NodeText::address),
+                    field("Uplink", &NodeText::uplink), field("Source", &NodeText::source),
+                    field("NextHop", &NodeText::next_hop)};
+}
+struct BackendText {
+  std::uint16_t node = 0;
+  std::uint16_t binding = 0;
+};
+constexpr auto json_fields(const BackendText*) {
+  return std::tuple{mesh::field("Node", &BackendText::node), mesh::field("Binding", &BackendText::binding)};
+}
+struct PortText {
+  std::string protocol;
+  std::uint16_t port = 0;
+  std::vector<BackendText> backends;
+};
+constexpr auto json_fields(const PortText*) {
+  return std::tuple{mesh::field("Protocol", &PortText::protocol), mesh::field("Port", &PortText::port),
+                    mesh::field("Backends", &PortText::backends)};
+}
+struct Description {
+  std::uint16_t self = 0;
+  std::string mode;
+  std::vector<std::string> uplinks;
+  std::vector<NodeText> nodes;
+  std::vector<PortText> ports;
+};
+constexpr auto json_fields(const Description*) {
+  return std::tuple{mesh::field("Self", &Description::self), mesh::field("Mode", &Description::mode),
+                    mesh::field("Uplinks", &Description::uplinks), mesh::field("Nodes", &Description::nodes),
+                    mesh::field("Ports", &Description::ports)};
+}
+
+Result<mesh::MacAddress> mac_of(const std::string& interface) {
+  std::string text = TRY(mesh::read_file("/sys/class/net/" + interface + "/address"));
+  while (text.ends_with('\n')) text.pop_back();
+  return mesh::MacAddress::parse(text);
+}
+
+Result<std::uint32_t> index_of(const std::string& interface) {
+  const unsigned index = ::if_nametoindex(interface.c_str());
+  if (index == 0) return mesh::fail_errno("interface " + interface, errno);
+  return index;
+}
+
+Result<dp::PublishedPort> published(const PortText& text) {
+  dp::PublishedPort port;
+  port.service_id = port.service_name = "static-" + std::to_string(text.port);
+  port.protocol = text.protocol == "udp" ? dp::Protocol::kUdp : dp::Protocol::kTcp;
+  port.port = text.port;
+  std::vector<dp::RingMember> members;
+  std::map<std::uint8_t, std::uint16_t> node_of;
+  for (const BackendText& backend : text.backends) {
+    const auto index = static_cast<std::uint8_t>(port.backends.size());
+    members.push_back({.index = index, .node = backend.node});
+    node_of[index] = backend.node;
+    port.backends.push_back({.node = backend.node, .binding = backend.binding});
+  }
+  port.ring = TRY(dp::change_ring({}, members, node_of));
+  return port;
+}
+
+Result<dp::Desired> desired_from(const Description& text, const std::string& cgroup_root) {
+  dp::Desired desired;
+  desired.self = text.self;
+  desired.cgroup_root = cgroup_root;
+  desired.networks = {{.vni = 4096, .subnet_v4 = TRY(mesh::Cidr::parse("10.0.0.0/16")), .ingress = true}};
+  desired.gateway_v4 = mesh::IpAddress::v4(0x0a000001U);
+  desired.mesh_v4 = mesh::IpAddress::v4(0x0a000002U);
+  std::vector<mesh::IpAddress> own;
+  for (const NodeText& node : text.nodes) {
+    dp::Node row{.number = node.number, .address = node.address, .source = node.source, .next_hop = node.next_hop};
+    row.addresses = {node.address};
+    if (!node.uplink.empty()) {
+      row.ifindex = TRY(index_of(node.uplink));
+      row.egress_mac = TRY(mac_of(node.uplink));
+    }
+    if (node.number == text.self) own = row.addresses;
+    desired.nodes.push_back(row);
+  }
+  for (const std::string& name : text.uplinks) {
+    const dp::UplinkMode mode = text.mode == "xdp" ? dp::UplinkMode::kXdp : dp::UplinkMode::kTc;
+    desired.uplinks.push_back(
+        {.name = name, .ifindex = TRY(index_of(name)), .mac = TRY(mac_of(name)), .mode = mode, .addresses = own});
+  }
+  for (const PortText& port : text.ports) desired.ports.push_back(TRY(published(port)));
+  return desired;
+}
+
+Status run(const std::string& file, const std::string& pin_dir, const std::string& cgroup_root) {
+  const Description text = TRY_IN(file, mesh::decode_text<Description>(TRY(mesh::read_file(file))));
+  const dp::Desired desired = TRY(desired_from(text, cgroup_root));
+  const dp::Options options{.pin_dir = pin_dir};
+  dp::Dataplane dataplane = TRY(dp::Dataplane::open(options));
+  const dp::Report report = TRY(dataplane.reconcile(desired));
+  for (const dp::Problem& problem : report.problems) {
+    std::fprintf(stderr, "mesh-static: %s: %s\n", problem.subject.c_str(), problem.message.c_str());
+  }
+  if (!report.problems.empty()) {
+    TRY(dp::Dataplane::cleanup(options));
+    return mesh::fail(mesh::ErrorKind::kInternal, "the kernel does not hold the description");
+  }
+  std::puts("ready");
+  std::fflush(stdout);
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGINT);
+  sigprocmask(SIG_BLOCK, &set, nullptr);
+  int signal = 0;
+  sigwait(&set, &signal);
+  const dp::Counters counters = TRY(dataplane.counters());
+  for (const dp::DropCounter& drop : counters.drops) {
+    if (drop.packets == 0) continue;
+    std::fprintf(stderr, "drop %s: %llu\n", drop.reason.c_str(), static_cast<unsigned long long>(drop.packets));
+  }
+  return dp::Dataplane::cleanup(options);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("the data plane of one host from a static description");
+  std::string file, pin_dir, cgroup_root;
+  app.add_option("--pin-dir", pin_dir, "on a bpffs")->required();
+  app.add_option("--cgroup-root", cgroup_root, "cgroup2 directory for the connect hooks");
+  app.add_option("description", file)->required();
+  CLI11_PARSE(app, argc, argv);
+  const Status status = run(file, pin_dir, cgroup_root);
+  if (status) return 0;
+  std::fprintf(stderr, "mesh-static: %s\n", status.error().message.c_str());
+  return 1;
+}
