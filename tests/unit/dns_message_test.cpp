@@ -3,7 +3,7 @@
 #include <random>
 
 #include "dns/message.h"
-#include "dns_packets.h"
+#include "tests/unit/dns_packets.h"
 
 namespace mesh::dns {
 namespace {
