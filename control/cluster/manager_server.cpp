@@ -35,6 +35,11 @@ Response answer(const Request& request, http::status status, const Json& body) {
 Response refuse(const Request& request, http::status status, const std::string& message) {
   return answer(request, status, JsonObject{{"message", message}});
 }
+// RFC 6455 §5.5.1: 123 bytes at most.
+websocket::close_reason close_reason(const std::string& why) {
+  return {websocket::close_code::policy_error, std::string_view(why).substr(0, 120)};
+}
+
 http::status status_of(ErrorKind kind) {
   switch (kind) {
     case ErrorKind::kInvalid:
@@ -104,7 +109,9 @@ class ManagerServer::Impl : public std::enable_shared_from_this<Impl> {
   [[nodiscard]] Status renew(const ConnectionPtr& connection, const Subject& peer, const Renew& request);
   void enqueue(const ConnectionPtr& connection, const ManagerMessage& message);
   void write_next(ConnectionPtr connection);
-  void close_politely(const ConnectionPtr& connection, const std::string& why);
+  static void close_politely(const ConnectionPtr& connection, const std::string& why);
+  static asio::awaitable<void> say_why(ConnectionPtr connection, std::string why);
+  static void cut_later(const ConnectionPtr& connection);
   void forget(const ConnectionPtr& connection, const std::string& why);
   void close_at_expiry(const ConnectionPtr& connection, Time not_after);
 
@@ -283,7 +290,8 @@ asio::awaitable<void> ManagerServer::Impl::read_frames(ConnectionPtr connection,
   std::string why;
   while (why.empty()) {
     auto [error, size] = co_await connection->socket.async_read(buffer, kAwait);
-    if (error == websocket::error::message_too_big || error == websocket::error::buffer_overflow) {
+    if (error == websocket::error::message_too_big || error == websocket::error::buffer_overflow ||
+        error == websocket::condition::protocol_violation) {
       ++counters_.frames_refused;
     }
     if (error || stopped_) {
@@ -295,15 +303,12 @@ asio::awaitable<void> ManagerServer::Impl::read_frames(ConnectionPtr connection,
     if (!message) ++counters_.frames_refused;
     const Status handled = message ? handle(connection, peer, *message) : std::unexpected(message.error());
     if (!handled) why = handled.error().message;
-    if (!handled) close_politely(connection, why);
+    if (!handled && !stopped_) {
+      forget(connection, why);
+      co_await say_why(connection, why);
+    }
   }
   forget(connection, why);
-  // Ours is said; wait for the peer's half of the closing, as long as close_politely allows.
-  while (connection->closing && !stopped_ && connection->socket.is_open()) {
-    auto [error, size] = co_await connection->socket.async_read(buffer, kAwait);
-    buffer.consume(buffer.size());
-    if (error) break;
-  }
 }
 
 Status ManagerServer::Impl::handle(const ConnectionPtr& connection, const Subject& peer, const AgentMessage& message) {
@@ -387,11 +392,23 @@ void ManagerServer::Impl::close(const std::string& node_id, const std::string& w
   close_politely(connection, why);
 }
 
-// Tells the peer why (RFC 6455 §5.5.1: 123 bytes at most) and cuts the connection if it does not answer.
+// Tells the peer why and cuts the connection if it does not answer. For others than the reader of the connection, who
+// sees the peer's half of the closing.
 void ManagerServer::Impl::close_politely(const ConnectionPtr& connection, const std::string& why) {
   if (std::exchange(connection->closing, true)) return;
-  const websocket::close_reason reason(websocket::close_code::policy_error, std::string_view(why).substr(0, 120));
-  connection->socket.async_close(reason, [connection](const ErrorCode&) {});
+  connection->socket.async_close(close_reason(why), [connection](const ErrorCode&) {});
+  cut_later(connection);
+}
+
+// The same for the reader itself.
+asio::awaitable<void> ManagerServer::Impl::say_why(ConnectionPtr connection, std::string why) {
+  if (std::exchange(connection->closing, true)) co_return;
+  cut_later(connection);
+  const websocket::close_reason reason = close_reason(why);
+  [[maybe_unused]] auto [ignored] = co_await connection->socket.async_close(reason, kAwait);
+}
+
+void ManagerServer::Impl::cut_later(const ConnectionPtr& connection) {
   connection->expiry.expires_after(to_steady(kCloseTimeout));
   connection->expiry.async_wait([connection](const ErrorCode& error) {
     if (!error) connection->tcp().close();
