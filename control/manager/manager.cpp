@@ -135,11 +135,9 @@ model::Task comparable(model::Task task) {
 
 namespace {
 
-std::map<std::string, model::Task> tasks_for_host(const store::View& view, const std::string& node_id) {
-  std::map<std::string, model::Task> tasks;
-  for (const model::Task* task : view.tasks_of_node(node_id)) {
-    if (task->status.state >= model::TaskState::kAssigned) tasks.emplace(task->id, task_for_host(*task));
-  }
+std::vector<const model::Task*> tasks_for_host(const store::View& view, const std::string& node_id) {
+  std::vector<const model::Task*> tasks = view.tasks_of_node(node_id);
+  std::erase_if(tasks, [](const model::Task* task) { return task->status.state < model::TaskState::kAssigned; });
   return tasks;
 }
 
@@ -150,22 +148,26 @@ Delivery Manager::Impl::deliver(const std::string& node_id) {
   Publisher::Outgoing outgoing = publisher->take_outgoing(node_id);
   delivery.tables = std::move(outgoing.tables);
   delivery.table_change = std::move(outgoing.change);
-  const std::map<std::string, model::Task> now = tasks_for_host(view, node_id);
   const bool first = !told.contains(node_id);
-  std::map<std::string, model::Task>& before = told[node_id];
+  std::map<std::string, Told>& before = told[node_id];
   if (first) delivery.assignments.emplace();
-  for (const auto& [id, task] : now) {
+  std::set<std::string_view> present;
+  for (const model::Task* row : tasks_for_host(view, node_id)) {
+    present.insert(row->id);
+    const auto old = before.find(row->id);
+    if (old != before.end() && old->second.version == row->version.index) continue;
+    model::Task task = task_for_host(*row);
     model::Task key = comparable(task);
-    const auto old = before.find(id);
+    const bool same = old != before.end() && old->second.task == key;
+    before.insert_or_assign(row->id, Told{row->version.index, std::move(key)});
     if (first) {
-      delivery.assignments->push_back(task);
-    } else if (old == before.end() || old->second != key) {
-      delivery.upsert.push_back(task);
+      delivery.assignments->push_back(std::move(task));
+    } else if (!same) {
+      delivery.upsert.push_back(std::move(task));
     }
-    before.insert_or_assign(id, std::move(key));
   }
   for (auto old = before.begin(); old != before.end();) {
-    if (now.contains(old->first)) {
+    if (present.contains(old->first)) {
       ++old;
     } else {
       delivery.removed.push_back(old->first);
@@ -278,7 +280,7 @@ const model::EndpointTables& Manager::tables() const { return impl_->publisher->
 
 std::vector<model::Task> Manager::assignments_for(const std::string& node_id) const {
   std::vector<model::Task> result;
-  for (auto& [id, task] : tasks_for_host(impl_->view, node_id)) result.push_back(task);
+  for (const model::Task* task : tasks_for_host(impl_->view, node_id)) result.push_back(task_for_host(*task));
   return result;
 }
 

@@ -37,7 +37,11 @@ class Manager::Impl {
   std::vector<std::pair<std::string, TaskReport>> reports;
   std::vector<HeldSlots> held;
   // Node -> what its session was told of each task; absent: everything is to be told.
-  std::map<std::string, std::map<std::string, model::Task>> told;
+  struct Told {
+    std::uint64_t version = 0;  // of the task's row: the same version needs no comparison
+    model::Task task;
+  };
+  std::map<std::string, std::map<std::string, Told>> told;
   std::map<std::string, std::vector<std::string>> problems;
   std::vector<std::string> laggards;
 };

@@ -1,0 +1,308 @@
+// Random clusters in virtual time: whatever happens, safety holds at every step, and once nothing more happens the
+// declared state is reached.
+#include <algorithm>
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include "control/manager/allocator.h"
+#include "control/manager/endpoint_tables.h"
+#include "control/manager/rings.h"
+#include "tests/unit/manager_lab.h"
+
+namespace mesh::manager::lab {
+namespace {
+
+using model::EndpointState;
+using model::TaskState;
+
+void publish(model::ServiceSpec& spec, std::uint16_t port) {
+  if (!spec.endpoint_spec) spec.endpoint_spec.emplace();
+  spec.endpoint_spec->ports.push_back({.target_port = 80, .published_port = port});
+}
+
+// What must hold after every tick.
+class Invariants {
+ public:
+  explicit Invariants(Lab& lab) : lab_(lab) {}
+
+  void check(const Step& step) {
+    states_only_move_forward();
+    addresses_are_unique();
+    bindings_are_unique();
+    rings_lead_to_backends_that_hosts_know();
+    if (one_per_slot) at_most_one_runs_per_slot();
+    for (const Delivery& delivery : step.deliveries) {
+      for (const model::Task& task : delivery.upsert) stops_only_what_is_drained(task);
+    }
+  }
+
+  bool one_per_slot = true;
+
+ private:
+  void states_only_move_forward() {
+    std::map<std::string, std::pair<TaskState, TaskState>> now;
+    for (const auto& [id, task] : lab_.view().tasks()) {
+      const auto before = seen_.find(id);
+      if (before != seen_.end()) {
+        ASSERT_GE(task->status.state, before->second.first) << id;
+        ASSERT_GE(task->desired_state, before->second.second) << id;
+      }
+      now.emplace(id, std::pair(task->status.state, task->desired_state));
+    }
+    seen_ = std::move(now);
+  }
+
+  void addresses_are_unique() {
+    std::set<std::pair<std::string, IpAddress>> taken;
+    for (const auto& [id, task] : lab_.view().tasks()) {
+      if (!holds_addresses(*task)) continue;
+      ASSERT_TRUE(taken.emplace("ingress", task->mesh.ingress_v4).second) << id;
+      for (const auto& address : task->mesh.networks) {
+        ASSERT_TRUE(taken.emplace(address.network_id, address.v4).second) << id;
+      }
+    }
+    for (const auto& [id, service] : lab_.view().services()) {
+      for (const auto& vip : service->endpoint.virtual_ips) {
+        const auto address = IpAddress::parse(vip.addr.substr(0, vip.addr.find('/')));
+        ASSERT_TRUE(address);
+        ASSERT_TRUE(taken.emplace(vip.network_id, *address).second) << id;
+      }
+    }
+  }
+
+  void bindings_are_unique() {
+    std::set<std::pair<std::string, std::uint16_t>> taken;
+    for (const auto& [id, task] : lab_.view().tasks()) {
+      for (const auto& binding : task->mesh.bindings) {
+        ASSERT_TRUE(taken.emplace(task->node_id, binding.index).second) << id;
+      }
+    }
+  }
+
+  void at_most_one_runs_per_slot() {
+    std::map<std::pair<std::string, std::uint64_t>, std::string> runs;
+    for (const auto& [id, host] : lab_.hosts()) {
+      for (const auto& [task_id, task] : host.tasks) {
+        if (task.state != TaskState::kRunning || task.told.desired_state > TaskState::kRunning) continue;
+        if (lab_.view().task(task_id) == nullptr || lab_.view().task(task_id)->desired_state == TaskState::kRemove)
+          continue;
+        const auto [other, first] = runs.emplace(std::pair(task.told.service_id, task.told.slot), task_id);
+        ASSERT_TRUE(first) << "slot " << task.told.slot << " runs " << other->second << " and " << task_id << "\n"
+                           << lab_.describe(task.told.service_id);
+      }
+    }
+  }
+
+  // Backends that own slots in the newest table are known, at that index, to every host that has the port at all.
+  void rings_lead_to_backends_that_hosts_know() {
+    for (const model::ServiceRow& service : lab_.manager().tables().services) {
+      for (const model::PortRow& port : service.ports) {
+        const std::set<std::uint8_t> owners(port.owners.begin(), port.owners.end());
+        for (const std::uint8_t owner : owners) {
+          if (owner == dataplane::kNoBackend) continue;
+          ASSERT_LT(owner, port.backends.size());
+          ASSERT_FALSE(port.backends[owner].task_id.empty());
+          host_knows(service.id, port, owner);
+        }
+      }
+    }
+  }
+
+  void host_knows(const std::string& service_id, const model::PortRow& port, std::uint8_t owner) {
+    for (const auto& [id, host] : lab_.hosts()) {
+      if (!host.connected || !host.caught_up || host.mute) continue;
+      for (const model::ServiceRow& service : host.tables.services) {
+        if (service.id != service_id) continue;
+        for (const model::PortRow& held : service.ports) {
+          if (held.published != port.published || held.protocol != port.protocol) continue;
+          ASSERT_LT(owner, held.backends.size()) << id;
+          ASSERT_EQ(held.backends[owner].task_id, port.backends[owner].task_id) << id;
+        }
+      }
+    }
+  }
+
+  // A host is told to stop a running task only when no host sends it new flows.
+  void stops_only_what_is_drained(const model::Task& task) {
+    if (task.desired_state <= TaskState::kRunning || task.status.state != TaskState::kRunning) return;
+    const model::Task* held = lab_.view().task(task.id);
+    if (lab_.view().service(task.service_id) == nullptr || held == nullptr) return;
+    if (held->mesh.endpoint != EndpointState::kDraining) return;  // its host was down: nothing was left to drain
+    for (const auto& [id, host] : lab_.hosts()) {
+      if (!host.connected || !host.caught_up || host.mute) continue;
+      for (const model::EndpointRow& row : host.tables.endpoints) {
+        if (row.task_id == task.id) {
+          ASSERT_NE(row.state, EndpointState::kReady) << id;
+        }
+      }
+      for (const model::ServiceRow& service : host.tables.services) {
+        if (service.id == task.service_id) no_owner(service, task.id);
+      }
+    }
+  }
+
+  static void no_owner(const model::ServiceRow& service, const std::string& task_id) {
+    for (const model::PortRow& port : service.ports) {
+      for (const std::uint8_t owner : port.owners) {
+        if (owner != dataplane::kNoBackend) {
+          ASSERT_NE(port.backends[owner].task_id, task_id);
+        }
+      }
+    }
+  }
+
+  Lab& lab_;
+  std::map<std::string, std::pair<TaskState, TaskState>> seen_;
+};
+
+// What must hold when nothing happens any more.
+void expect_settled(Lab& lab) {
+  const store::View& view = lab.view();
+  for (const auto& [id, service] : view.services()) {
+    EXPECT_TRUE(lab.converged(id)) << service->spec.name << "\n" << lab.describe(id);
+    std::map<std::uint64_t, std::size_t> per_slot;
+    for (const model::Task* task : view.tasks_of_service(id)) ++per_slot[task->slot];
+    for (const auto& [slot, count] : per_slot) EXPECT_LE(count, 5U) << lab.describe(id);
+    for (const model::PortConfig& config : service->endpoint.ports) {
+      const model::PortState* port = view.port(fmt::format("{}/tcp/{}", id, config.published_port));
+      ASSERT_NE(port, nullptr);
+      std::set<std::string> owners, expected;
+      for (const std::uint8_t owner : port->row.owners) {
+        if (owner != dataplane::kNoBackend) owners.insert(port->row.backends.at(owner).task_id);
+      }
+      for (const model::Task* task : lab.running(id)) expected.insert(task->id);
+      EXPECT_EQ(owners, expected);
+      for (const model::BackendRow& backend : port->row.backends) {
+        EXPECT_TRUE(backend.task_id.empty() || expected.contains(backend.task_id)) << backend.task_id;
+      }
+    }
+  }
+  for (const auto& [id, task] : view.tasks()) {
+    EXPECT_NE(view.service(task->service_id), nullptr) << "task of a removed service: " << id;
+    EXPECT_EQ(holds_addresses(*task), task->desired_state == TaskState::kRunning) << id;
+    EXPECT_EQ(task->mesh.networks.size(), holds_addresses(*task) ? task->spec.networks.size() : 0) << id;
+    EXPECT_TRUE(holds_addresses(*task) || task->mesh.bindings.empty()) << id;
+  }
+  for (const auto& [id, host] : lab.hosts()) {
+    if (!host.connected) continue;
+    EXPECT_EQ(host.tables.version, lab.manager().tables().version);
+    EXPECT_TRUE(same_rows(host.tables, lab.manager().tables())) << id;
+  }
+  const std::uint64_t version = view.version();
+  lab.tick();
+  EXPECT_EQ(view.version(), version) << "a pass over a settled cluster changes nothing";
+}
+
+struct Chaos {
+  std::uint64_t seed = 0;
+  bool lose_hosts = false;
+};
+
+class Simulation : public testing::TestWithParam<Chaos> {};
+
+TEST_P(Simulation, StaysSafeAndConverges) {
+  const Chaos chaos = GetParam();
+  Lab lab(chaos.seed, 4);
+  Invariants invariants(lab);
+  invariants.one_per_slot = !chaos.lose_hosts;
+  lab.on_step = [&](const Step& step) { invariants.check(step); };
+  lab.fail_one_in = 20;
+  const auto network = lab.manager().create_network({.name = "net"}, lab.now());
+  ASSERT_TRUE(network);
+  std::vector<std::string> services;
+  std::uint16_t next_port = 8000;
+  const auto create = [&] {
+    services.push_back(lab.create(fmt::format("web{}", next_port), 1 + lab.roll(5), [&](model::ServiceSpec& spec) {
+      if (lab.roll(2) == 0) publish(spec, next_port);
+      if (lab.roll(2) == 0) spec.task_template.networks.push_back({.target = "net"});
+      spec.update_config.emplace().parallelism = lab.roll(3);
+      spec.task_template.restart_policy.emplace().delay = milliseconds(lab.roll(3000));
+    }));
+    ++next_port;
+  };
+  create();
+  create();
+  for (int step = 0; step < 120 && !HasFatalFailure(); ++step) {
+    lab.run_for(milliseconds(lab.roll(3000)));
+    const std::string service = services.empty() ? "" : services[lab.roll(services.size())];
+    const std::string node = fmt::format("node{}", 1 + lab.roll(4));
+    switch (lab.roll(12)) {
+      case 0:
+      case 1: {
+        const std::uint64_t replicas = lab.roll(7);
+        std::ignore = lab.update(service, [&](model::ServiceSpec& spec) { spec.mode.replicated->replicas = replicas; });
+        break;
+      }
+      case 2:
+      case 3:
+        std::ignore = lab.update(service, [&](model::ServiceSpec& spec) {
+          spec.task_template.container_spec->image = fmt::format("image:{}", step);
+        });
+        break;
+      case 4:
+        if (services.size() < 4) create();
+        break;
+      case 5:
+        if (services.size() > 1 && lab.roll(3) == 0) {
+          EXPECT_TRUE(lab.manager().remove_service(service, lab.now()));
+          std::erase(services, service);
+        }
+        break;
+      case 6:
+      case 7: {
+        const auto running = lab.running_on_hosts(service);
+        if (!running.empty()) lab.crash_task(running[lab.roll(running.size())], static_cast<std::int64_t>(lab.roll(2)));
+        break;
+      }
+      case 8:
+        EXPECT_TRUE(lab.set_availability(node, static_cast<model::Availability>(lab.roll(3))));
+        break;
+      case 9:
+        std::ignore = lab.update(service, [&](model::ServiceSpec& spec) {
+          if (spec.endpoint_spec && !spec.endpoint_spec->ports.empty()) {
+            spec.endpoint_spec->ports.clear();
+          } else {
+            publish(spec, 0);
+          }
+        });
+        break;
+      case 10:
+        if (lab.roll(3) == 0) lab.restart_manager();
+        break;
+      default:
+        if (!chaos.lose_hosts) {
+          lab.disconnect(node);  // for a moment
+          lab.connect(node);
+        } else if (lab.hosts().at(node).connected) {
+          lab.cut(node);
+        } else {
+          lab.heal(node);
+        }
+        break;
+    }
+  }
+  lab.fail_one_in = 0;
+  for (auto& [id, host] : lab.hosts()) {
+    if (!host.connected) lab.heal(id);
+    EXPECT_TRUE(lab.set_availability(id, model::Availability::kActive));
+  }
+  // A paused update waits for its user: give every service a spec that nothing is wrong with.
+  for (const std::string& service : services) {
+    EXPECT_TRUE(lab.update(service, [](model::ServiceSpec& spec) { ++spec.task_template.force_update; }));
+  }
+  lab.run_for(seconds(300));
+  if (!HasFatalFailure()) expect_settled(lab);
+}
+
+std::vector<Chaos> all_chaos() {
+  std::vector<Chaos> result;
+  for (std::uint64_t seed = 1; seed <= 12; ++seed) result.push_back({seed, seed % 3 == 0});
+  return result;
+}
+INSTANTIATE_TEST_SUITE_P(Seeds, Simulation, testing::ValuesIn(all_chaos()), [](const auto& info) {
+  return fmt::format("{}{}", info.param.lose_hosts ? "LosingHosts" : "Calm", info.param.seed);
+});
+
+}  // namespace
+}  // namespace mesh::manager::lab
