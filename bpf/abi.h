@@ -466,8 +466,8 @@ MESH_SIZE(struct mesh_origin, 24);
   X(EDIT, "edit", "the kernel refused to change the packet")
 
 #define MESH_EVENTS(X)                                                                             \
-  X(ENTRY, "entry", "packets that entered the mesh here")                                          \
-  X(ENTRY_LOCAL, "entry_local", "... whose backend is on this host")                               \
+  X(ENTRY, "entry", "packets that entered the mesh here for a backend on another host")            \
+  X(ENTRY_LOCAL, "entry_local", "... and for one on this host")                                    \
   X(FORWARD_IN, "forward_in", "mesh packets received from other hosts")                            \
   X(FORWARD_ON, "forward_on", "mesh packets sent on to another host that may know the flow")       \
   X(REPLY_OUT, "reply_out", "replies of local backends")                                           \

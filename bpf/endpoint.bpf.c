@@ -120,18 +120,22 @@ MESH_INLINE int mesh_from_endpoint(struct __sk_buff* skb, struct mesh_work* work
   const struct mesh_source* source = mesh_source_of(work->ifindex, &packet->source);
   if (!source || !mesh_same_mac(eth->source, source->mac)) return mesh_skb_drop(MESH_COUNT_SPOOFED);
 
-  int action;
+  int action = MESH_PASS;
   if (source->vni == work->config->ingress_vni) {
     // Before any route: a client may have an address that looks like an endpoint's.
     action = mesh_reply(work);
-    if (action != MESH_PASS) return mesh_skb_apply(skb, work, action);
   } else {
     const struct mesh_endpoint* endpoint = mesh_endpoint_of(source->vni, &packet->destination);
-    if (endpoint) return mesh_skb_apply(skb, work, mesh_to_endpoint(work, endpoint, source->vni));
-    action = mesh_virtual_ip(skb, work, source->vni);
-    if (action >= 0) return action;
+    if (endpoint) {
+      action = mesh_to_endpoint(work, endpoint, source->vni);
+    } else {
+      int answered = mesh_virtual_ip(skb, work, source->vni);
+      if (answered >= 0) return answered;
+    }
   }
-  return mesh_skb_apply(skb, work, mesh_leave(work, source));
+  action = mesh_settle(work, action);
+  if (action == MESH_PASS) action = mesh_leave(work, source);
+  return mesh_skb_apply(skb, work, mesh_conclude(work, action));
 }
 
 // Reads the headers. Returns a TC action for what needs no further thought, -1 for an IP packet in work->packet.
@@ -168,5 +172,6 @@ int mesh_entry_tc(struct __sk_buff* skb) {
   if (action >= 0) return action;
   if (mesh_address_is_multicast(&work.packet.destination)) return mesh_skb_drop(MESH_COUNT_MULTICAST);
   action = mesh_enter(&work, MESH_ROLE_MESH);
-  return action == MESH_PASS ? mesh_skb_drop(MESH_COUNT_NO_BACKEND) : mesh_skb_apply(skb, &work, action);
+  if (action == MESH_PASS) return mesh_skb_drop(MESH_COUNT_NO_BACKEND);
+  return mesh_skb_apply(skb, &work, mesh_conclude(&work, action));
 }

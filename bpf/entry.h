@@ -5,11 +5,15 @@
 
 #include "bpf/receive.h"
 
-MESH_INLINE void mesh_count_entry(__u32 backend, __u32 bytes) {
+// What of it happened; XDP may have left the packet to tc.
+MESH_INLINE void mesh_count_entry(const struct mesh_work* work, int action) {
+  __u32 backend = work->backend;
+  if (!work->entered || (action != MESH_TUNNEL && action != MESH_DELIVER)) return;
   struct mesh_traffic* traffic = bpf_map_lookup_elem(&mesh_backend_counters, &backend);
   if (!traffic) return;
   traffic->packets++;
-  traffic->bytes += bytes;
+  traffic->bytes += work->packet.length;
+  mesh_count(action == MESH_DELIVER ? MESH_COUNT_ENTRY_LOCAL : MESH_COUNT_ENTRY);
 }
 
 // MESH_PASS: no published port of an address with one of the `wanted` roles, or one without backends: there the host's
@@ -38,12 +42,17 @@ MESH_INLINE int mesh_enter(struct mesh_work* work, __u16 wanted) {
   header->kind = MESH_KIND_FORWARD;
   header->backend = owner;
   header->moved = (slot & MESH_SLOT_MOVED) != 0;
-  int local = backend->node == work->config->self;
-  int action = local ? mesh_receive(work, service) : mesh_send(work, backend->node);
-  if (action == MESH_TUNNEL || action == MESH_DELIVER) {
-    mesh_count_entry(service->backends + owner, packet->length);
-    mesh_count(MESH_COUNT_ENTRY);
-    if (local) mesh_count(MESH_COUNT_ENTRY_LOCAL);
-  }
+  work->backend = service->backends + owner;
+  work->entered = 1;
+  work->service = service;
+  return backend->node == work->config->self ? MESH_RECEIVE : mesh_send(work, backend->node);
+}
+
+// The end of every decision that may have begun with mesh_enter().
+MESH_INLINE int mesh_conclude(struct mesh_work* work, int action) {
+  action = mesh_settle(work, action);
+  if (action == MESH_RECEIVE) action = mesh_receive(work);
+  action = mesh_settle(work, action);
+  mesh_count_entry(work, action);
   return action;
 }

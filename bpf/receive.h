@@ -61,6 +61,17 @@ MESH_INLINE void mesh_describe_flow(const struct mesh_work* work, const struct m
   record->ring_version = work->header.ring_version;
 }
 
+// Claims the record of the scratch room's key for its record. Returns MESH_CLAIM_*.
+MESH_SEPARATE int mesh_claim(__u64 hash) {
+  const struct mesh_config* config = mesh_settings();
+  struct mesh_scratch* scratch = mesh_scratch_room();
+  if (!config || !scratch) return MESH_CLAIM_TAKEN;
+  struct mesh_flow_set* set = mesh_flow_set_of(config, hash);
+  if (!set) return MESH_CLAIM_TAKEN;
+  scratch->record.tag = mesh_flow_tag(hash);
+  return mesh_flow_claim(set, &scratch->key, &scratch->record);
+}
+
 // Makes both records of the flow that the scratch room describes. Returns the port that the endpoint shall see, 0 if
 // there is none (port 0 is never a client's).
 MESH_SEPARATE __u32 mesh_make_records(int begins) {
@@ -97,11 +108,7 @@ MESH_SEPARATE __u32 mesh_make_records(int begins) {
       record->given_port = mesh_be16((__u16)(MESH_PORT_REWRITE_FIRST + (offset & 0x3fff)));
       key->client_port = record->given_port;
     }
-    __u64 hash = mesh_flow_hash(key, config->flow_seed);
-    struct mesh_flow_set* set = mesh_flow_set_of(config, hash);
-    if (!set) return 0;
-    record->tag = mesh_flow_tag(hash);
-    outcome = mesh_flow_claim(set, key, record);
+    outcome = mesh_claim(mesh_flow_hash(key, config->flow_seed));
     if (outcome != MESH_CLAIM_TAKEN) break;
   }
   if (outcome == MESH_CLAIM_TAKEN) return 0;
@@ -121,9 +128,7 @@ MESH_SEPARATE __u32 mesh_make_records(int begins) {
     if (word) __sync_fetch_and_or(word, 1ull << (record->tag & 63));
     mesh_count(MESH_COUNT_FLOW_REWRITTEN);
   }
-  struct mesh_flow_set* set = mesh_flow_set_of(config, forward_hash);
-  if (!set) return 0;
-  evicted |= mesh_flow_claim(set, key, record) == MESH_CLAIM_EVICTED;
+  evicted |= mesh_claim(forward_hash) == MESH_CLAIM_EVICTED;
   if (evicted) mesh_count(MESH_COUNT_FLOW_EVICTED);
   mesh_count(begins ? MESH_COUNT_FLOW_CREATED : MESH_COUNT_FLOW_REOPENED);
   return record->given_port;
@@ -190,21 +195,28 @@ MESH_INLINE int mesh_may_trust(const struct mesh_work* work, const struct mesh_s
   return !word || !(*word & (1ull << (tag & 63)));
 }
 
-// Rule 2. `record` belongs to the packet's flow. Returns whether it still counts; brings it up to date if so.
-MESH_INLINE int mesh_use_record(struct mesh_work* work, struct mesh_flow* record, const struct mesh_flow_key* key,
-                                __u32 tag, __be16* given) {
-  const struct mesh_packet* packet = &work->packet;
+// Rule 2: the record of the flow with the key in the scratch room, brought up to date. `owner`: the binding whose turn
+// it would be on this host, 0 for none. Returns the binding, and the port that the endpoint sees above it; 0: no
+// record.
+MESH_SEPARATE __u32 mesh_use_record(__u64 hash, const struct mesh_segment* segment, __u32 owner) {
+  const struct mesh_config* config = mesh_settings();
+  struct mesh_scratch* scratch = mesh_scratch_room();
+  if (!config || !scratch || !segment) return 0;
+  const struct mesh_flow_key* key = &scratch->key;
+  __u32 tag = mesh_flow_tag(hash);
+  struct mesh_flow_set* set = mesh_flow_set_of(config, hash);
+  struct mesh_flow* record = set ? mesh_flow_find(set, key, tag) : 0;
+  if (!record) return 0;
   __u32 now = mesh_now();
   __u16 index = record->binding;
   __u32 ifindex = record->ifindex;
+  __u16 given = record->given_port;
   __u8 state = record->state;
-  *given = record->given_port;
   const struct mesh_binding* binding = mesh_binding_of(index);
-  int owner = work->header.stop == work->config->self && work->header.binding == index;
   int stale = !binding || binding->ifindex != ifindex;
-  if (packet->protocol == MESH_UDP) {
+  if (segment->protocol == MESH_UDP) {
     if (mesh_flow_dead(record, now)) stale = 1;
-  } else if (mesh_packet_begins(packet) && mesh_flow_closed(state) && !owner) {
+  } else if (segment->begins && mesh_flow_closed(state) && owner != index) {
     // A new connection where an old one with the same ports is over: the owner's turn has come.
     stale = 1;
   }
@@ -214,9 +226,8 @@ MESH_INLINE int mesh_use_record(struct mesh_work* work, struct mesh_flow* record
     return 0;
   }
   record->seen = now;
-  record->state = mesh_flow_state_after(state, 1, packet);
-  work->header.binding = index;
-  return 1;
+  record->state = mesh_flow_state_after(state, 1, segment);
+  return index | (__u32)given << 16;
 }
 
 // One step of the walk with the view in the scratch room. Returns the step, and the next host above it.
@@ -250,32 +261,40 @@ MESH_INLINE int mesh_search(struct mesh_work* work, const struct mesh_service* s
 }
 
 MESH_INLINE int mesh_find(struct mesh_work* work, const struct mesh_service* service, __be16* given, int* action) {
+  const struct mesh_packet* packet = &work->packet;
   struct mesh_scratch* scratch = mesh_scratch_room();
   if (!scratch) {
     work->reason = MESH_COUNT_NO_ROOM;
     return MESH_ELSEWHERE;
   }
-  struct mesh_flow_key* key = &scratch->key;
-  int begins = mesh_packet_begins(&work->packet);
-  mesh_forward_key(&work->packet, key);
-  __u64 hash = mesh_flow_hash(key, work->config->flow_seed);
-  __u32 tag = mesh_flow_tag(hash);
-  int trusted = mesh_may_trust(work, service, begins, tag);
+  struct mesh_segment segment = {packet->protocol, packet->tcp_flags, packet->has_payload,
+                                 (__u8)mesh_packet_begins(packet)};
+  MESH_OPAQUE(segment.begins);
+  mesh_forward_key(packet, &scratch->key);
+  __u64 hash = mesh_flow_hash(&scratch->key, work->config->flow_seed);
+  int trusted = mesh_may_trust(work, service, segment.begins, mesh_flow_tag(hash));
+  MESH_OPAQUE(trusted);
   if (trusted && (mesh_mix(mesh_counted_in(work->header.binding)) & MESH_REFRESH_MASK)) return MESH_TRUSTED;
-  struct mesh_flow_set* set = mesh_flow_set_of(work->config, hash);
-  struct mesh_flow* record = set ? mesh_flow_find(set, key, tag) : 0;
-  if (record && mesh_use_record(work, record, key, tag, given)) return MESH_FOUND;
-  return trusted ? MESH_TO_CREATE : mesh_search(work, service, begins, action);
+
+  __u32 owner = work->header.stop == work->config->self ? work->header.binding : 0;
+  __u32 known = mesh_use_record(hash, &segment, owner);
+  if (known) {
+    work->header.binding = (__u16)known;
+    *given = (__be16)(known >> 16);
+    return MESH_FOUND;
+  }
+  return trusted ? MESH_TO_CREATE : mesh_search(work, service, segment.begins, action);
 }
 
-// A packet of a client for this host: from another entry host, or from this host's own entry. `work->header` is
-// complete, `work->hash` is the ring hash.
-MESH_INLINE int mesh_receive(struct mesh_work* work, const struct mesh_service* service) {
+// A packet of a client for this host: from another entry host, or from this host's own entry. `work->header` and
+// `work->service` are complete, `work->hash` is the ring hash.
+MESH_INLINE int mesh_receive(struct mesh_work* work) {
+  const struct mesh_service* service = work->service;
   __be16 given = work->packet.source_port;
   int action = MESH_DROP;
+  if (!service) return mesh_drop(work, MESH_COUNT_NO_BACKEND);
   int finding = mesh_find(work, service, &given, &action);
   MESH_OPAQUE(finding);
-  MESH_OPAQUE(action);
   if (finding == MESH_ELSEWHERE) return action;
   const struct mesh_binding* binding =
       finding == MESH_FOUND ? mesh_binding_of(work->header.binding) : mesh_header_binding(work);

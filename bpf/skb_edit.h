@@ -133,6 +133,8 @@ MESH_INLINE int mesh_skb_client(struct __sk_buff* skb, struct mesh_work* work) {
 }
 
 MESH_INLINE int mesh_skb_tunnel(struct __sk_buff* skb, struct mesh_work* work) {
+  const struct mesh_node* node = mesh_node_of(work->to);
+  if (!node) return mesh_skb_drop(MESH_COUNT_NO_NODE);
   if (mesh_skb_translate(skb, work)) return mesh_skb_drop(MESH_COUNT_EDIT);
   // Segments were checked against the tunnel's MTU, so their size stays.
   __u64 flags = BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 | BPF_F_ADJ_ROOM_ENCAP_L4_UDP |
@@ -140,19 +142,21 @@ MESH_INLINE int mesh_skb_tunnel(struct __sk_buff* skb, struct mesh_work* work) {
   if (bpf_skb_adjust_room(skb, MESH_OUTER_SIZE, BPF_ADJ_ROOM_MAC, flags)) return mesh_skb_drop(MESH_COUNT_EDIT);
   __u8* start = mesh_skb_start(skb);
   if (start + MESH_ENCAPSULATION_SIZE > mesh_skb_end(skb)) return mesh_skb_drop(MESH_COUNT_EDIT);
-  mesh_outer_write(start, work->node, work->packet.length, mesh_outer_tos(work->packet.tos), work->hash);
+  mesh_outer_write(start, node, work->packet.length, mesh_outer_tos(work->packet.tos), work->hash);
   struct mesh_tunnel* wire = (struct mesh_tunnel*)(start + MESH_TUNNEL_OFFSET);
   mesh_tunnel_encode(wire, &work->header);
   *(__be16*)(wire + 1) = work->packet.v6 ? MESH_TYPE_IPV6 : MESH_TYPE_IPV4;
-  return (int)bpf_redirect(work->node->ifindex, 0);
+  return (int)bpf_redirect(node->ifindex, 0);
 }
 
 MESH_INLINE int mesh_skb_send_on(struct __sk_buff* skb, struct mesh_work* work) {
+  const struct mesh_node* node = mesh_node_of(work->to);
+  if (!node) return mesh_skb_drop(MESH_COUNT_NO_NODE);
   __u8* start = mesh_skb_start(skb);
   if (start + MESH_ENCAPSULATION_SIZE > mesh_skb_end(skb)) return mesh_skb_drop(MESH_COUNT_EDIT);
   mesh_tunnel_encode((struct mesh_tunnel*)(start + MESH_TUNNEL_OFFSET), &work->header);
-  mesh_outer_retarget(start, work->node);
-  return (int)bpf_redirect(work->node->ifindex, 0);
+  mesh_outer_retarget(start, node);
+  return (int)bpf_redirect(node->ifindex, 0);
 }
 
 // The packet is cut to what is quoted, headers are put before it, and it goes back where it came from.

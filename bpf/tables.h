@@ -3,6 +3,7 @@
 #pragma once
 
 #include "bpf/lib/flow.h"
+#include "bpf/lib/kernel.h"
 #include "bpf/lib/walk.h"
 
 // Tables that only user space grows are allocated by need; reading them costs the same.

@@ -29,12 +29,14 @@ MESH_INLINE int mesh_forward_in(struct mesh_work* work) {
   if (!service) return mesh_drop(work, MESH_COUNT_NO_BACKEND);
   work->hash = mesh_packet_ring_hash(packet);
   mesh_count(MESH_COUNT_FORWARD_IN);
-  return mesh_receive(work, service);
+  work->service = service;
+  return MESH_RECEIVE;
 }
 
 MESH_INLINE int mesh_reply_in(struct mesh_work* work) {
   const struct mesh_packet* packet = &work->packet;
-  if (!(mesh_role_of(&packet->source) & (MESH_ROLE_SELF | MESH_ROLE_MESH))) {
+  // An endpoint of this host may have asked another host's address: entry is where the client is.
+  if (!(mesh_role_of(&packet->source) & (MESH_ROLE_NODE | MESH_ROLE_MESH))) {
     return mesh_drop(work, MESH_COUNT_NOT_OURS);
   }
   int action = mesh_return(work, &packet->source, &packet->destination);
@@ -95,10 +97,13 @@ MESH_INLINE int mesh_uplink(struct mesh_work* work, const __u8* start, const __u
   if (mesh_parse_ip(eth->type, start + MESH_ETH_SIZE, end, length - MESH_ETH_SIZE, packet) != MESH_PARSED) {
     return MESH_PASS;  // the host's stack judges what is not ours
   }
+  int action;
   if (packet->protocol == MESH_UDP && packet->destination_port == mesh_be16(MESH_VXLAN_PORT) && !packet->v6 &&
       !packet->fragment) {
-    return mesh_tunnel_in(work, start, end, length);
+    action = mesh_tunnel_in(work, start, end, length);
+  } else {
+    work->segment = gso_size ? packet->l4_offset + packet->l4_size + gso_size : packet->length;
+    action = mesh_enter(work, MESH_ROLE_SELF);
   }
-  work->segment = gso_size ? packet->l4_offset + packet->l4_size + gso_size : packet->length;
-  return mesh_enter(work, MESH_ROLE_SELF);
+  return mesh_conclude(work, action);
 }

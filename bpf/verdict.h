@@ -11,27 +11,31 @@ enum mesh_action {
   MESH_PASS = 0,  // not ours: untouched
   MESH_DROP,      // `reason` says why
   MESH_DELIVER,   // to the endpoint behind `ifindex`
-  MESH_TUNNEL,    // encapsulated, to `node`
-  MESH_SEND_ON,   // a tunnel packet as it is, with a new header, to `node`
+  MESH_TUNNEL,    // encapsulated, to the node `to`
+  MESH_SEND_ON,   // a tunnel packet as it is, with a new header, to the node `to`
   MESH_CLIENT,    // out by the host's routes
   MESH_HOST,      // into mesh0: to a socket of this host
   MESH_EXIT,      // to this host's stack, which routes or receives it
   MESH_TOO_BIG,   // answered with `mtu`
+  MESH_RECEIVE,   // not yet decided: mesh_receive() looks for the flow's endpoint here
 };
 
 // One packet on its way through a program.
 struct mesh_work {
   const struct mesh_config* config;
-  const struct mesh_node* node;
-  __u64 hash;  // for the outer source port
+  const struct mesh_service* service;  // set by MESH_RECEIVE
+  __u64 hash;                          // for the outer source port
   struct mesh_packet packet;
   struct mesh_header header;  // as received, or as it is to be sent
   struct mesh_tuple tuple;    // what the packet shall have, if `translate`
   __u32 ifindex;              // where the packet came in; MESH_DELIVER: where it goes
   __u32 segment;              // bytes of the largest IP packet that this becomes on a wire
+  __u32 backend;              // index in mesh_backends, if `entered`
   __u16 mtu;
+  __u16 to;  // node number
   __u8 mac[6];
   __u8 encapsulated;  // the packet is still inside the tunnel header
+  __u8 entered;       // this host is the packet's entry
   __u8 translate;
   __u8 hop;  // decrement the TTL
   __u8 mark_congestion;
@@ -45,11 +49,12 @@ MESH_INLINE int mesh_drop(struct mesh_work* work, __u8 reason) {
 
 // Into the tunnel to a host, which may be the one that a received packet must go on to.
 MESH_INLINE int mesh_send(struct mesh_work* work, __u16 number) {
-  work->node = mesh_node_of(number);
-  if (!work->node || !work->node->ifindex) return mesh_drop(work, MESH_COUNT_NO_NODE);
+  const struct mesh_node* node = mesh_node_of(number);
+  if (!node || !node->ifindex) return mesh_drop(work, MESH_COUNT_NO_NODE);
+  work->to = number;
   if (work->encapsulated) return MESH_SEND_ON;
-  if (work->segment > work->node->inner_mtu) {
-    work->mtu = work->node->inner_mtu;
+  if (work->segment > node->inner_mtu) {
+    work->mtu = node->inner_mtu;
     return MESH_TOO_BIG;
   }
   return MESH_TUNNEL;
@@ -70,4 +75,20 @@ MESH_INLINE int mesh_take_hop(struct mesh_work* work) {
   if (work->packet.ttl <= 1) return 0;
   work->hop = 1;
   return 1;
+}
+
+// Between two steps: what differs between the paths that lead here is of no interest to the verifier any more.
+MESH_INLINE int mesh_settle(struct mesh_work* work, int action) {
+  MESH_OPAQUE(action);
+  MESH_OPAQUE(work->encapsulated);
+  MESH_OPAQUE(work->entered);
+  MESH_OPAQUE(work->translate);
+  MESH_OPAQUE(work->hop);
+  MESH_OPAQUE(work->mark_congestion);
+  MESH_OPAQUE(work->reason);
+  MESH_OPAQUE(work->ifindex);
+  MESH_OPAQUE(work->to);
+  MESH_OPAQUE(work->mtu);
+  MESH_OPAQUE(work->backend);
+  return action;
 }

@@ -50,25 +50,29 @@ MESH_INLINE int mesh_xdp_deliver(struct xdp_md* context, struct mesh_work* work)
 }
 
 MESH_INLINE int mesh_xdp_tunnel(struct xdp_md* context, struct mesh_work* work) {
+  const struct mesh_node* node = mesh_node_of(work->to);
+  if (!node) return mesh_xdp_drop(MESH_COUNT_NO_NODE);
   if (mesh_xdp_translate(work, mesh_xdp_start(context) + MESH_ETH_SIZE, mesh_xdp_end(context))) {
     return mesh_xdp_drop(MESH_COUNT_EDIT);
   }
   if (bpf_xdp_adjust_head(context, -(int)MESH_OUTER_SIZE)) return mesh_xdp_drop(MESH_COUNT_EDIT);
   __u8* start = mesh_xdp_start(context);
   if (start + MESH_ENCAPSULATION_SIZE > mesh_xdp_end(context)) return mesh_xdp_drop(MESH_COUNT_EDIT);
-  mesh_outer_write(start, work->node, work->packet.length, mesh_outer_tos(work->packet.tos), work->hash);
+  mesh_outer_write(start, node, work->packet.length, mesh_outer_tos(work->packet.tos), work->hash);
   struct mesh_tunnel* wire = (struct mesh_tunnel*)(start + MESH_TUNNEL_OFFSET);
   mesh_tunnel_encode(wire, &work->header);
   *(__be16*)(wire + 1) = work->packet.v6 ? MESH_TYPE_IPV6 : MESH_TYPE_IPV4;
-  return (int)bpf_redirect(work->node->ifindex, 0);
+  return (int)bpf_redirect(node->ifindex, 0);
 }
 
 MESH_INLINE int mesh_xdp_send_on(struct xdp_md* context, struct mesh_work* work) {
+  const struct mesh_node* node = mesh_node_of(work->to);
+  if (!node) return mesh_xdp_drop(MESH_COUNT_NO_NODE);
   __u8* start = mesh_xdp_start(context);
   if (start + MESH_ENCAPSULATION_SIZE > mesh_xdp_end(context)) return mesh_xdp_drop(MESH_COUNT_EDIT);
   mesh_tunnel_encode((struct mesh_tunnel*)(start + MESH_TUNNEL_OFFSET), &work->header);
-  mesh_outer_retarget(start, work->node);
-  return (int)bpf_redirect(work->node->ifindex, 0);
+  mesh_outer_retarget(start, node);
+  return (int)bpf_redirect(node->ifindex, 0);
 }
 
 // A received reply goes to its client by the host's routes. Without a neighbour entry tc does it, which can wait for

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Flow records in a set-associative table. A set is one array element; readers take no lock and check again after
-// copying, writers hold the set's lock (bpf/lib/kernel.h).
+// copying, writers hold the set's lock (bpf/lib/lock.h).
 #pragma once
 
-#include "bpf/lib/kernel.h"
+#include "bpf/lib/lock.h"
 #include "bpf/lib/packet.h"
 
 // What a record is found by. forward: what the client sent. reverse: what the endpoint answers, which does not name the
@@ -16,6 +16,14 @@ struct mesh_flow_key {
   __u32 ifindex;                 // reverse only
   __u8 kind;
   __u8 protocol;
+};
+
+// What of a packet changes its flow's state.
+struct mesh_segment {
+  __u8 protocol;
+  __u8 tcp_flags;
+  __u8 has_payload;
+  __u8 begins;  // a first SYN, or UDP
 };
 
 MESH_INLINE __u64 mesh_flow_hash(const struct mesh_flow_key* key, __u64 seed) {
@@ -159,15 +167,16 @@ MESH_INLINE int mesh_flow_claim(struct mesh_flow_set* set, const struct mesh_flo
 
 // The state that a packet leads to. Data reopens its sender's direction: a FIN may have been of an older connection
 // with the same ports.
-MESH_INLINE __u8 mesh_flow_state_after(__u8 state, int from_client, const struct mesh_packet* packet) {
-  __u8 flags = packet->tcp_flags;
+MESH_INLINE __u8 mesh_flow_state_after(__u8 state, int from_client, const struct mesh_segment* segment) {
+  __u8 flags = segment->tcp_flags;
   __u8 fin = from_client ? MESH_FLOW_CLIENT_FIN : MESH_FLOW_ENDPOINT_FIN;
   if (!from_client) state |= MESH_FLOW_ANSWERED;
-  if (packet->protocol == MESH_UDP) return (__u8)(from_client ? state | MESH_FLOW_CONFIRMED : state);
+  if (segment->protocol == MESH_UDP) return (__u8)(from_client ? state | MESH_FLOW_CONFIRMED : state);
   if (from_client && (flags & MESH_TCP_SYN)) return mesh_flow_closed(state) ? 0 : state;
   if (flags & MESH_TCP_RST) return from_client ? state : (__u8)(state | MESH_FLOW_RESET);
-  if (from_client) state |= MESH_FLOW_CONFIRMED;
+  // An endpoint's stack sends more than SYN+ACK only after the client has finished the handshake.
+  if (!(flags & MESH_TCP_SYN)) state |= MESH_FLOW_CONFIRMED;
   if (flags & MESH_TCP_FIN) return (__u8)(state | fin);
-  if (packet->has_payload) return (__u8)(state & ~(fin | MESH_FLOW_RESET));
+  if (segment->has_payload) return (__u8)(state & ~(fin | MESH_FLOW_RESET));
   return state;
 }

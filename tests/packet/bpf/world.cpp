@@ -1,0 +1,166 @@
+#include "tests/packet/bpf/world.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "base/address.h"
+#include "bpf/lib/bytes.h"
+
+namespace mesh::packet {
+namespace {
+
+constexpr __u32 kRingLog2 = 8;
+
+IpAddress parse(const std::string& text) {
+  const auto parsed = IpAddress::parse(text);
+  if (!parsed.has_value()) {
+    std::fprintf(stderr, "not an address: %s\n", text.c_str());
+    std::abort();
+  }
+  return *parsed;
+}
+
+void copy(__u8* to, const Mac& from) { std::memcpy(to, from.data(), from.size()); }
+
+}  // namespace
+
+mesh_address address(const std::string& text) {
+  mesh_address value{};
+  std::memcpy(&value, parse(text).bytes().data(), sizeof(value));
+  return value;
+}
+
+Mac endpoint_mac(const std::string& ingress_v4) { return MacAddress::of_endpoint(parse(ingress_v4)).bytes; }
+
+void World::config(__u16 self, __u32 mesh_ifindex, __u64 host_cookie) {
+  mesh_config value{};
+  value.abi = MESH_ABI_VERSION;
+  value.self = self;
+  value.endpoint_mtu = kInnerMtu;
+  value.ingress_vni = kIngressVni;
+  value.mesh_ifindex = mesh_ifindex;
+  value.flow_mask = MESH_FLOW_SETS - 1;
+  value.dns_port = mesh_be16(7953);
+  copy(value.gateway_mac, endpoint_mac("10.0.0.1"));
+  copy(value.mesh_mac, endpoint_mac("10.0.0.2"));
+  value.host_cookie = host_cookie;
+  value.flow_seed = 0x5eed;
+  value.gateway_v4 = address("10.0.0.1");
+  value.gateway_v6 = address("fd00::1");
+  value.mesh_v4 = address("10.0.0.2");
+  value.mesh_v6 = address("fd00::2");
+  tables_.set("mesh_config", __u32{0}, value);
+  const auto role = [&](const mesh_address& key, __u16 flags) {
+    tables_.set("mesh_addresses", key, mesh_address_role{0, flags});
+  };
+  role(value.gateway_v4, MESH_ROLE_GATEWAY);
+  role(value.gateway_v6, MESH_ROLE_GATEWAY);
+  role(value.mesh_v4, MESH_ROLE_MESH);
+  role(value.mesh_v6, MESH_ROLE_MESH);
+  network(kIngressVni, "10.0.0.0", 112);
+  network(kIngressVni, "fd00::", 64);
+}
+
+void World::node(const NodeRecord& record) {
+  mesh_node value{};
+  value.address = address(record.address);
+  copy(value.next_hop, record.next_hop);
+  copy(value.egress_mac, record.egress);
+  value.ifindex = record.ifindex;
+  value.inner_mtu = kInnerMtu;
+  value.flags = static_cast<__u16>(MESH_NODE_VALID | (record.self ? MESH_NODE_SELF : 0));
+  value.source = value.address;
+  mesh_config settings{};
+  const __u32 zero = 0;
+  mesh_node self{};
+  if (!record.self && tables_.get("mesh_config", &zero, &settings)) {
+    const __u32 number = settings.self;
+    if (tables_.get("mesh_nodes", &number, &self)) value.source = self.address;
+  }
+  tables_.set("mesh_nodes", __u32{record.number}, value);
+  const mesh_address_role role{record.number, static_cast<__u16>(MESH_ROLE_NODE | (record.self ? MESH_ROLE_SELF : 0))};
+  tables_.set("mesh_addresses", value.address, role);
+  if (!record.v6.empty()) tables_.set("mesh_addresses", address(record.v6), role);
+}
+
+void World::service(__u8 protocol, __u16 port, const std::vector<BackendRecord>& backends,
+                    const std::vector<__u8>& owners, __u32 version, __u8 flags) {
+  mesh_service value{};
+  value.backends = next_backend_;
+  value.id = MESH_SERVICE_INDEX(protocol, port);
+  for (const BackendRecord& backend : backends) {
+    mesh_backend record{};
+    record.node = backend.node;
+    record.binding = backend.binding;
+    tables_.set("mesh_backends", next_backend_++, record);
+  }
+  value.ring = MESH_RING(next_chunk_, kRingLog2, MESH_RING_VALID, version);
+  std::size_t next = 0;
+  for (__u32 chunk = 0; chunk < (1u << kRingLog2) / 64; chunk++) {
+    mesh_ring_chunk record{};
+    for (__u8& slot : record.slot) {
+      slot = static_cast<__u8>((owners.empty() ? MESH_SLOT_NONE : owners[next++ % owners.size()]) | flags);
+    }
+    tables_.set("mesh_rings", next_chunk_++, record);
+  }
+  tables_.set("mesh_services", __u32{MESH_SERVICE_INDEX(protocol, port)}, value);
+}
+
+void World::rows(__u8 protocol, __u16 port, __u32 version, __u8 previous, const std::vector<__u16>& hosts) {
+  mesh_row row{};
+  row.previous = previous;
+  row.count = static_cast<__u8>(hosts.size());
+  for (std::size_t i = 0; i < hosts.size(); i++) row.host[i] = hosts[i];
+  for (__u32 slot = 0; slot < (1u << kRingLog2); slot++) {
+    tables_.set("mesh_rows", mesh_row_key{MESH_SERVICE_INDEX(protocol, port), version, slot}, row);
+  }
+}
+
+void World::binding(__u16 index, const std::string& v4, const std::string& v6, __u32 ifindex, __u8 protocol,
+                    __u16 published, __u16 target) {
+  mesh_binding value{};
+  value.v4 = address(v4).word[3];
+  if (!v6.empty()) value.v6 = address(v6);
+  value.ifindex = ifindex;
+  copy(value.mac, endpoint_mac(v4));
+  value.target_port = mesh_be16(target);
+  value.published_port = mesh_be16(published);
+  value.protocol = protocol;
+  tables_.set("mesh_bindings", __u32{index}, value);
+}
+
+void World::endpoint(__u32 vni, const std::string& address_text, const std::string& ingress_v4, __u16 node,
+                     __u32 ifindex, __u16 source_flags) {
+  mesh_endpoint value{};
+  value.ifindex = ifindex;
+  value.node = node;
+  copy(value.mac, endpoint_mac(ingress_v4));
+  tables_.set("mesh_endpoints", mesh_endpoint_key{vni, address(address_text)}, value);
+  if (ifindex == 0) return;
+  mesh_source source{};
+  source.vni = vni;
+  source.flags = source_flags;
+  copy(source.mac, endpoint_mac(ingress_v4));
+  tables_.set("mesh_sources", mesh_source_key{ifindex, address(address_text)}, source);
+}
+
+void World::network(__u32 vni, const std::string& prefix, __u32 length) {
+  tables_.set("mesh_networks", mesh_prefix{length, address(prefix)}, mesh_network{vni, 0});
+  tables_.set("mesh_vnis", vni, __u32{0});
+}
+
+void World::vip(const std::string& address_text, __u32 vni, const std::vector<std::string>& backends) {
+  const mesh_vip value{vni, next_vip_backend_, static_cast<__u32>(backends.size()), 1};
+  for (const std::string& backend : backends) {
+    tables_.set("mesh_vip_backends", next_vip_backend_++, address(backend));
+  }
+  tables_.set("mesh_vips", address(address_text), value);
+}
+
+void World::member(__u64 cookie, __u32 ifindex, const std::vector<__u32>& vnis) {
+  tables_.set("mesh_namespaces", cookie, ifindex);
+  for (const __u32 vni : vnis) tables_.set("mesh_members", mesh_member{cookie, vni, 0}, __u32{1});
+}
+
+}  // namespace mesh::packet
