@@ -1,6 +1,7 @@
 #include "control/manager/rings.h"
 
 #include <algorithm>
+#include <bitset>
 #include <set>
 
 #include "control/manager/drain.h"
@@ -68,14 +69,20 @@ void add_backends(const store::View& view, const std::string& service_id, model:
   }
 }
 
-bool drop_hosts(const store::View& view, const std::string& id, Ring& ring, const std::vector<HeldSlots>& held) {
+std::set<std::uint16_t> hosts_alive(const store::View& view) {
+  std::set<std::uint16_t> alive;
+  for (const auto& [id, node] : view.nodes()) {
+    if (node->mesh && node->status.state != model::NodeState::kDown) alive.insert(node->mesh->number);
+  }
+  return alive;
+}
+
+// Hosts leave the foreign sets when they say that they hold nothing there, or when they are dead.
+bool drop_hosts(const std::string& id, Ring& ring, const std::set<std::uint16_t>& alive,
+                const std::vector<HeldSlots>& held) {
   bool changed = false;
   for (const HeldSlots& report : held) {
     if (report.port_id == id) changed |= dataplane::drop_foreign(ring, report.node, report.ring_version, report.held);
-  }
-  std::set<std::uint16_t> alive;
-  for (const auto& [node_id, node] : view.nodes()) {
-    if (node->mesh && node->status.state != model::NodeState::kDown) alive.insert(node->mesh->number);
   }
   std::set<std::uint16_t> dead;
   for (const auto& [slot, hosts] : ring.foreign) {
@@ -87,11 +94,22 @@ bool drop_hosts(const store::View& view, const std::string& id, Ring& ring, cons
   return changed;
 }
 
+// Nothing to compute: the owners are the members, and no host leaves a foreign set.
+bool is_up_to_date(const model::PortState& port, const std::vector<dataplane::RingMember>& members,
+                   const std::set<std::uint16_t>& alive, const std::vector<HeldSlots>& held) {
+  std::bitset<256> wanted, owners;
+  for (const dataplane::RingMember& member : members) wanted.set(member.index);
+  for (const std::uint8_t owner : port.row.owners) owners.set(owner);
+  owners.reset(dataplane::kNoBackend);
+  if (wanted != owners || std::ranges::find(held, port.id, &HeldSlots::port_id) != held.end()) return false;
+  return std::ranges::all_of(port.row.moved, [&](const model::RingSlot& slot) {
+    return std::ranges::all_of(slot.foreign, [&](std::uint16_t host) { return alive.contains(host); });
+  });
+}
+
 // `announced`: the row that every host holds. Only backends that it lists as ready may own slots.
 void change_owners(const store::View& view, const model::PortRow& announced, model::PortState& port,
                    const std::vector<HeldSlots>& held) {
-  Ring ring = ring_of(port.row);
-  const bool dropped = drop_hosts(view, port.id, ring, held);
   std::vector<dataplane::RingMember> members;
   std::map<std::uint8_t, std::uint16_t> node_of;
   for (std::size_t i = 0; i < port.row.backends.size(); ++i) {
@@ -102,6 +120,10 @@ void change_owners(const store::View& view, const model::PortRow& announced, mod
     const bool known = i < announced.backends.size() && announced.backends[i].task_id == backend.task_id;
     if (backend.state == EndpointState::kReady && known) members.push_back({index, backend.node, 1});
   }
+  const std::set<std::uint16_t> alive = hosts_alive(view);
+  if (is_up_to_date(port, members, alive, held)) return;
+  Ring ring = ring_of(port.row);
+  const bool dropped = drop_hosts(port.id, ring, alive, held);
   auto changed = dataplane::change_ring(ring, members, node_of);
   if (!changed) return;  // more than 127 backends never get here: add_backends stops there
   if (dropped && changed->version == ring.version) *changed = dataplane::next_version(std::move(*changed));

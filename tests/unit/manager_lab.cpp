@@ -175,6 +175,14 @@ void Lab::run_host(Host& host) {
     manager_next_ = now_;
   }
   if (host.next_heartbeat <= now_) {
+    std::vector<ForeignReport> nothing_held;  // simulated flows are short
+    for (const model::ServiceRow& service : host.tables.services) {
+      for (const model::PortRow& port : service.ports) {
+        nothing_held.push_back({service.id, port.protocol, port.published, port.ring_version, {}});
+      }
+    }
+    manager_->foreign(host.id, nothing_held, now_);
+    manager_next_ = now_;
     manager_->heartbeat(host.id, now_);
     host.next_heartbeat = now_ + seconds(5);
   }

@@ -173,6 +173,7 @@ void expect_settled(Lab& lab) {
       }
       for (const model::Task* task : lab.running(id)) expected.insert(task->id);
       EXPECT_EQ(owners, expected);
+      EXPECT_TRUE(ring_of(port->row).foreign.empty());
       for (const model::BackendRow& backend : port->row.backends) {
         EXPECT_TRUE(backend.task_id.empty() || expected.contains(backend.task_id)) << backend.task_id;
       }
