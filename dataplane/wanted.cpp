@@ -107,13 +107,15 @@ class Writer {
     if (node.number == desired_.self) {
       value.flags = MESH_NODE_VALID | MESH_NODE_SELF;
       value.source = value.address;
+      // Replies to clients leave by the only uplink; with several, the programs ask the routing table.
+      if (desired_.uplinks.size() == 1) value.ifindex = desired_.uplinks.front().ifindex;
     } else {
       value.source = to_abi(node.source);
       std::ranges::copy(node.next_hop.bytes, value.next_hop);
       std::ranges::copy(node.egress_mac.bytes, value.egress_mac);
       value.ifindex = node.next_hop == MacAddress{} ? 0 : node.ifindex;
     }
-    value.inner_mtu = static_cast<std::uint16_t>(mtu_of(node.ifindex) - (node.address.is_v4() ? kOuterSizeV4 : kOuterSizeV6));
+    value.inner_mtu = static_cast<std::uint16_t>(mtu_of(value.ifindex) - (node.address.is_v4() ? kOuterSizeV4 : kOuterSizeV6));
     put(MapId::kNodes, std::uint32_t{node.number}, value);
   }
 

@@ -88,8 +88,12 @@ Result<bool> read_gro(const std::string& interface) {
 }
 
 Status set_gro(const std::string& interface) {
-  ethtool_value value{.cmd = ETHTOOL_SGRO, .data = 1};
-  return ethtool(interface, &value);
+  // Off first: what is on already changes nothing, and the driver would not tell the other end again.
+  for (const std::uint32_t on : {0U, 1U}) {
+    ethtool_value value{.cmd = ETHTOOL_SGRO, .data = on};
+    TRY(ethtool(interface, &value));
+  }
+  return {};
 }
 
 std::string driver_name(const std::string& interface) {

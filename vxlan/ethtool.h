@@ -10,6 +10,7 @@
 namespace mesh::vxlan {
 
 [[nodiscard]] Result<bool> read_gro(const std::string& interface);
+// Switches it on, to be done when the interface is up: veth's other end becomes a target of XDP redirects by it.
 [[nodiscard]] Status set_gro(const std::string& interface);
 // "" where the driver does not say (loopback).
 [[nodiscard]] std::string driver_name(const std::string& interface);

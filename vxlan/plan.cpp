@@ -141,9 +141,10 @@ class Planner {
     const Link& is = have.links.at(name);
     if (want.mac != MacAddress{} && want.mac != is.mac) add(subject, netns, SetMac{name, want.mac});
     if (want.mtu != is.mtu) add(subject, netns, SetMtu{name, want.mtu});
-    if (want.gro && !is.gro) add(subject, netns, SetGro{name});
     if (is.link_local) add(subject, netns, StopLinkLocal{name});
     if (!is.up) add(subject, netns, SetUp{name});
+    // After it is up: only then veth tells its other end that it takes redirected packets.
+    if (want.gro && (!is.gro || !is.up)) add(subject, netns, SetGro{name});
   }
 
   // Addresses first: routes name them as their source. What is not wanted goes before what is.
