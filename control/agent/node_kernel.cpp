@@ -29,9 +29,13 @@ NodeKernel::NodeKernel(NodeKernelOptions options) : options_(std::move(options))
 Result<std::unique_ptr<NodeKernel>> NodeKernel::open(NodeKernelOptions options) {
   std::unique_ptr<NodeKernel> kernel(new NodeKernel(std::move(options)));
   TRY(kernel->refresh_uplink());
-  kernel->overlay_ = TRY(vxlan::Overlay::open({kernel->options_.run_dir}));
-  kernel->dataplane_ = TRY(dataplane::Dataplane::open({kernel->options_.pin_dir}));
   return kernel;
+}
+
+Status NodeKernel::open_parts() {
+  if (!overlay_) overlay_ = TRY(vxlan::Overlay::open({options_.run_dir}));
+  if (!dataplane_) dataplane_ = TRY(dataplane::Dataplane::open({options_.pin_dir}));
+  return {};
 }
 
 Status NodeKernel::refresh_uplink() {
@@ -95,6 +99,11 @@ KernelOutput NodeKernel::apply(const KernelInput& input) {
   if (Status refreshed = refresh_uplink(); !refreshed)
     add_problem(output.problems, "uplink: " + refreshed.error().message);
   output.addresses = uplink_.addresses;
+  if (Status opened = open_parts(); !opened) {
+    add_problem(output.problems, "kernel: " + opened.error().message);
+    problems_ = output.problems;
+    return output;
+  }
 
   HostFacts facts;
   facts.uplink = desired_uplink_;
@@ -141,6 +150,7 @@ KernelOutput NodeKernel::apply(const KernelInput& input) {
 
 std::vector<dataplane::ForeignHeld> NodeKernel::scan(const model::EndpointTables& tables, std::uint16_t self) {
   const std::lock_guard lock(mutex_);
+  if (!dataplane_) return {};
   // Also when nothing is asked: the walk removes records of flows that are over.
   auto held = dataplane_->scan_foreign();
   if (!held) {
@@ -176,13 +186,15 @@ Status NodeKernel::clear() {
   names_ = {};
   applied_ = {};
   problems_.clear();
-  overlay_ = TRY(vxlan::Overlay::open({options_.run_dir}));
-  dataplane_ = TRY(dataplane::Dataplane::open({options_.pin_dir}));
   return first;
 }
 
 Result<Json> NodeKernel::inspect(api::DataplanePart part) const {
   const std::lock_guard lock(mutex_);
+  if (!dataplane_) {
+    return fail(ErrorKind::kUnavailable, problems_.empty() ? "this host is in no cluster: its kernel holds nothing"
+                                                           : "the data plane is not open: " + problems_.front());
+  }
   switch (part) {
     case api::DataplanePart::kStatus: {
       JsonObject status = inspection_status(TRY(dataplane_->inspect()));

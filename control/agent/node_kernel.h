@@ -46,14 +46,15 @@ struct KernelOutput {
 
 class NodeKernel {
  public:
-  // Finds the uplink and opens overlay and data plane; what an earlier meshd left is found again.
+  // Finds the uplink. Overlay and data plane are opened by the first apply(), off the loop: to load programs into the
+  // kernel takes a second, and a host in no cluster needs none.
   [[nodiscard]] static Result<std::unique_ptr<NodeKernel>> open(NodeKernelOptions options);
 
   [[nodiscard]] KernelOutput apply(const KernelInput& input);
   // FLOWS, DROP: only ports where the tables say that this host may hold foreign flows.
   [[nodiscard]] std::vector<dataplane::ForeignHeld> scan(const model::EndpointTables& tables, std::uint16_t self);
   [[nodiscard]] Result<Json> inspect(api::DataplanePart part) const;
-  // Empties the kernel (hooks, links, namespaces, names) and begins anew: this host has left its cluster.
+  // Empties the kernel (hooks, links, namespaces, names): this host has left its cluster.
   Status clear();
 
   [[nodiscard]] vxlan::UplinkInfo uplink() const;
@@ -61,6 +62,7 @@ class NodeKernel {
  private:
   explicit NodeKernel(NodeKernelOptions options);
   Status refresh_uplink();
+  Status open_parts();
   void add_routes(HostFacts& facts, const model::EndpointTables& tables, std::uint16_t self,
                   std::vector<std::string>& problems) const;
   void apply_names(const View& view, std::vector<std::string>& problems);
