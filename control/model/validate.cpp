@@ -90,6 +90,9 @@ Status validate_container(const ContainerSpec& container) {
     return fail(ErrorKind::kInvalid,
                 fmt::format("ContainerSpec: \"{}\" is not a valid repository/tag", container.image));
   }
+  if (!container.secrets.empty() || !container.configs.empty()) {
+    return fail(ErrorKind::kUnsupported, "ContainerSpec: secrets and configs are not supported by this version");
+  }
   std::set<std::string> targets;
   for (const Mount& mount : container.mounts) {
     if (mount.target.empty()) return fail(ErrorKind::kInvalid, "ContainerSpec: mount target must not be empty");
@@ -257,6 +260,10 @@ Status validate_network(const Network& network) {
   }
   if (network.config_only || !network.config_from.network.empty()) {
     return fail(ErrorKind::kUnsupported, "config-only networks are not supported");
+  }
+  if (network.options.contains("encrypted")) {
+    return fail(ErrorKind::kUnsupported,
+                "encrypted networks are not supported by this version; leave --opt encrypted out");
   }
   for (const IpamConfig& config : network.ipam.config) {
     if (!config.subnet.empty()) TRY_IN("invalid subnet", Cidr::parse(config.subnet));

@@ -1,0 +1,4 @@
+mesh_add_test(store_conformance_test SOURCES unit/store_conformance_test.cpp LIBS mesh_control_store)
+mesh_add_test(store_sqlite_test SOURCES unit/store_sqlite_test.cpp LIBS mesh_control_store)
+mesh_add_test(store_seal_test SOURCES unit/store_seal_test.cpp LIBS mesh_control_store)
+mesh_add_test(store_view_test SOURCES unit/store_view_test.cpp LIBS mesh_control_store)
