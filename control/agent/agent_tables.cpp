@@ -58,9 +58,10 @@ void Agent::Impl::apply_soon() {
 }
 
 void Agent::Impl::apply_now() {
-  // Before the first welcome there is nothing that this kernel should hold.
-  if (!apply_wanted_ || apply_running_ || !kernel_ || gateway_.node_number == 0) return;
+  if (!apply_wanted_ || apply_running_ || !kernel_) return;
   apply_wanted_ = false;
+  // Before the first welcome there is nothing that this kernel should hold.
+  if (gateway_.node_number == 0) return;
   apply_running_ = true;
   KernelInput input;
   input.tables = tables_;
@@ -81,8 +82,10 @@ void Agent::Impl::applied(const KernelOutput& output) {
   for (const std::string& problem : output.problems) {
     if (std::ranges::find(problems_, problem) == problems_.end()) spdlog::warn("{}", problem);
   }
-  problems_ = output.problems;
   addresses_ = output.addresses;
+  // This host left its cluster meanwhile.
+  if (gateway_.node_number == 0) return;
+  problems_ = output.problems;
   if (output.complete) {
     applied_ = output.version;
     linked_ = output.linked_tasks;
