@@ -1,7 +1,6 @@
 #include "dataplane/plan.h"
 
 #include <algorithm>
-#include <set>
 #include <utility>
 
 #include <fmt/format.h>
@@ -41,11 +40,10 @@ class Planner {
     // From what points to what is pointed at.
     for (const MapId map : {MapId::kServices, MapId::kVips}) remove(map);
     remove_bindings();
-    for (const MapId map : {MapId::kRows, MapId::kMembers, MapId::kNamespaces, MapId::kSources, MapId::kEndpoints,
+    for (const MapId map : {MapId::kBackends, MapId::kRows, MapId::kMembers, MapId::kNamespaces, MapId::kSources, MapId::kEndpoints,
                             MapId::kNodes, MapId::kAddresses, MapId::kNetworks, MapId::kVnis}) {
       remove(map);
     }
-    remove_backends();
     detach();
     return std::move(plan_);
   }
@@ -110,19 +108,6 @@ class Planner {
         if (row->second == value) continue;
       }
       plan_.actions.emplace_back(WriteRow{MapId::kServices, key, value});
-    }
-  }
-
-  // Rows inside a block that is still in use; what lies in free blocks is read by nobody.
-  void remove_backends() {
-    std::set<std::uint32_t> blocks;
-    for (const auto& [key, value] : wanted_[MapId::kServices]) blocks.insert(value_of<mesh_service>(value).backends);
-    for (const auto& [key, value] : observed_[MapId::kBackends]) {
-      if (wanted_[MapId::kBackends].contains(key)) continue;
-      const auto row = value_of<std::uint32_t>(key);
-      const auto next = blocks.upper_bound(row);
-      if (next == blocks.begin() || row - *std::prev(next) >= MESH_SERVICE_BACKENDS_MAX) continue;
-      plan_.actions.emplace_back(DeleteRow{MapId::kBackends, key});
     }
   }
 

@@ -71,6 +71,12 @@ bool enter_own_world(std::string& why) {
     why = "no cgroup2 hierarchy is mounted";
     return false;
   }
+  // Directories of runs that were killed.
+  for (const std::string& name : list_directory(root).value_or(std::vector<std::string>())) {
+    constexpr std::string_view kPrefix = "meshd-packet-test-";
+    if (!name.starts_with(kPrefix) || access(("/proc/" + name.substr(kPrefix.size())).c_str(), F_OK) == 0) continue;
+    rmdir((root + "/" + name).c_str());
+  }
   home_cgroup = root + current_cgroup();
   own_cgroup = fmt::format("{}/meshd-packet-test-{}", root, getpid());
   if (unshare(CLONE_NEWNET | CLONE_NEWNS) != 0 || mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||

@@ -1,0 +1,416 @@
+// The data plane's loader, maps and hooks on the real kernel: what an earlier meshd left is adopted or replaced, drift is
+// repaired, other people's programs and ports are respected, and cleanup leaves nothing.
+#include <net/if.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <filesystem>
+#include <iostream>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/file.h"
+#include "base/text.h"
+#include "dataplane/kernel.h"
+#include "dataplane/layout.h"
+#include "tests/packet/dataplane_lab.h"
+#include "tests/unit/dataplane_samples.h"
+
+namespace mesh::dataplane {
+namespace {
+
+using lab::shell;
+using testing::Contains;
+using testing::Each;
+using testing::Field;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+
+class OwnWorld : public testing::Environment {
+ public:
+  void SetUp() override {
+    std::string why;
+    if (!lab::enter_own_world(why)) {
+      std::cout << "skipped: " << why << "\n";
+      std::exit(77);
+    }
+    shell("ip link set lo up && mkdir /run/other-cgroup");
+  }
+  void TearDown() override { lab::leave_own_world(); }
+};
+const auto* const kEnvironment = testing::AddGlobalTestEnvironment(new OwnWorld);
+
+// An uplink, a task's veth, and mesh1: interfaces that only have to exist.
+class DataplaneOnKernel : public testing::Test {
+ protected:
+  void SetUp() override {
+    shell("ip link add up0 type veth peer name far0 && ip link set up0 up && ip link set far0 up");
+    shell("ip link add mv0 type veth peer name inside0 && ip link set mv0 up");
+    shell("ip link add mesh0 type veth peer name mesh1 && ip link set mesh1 up");
+    desired_ = samples::cluster(3);
+    desired_.uplinks[0].ifindex = if_nametoindex("up0");
+    desired_.endpoints[0].attachment->ifindex = if_nametoindex("mv0");
+    desired_.mesh_ifindex = if_nametoindex("mesh0");
+    desired_.mesh_peer_ifindex = if_nametoindex("mesh1");
+    desired_.cgroup_root = lab::cgroup_directory();
+  }
+  void TearDown() override {
+    const Status status = Dataplane::cleanup(options_);
+    EXPECT_TRUE(status) << status.error().message;
+    shell("ip link del up0; ip link del mv0; ip link del mesh0; true");
+  }
+
+  static Report reconcile(Dataplane& dataplane, const Desired& desired,
+                          Dataplane::Pass pass = Dataplane::Pass::kDirty) {
+    const Result<Report> report = dataplane.reconcile(desired, pass);
+    if (!report) throw std::runtime_error(report.error().message);
+    return *report;
+  }
+  Report reconcile_well(Dataplane& dataplane, const Desired& desired,
+                        Dataplane::Pass pass = Dataplane::Pass::kDirty) {
+    const Report report = reconcile(dataplane, desired, pass);
+    for (const Problem& problem : report.problems) ADD_FAILURE() << problem.subject << ": " << problem.message;
+    return report;
+  }
+  Dataplane open() {
+    Result<Dataplane> dataplane = Dataplane::open(options_);
+    if (!dataplane) throw std::runtime_error(dataplane.error().message);
+    return std::move(*dataplane);
+  }
+
+  Options options_{.pin_dir = "/run/bpf/meshd"};
+  Desired desired_;
+};
+
+TEST_F(DataplaneOnKernel, WhatIsWrittenIsReadBackByThisAndTheNextMeshd) {
+  {
+    Dataplane dataplane = open();
+    const Report report = reconcile_well(dataplane, desired_);
+    EXPECT_GT(report.actions, 30U);
+    EXPECT_EQ(report.recreated, "");
+    EXPECT_EQ(reconcile_well(dataplane, desired_).actions, 0U);
+    const Report full = reconcile_well(dataplane, desired_, Dataplane::Pass::kFull);
+    EXPECT_EQ(full.actions, 0U);
+    EXPECT_EQ(full.drift, 0U);
+  }
+  Dataplane next = open();
+  EXPECT_EQ(reconcile_well(next, desired_).actions, 0U) << "nothing is attached or written anew";
+  const Result<Inspection> inspection = next.inspect();
+  ASSERT_TRUE(inspection) << inspection.error().message;
+  EXPECT_THAT(inspection->differences, IsEmpty());
+  EXPECT_EQ(inspection->abi_version, MESH_ABI_VERSION);
+  EXPECT_EQ(inspection->nodes, 3U);
+  EXPECT_EQ(inspection->endpoints, 9U);
+  EXPECT_EQ(inspection->bindings, 1U);
+  ASSERT_EQ(inspection->ports.size(), 1U);
+  EXPECT_EQ(inspection->ports[0].slots, 256U);
+  EXPECT_EQ(inspection->ports[0].backends.size(), 3U);
+  EXPECT_TRUE(inspection->ports[0].as_desired);
+  ASSERT_EQ(inspection->virtual_ips.size(), 1U);
+  EXPECT_TRUE(inspection->virtual_ips[0].as_desired);
+  // One uplink, one endpoint, mesh1, eight socket hooks.
+  EXPECT_EQ(inspection->hooks.size(), 11U);
+  EXPECT_THAT(inspection->hooks, Each(Field(&InspectedHook::attached, true)));
+}
+
+TEST_F(DataplaneOnKernel, EveryRowOfARandomClusterIsInTheKernel) {
+  Dataplane dataplane = open();
+  for (std::uint32_t seed = 0; seed < 20; ++seed) {
+    std::mt19937 random(seed);
+    Desired desired = samples::random_change(random);
+    // Interfaces that exist, and nothing else to attach to.
+    desired.uplinks.clear();
+    for (Endpoint& endpoint : desired.endpoints) {
+      if (endpoint.attachment) endpoint.attachment->ifindex = desired_.endpoints[0].attachment->ifindex;
+    }
+    desired.mesh_ifindex = desired_.mesh_ifindex;
+    desired.mesh_peer_ifindex = desired_.mesh_peer_ifindex;
+    desired.cgroup_root = desired_.cgroup_root;
+    reconcile_well(dataplane, desired);
+    const Report full = reconcile_well(dataplane, desired, Dataplane::Pass::kFull);
+    EXPECT_EQ(full.drift, 0U) << "seed " << seed << ": " << ::testing::PrintToString(dataplane.inspect()->differences);
+    EXPECT_EQ(full.actions, 0U) << "seed " << seed;
+  }
+}
+
+TEST_F(DataplaneOnKernel, DriftIsFoundCountedAndRepaired) {
+  Dataplane dataplane = open();
+  reconcile_well(dataplane, desired_);
+  struct Case {
+    const char* name;
+    std::function<void(Kernel&)> damage;
+  };
+  const auto erase = [](MapId map) {
+    return [map](Kernel& kernel) {
+      const Observed observed = kernel.observe().value();
+      ASSERT_FALSE(observed[map].empty());
+      ASSERT_TRUE(kernel.apply(DeleteRow{map, observed[map].begin()->first}));
+    };
+  };
+  const Case cases[] = {
+      {"a node", erase(MapId::kNodes)},
+      {"an endpoint", erase(MapId::kEndpoints)},
+      {"a binding", erase(MapId::kBindings)},
+      {"a backend", erase(MapId::kBackends)},
+      {"a virtual IP", erase(MapId::kVips)},
+      {"a service", erase(MapId::kServices)},
+      {"a network", erase(MapId::kNetworks)},
+      {"a strange endpoint",
+       [](Kernel& kernel) {
+         const mesh_endpoint_key key{.vni = 9999, .address = to_abi(samples::ip("10.9.9.9"))};
+         ASSERT_TRUE(kernel.apply(WriteRow{MapId::kEndpoints, bytes_of(key), bytes_of(mesh_endpoint{})}));
+       }},
+      {"a filter", [](Kernel&) { shell("tc filter del dev up0 ingress"); }},
+      {"a qdisc", [](Kernel&) { shell("tc qdisc del dev mv0 clsact"); }},
+      {"a socket hook", [](Kernel&) { std::filesystem::remove("/run/bpf/meshd/links/cgroup_mesh_connect4"); }},
+  };
+  for (const Case& c : cases) {
+    std::string recreated;
+    {
+      Result<Kernel> kernel = Kernel::open(options_, recreated);
+      ASSERT_TRUE(kernel) << kernel.error().message;
+      c.damage(*kernel);
+    }
+    EXPECT_FALSE(dataplane.inspect()->differences.empty()) << c.name;
+    EXPECT_EQ(reconcile_well(dataplane, desired_).drift, 0U) << "a quick pass does not look";
+    const Report report = reconcile_well(dataplane, desired_, Dataplane::Pass::kFull);
+    EXPECT_GT(report.drift, 0U) << c.name;
+    EXPECT_EQ(report.actions, report.drift) << c.name;
+    EXPECT_THAT(dataplane.inspect()->differences, IsEmpty()) << c.name;
+  }
+}
+
+TEST_F(DataplaneOnKernel, TablesOfAnotherVersionAreReplacedAndItIsSaid) {
+  { Dataplane dataplane = open(); reconcile_well(dataplane, desired_); }
+  {
+    std::string recreated;
+    Result<Kernel> kernel = Kernel::open(options_, recreated);
+    ASSERT_TRUE(kernel) << kernel.error().message;
+    auto config = value_of<mesh_config>(kernel->read("mesh_config", bytes_of(std::uint32_t{0})).value());
+    config.abi = MESH_ABI_VERSION + 1;
+    ASSERT_TRUE(kernel->write("mesh_config", bytes_of(std::uint32_t{0}), bytes_of(config)));
+  }
+  const std::string before = shell("tc filter show dev up0 ingress");
+  EXPECT_THAT(before, HasSubstr("mesh_uplink_tc"));
+  Dataplane dataplane = open();
+  EXPECT_EQ(shell("tc filter show dev up0 ingress"), before) << "the old programs go on until they are replaced";
+  const Report report = reconcile_well(dataplane, desired_);
+  EXPECT_THAT(report.recreated, HasSubstr("version"));
+  EXPECT_NE(shell("tc filter show dev up0 ingress"), before);
+  EXPECT_THAT(dataplane.inspect()->differences, IsEmpty());
+  EXPECT_EQ(reconcile_well(dataplane, desired_).recreated, "") << "said once";
+}
+
+TEST_F(DataplaneOnKernel, ForeignOrMissingPinsAreReplaced) {
+  { Dataplane dataplane = open(); reconcile_well(dataplane, desired_); }
+  struct Case {
+    const char* name;
+    const char* damage;
+    bool is_said;
+  };
+  const Case cases[] = {
+      {"a map of another layout", "rm /run/bpf/meshd/mesh_vnis && bpftool map create /run/bpf/meshd/mesh_vnis type hash "
+                                  "key 8 value 4 entries 10 name stranger", true},
+      {"a program in a map's place",
+       "rm /run/bpf/meshd/mesh_vnis && ln /run/bpf/meshd/programs_*/mesh_connect4 /run/bpf/meshd/mesh_vnis 2>/dev/null || "
+       "bpftool prog pin pinned $(ls /run/bpf/meshd/programs_*/mesh_connect4) /run/bpf/meshd/mesh_vnis", true},
+      {"a map that is gone", "rm -f /run/bpf/meshd/mesh_vnis", false},
+      {"programs that are gone", "rm -r /run/bpf/meshd/programs_*", false},
+  };
+  for (const Case& c : cases) {
+    shell(c.damage);
+    Result<Dataplane> dataplane = Dataplane::open(options_);
+    ASSERT_TRUE(dataplane) << c.name << ": " << dataplane.error().message;
+    const Report report = reconcile_well(*dataplane, desired_);
+    EXPECT_EQ(!report.recreated.empty(), c.is_said) << c.name << ": " << report.recreated;
+    EXPECT_THAT(dataplane->inspect()->differences, IsEmpty()) << c.name;
+  }
+}
+
+TEST_F(DataplaneOnKernel, XdpModeAttachesNativelyAndGivesWayToNobodyElse) {
+  desired_.uplinks[0].mode = UplinkMode::kXdp;
+  {
+    Dataplane dataplane = open();
+    reconcile_well(dataplane, desired_);
+    EXPECT_THAT(shell("ip -d link show up0"), HasSubstr("prog/xdp id"));
+    EXPECT_THAT(shell("ip -d link show up0"), Not(HasSubstr("xdpgeneric")));
+    desired_.uplinks[0].mode = UplinkMode::kTc;
+    reconcile_well(dataplane, desired_);
+    EXPECT_THAT(shell("ip -d link show up0"), Not(HasSubstr("xdp")));
+  }
+  // Somebody else's program stays.
+  std::string recreated;
+  shell("bpftool net attach xdpdrv pinned $(ls /run/bpf/meshd/programs_*/mesh_uplink_xdp) dev up0");
+  desired_.uplinks[0].mode = UplinkMode::kXdp;
+  Dataplane dataplane = open();
+  const Report report = reconcile(dataplane, desired_);
+  ASSERT_EQ(report.problems.size(), 1U);
+  EXPECT_EQ(report.problems[0].kind, Problem::Kind::kUplink);
+  EXPECT_EQ(report.problems[0].subject, "uplink up0");
+  EXPECT_THAT(report.problems[0].message, HasSubstr("another XDP program"));
+  shell("ip link set dev up0 xdp off");
+  EXPECT_EQ(reconcile_well(dataplane, desired_).actions, 1U) << "tried again";
+}
+
+TEST_F(DataplaneOnKernel, AnUplinkWithoutXdpIsNamed) {
+  // A bridge has no native XDP.
+  shell("ip link add br7 type bridge && ip link set br7 up");
+  desired_.uplinks[0] = {.name = "br7", .ifindex = if_nametoindex("br7"), .mode = UplinkMode::kXdp};
+  Dataplane dataplane = open();
+  const Report report = reconcile(dataplane, desired_);
+  ASSERT_EQ(report.problems.size(), 1U);
+  EXPECT_THAT(report.problems[0].message, HasSubstr("br7"));
+  EXPECT_THAT(report.problems[0].message, HasSubstr("--uplink-mode tc"));
+  shell("ip link del br7");
+}
+
+TEST_F(DataplaneOnKernel, OtherFiltersOnTheUplinkStay) {
+  {
+    Dataplane dataplane = open();
+    shell("tc qdisc add dev up0 clsact && tc filter add dev up0 ingress prio 5 bpf da object-pinned "
+          "/run/bpf/meshd/programs_*/mesh_entry_tc");
+    reconcile_well(dataplane, desired_);
+    EXPECT_THAT(shell("tc filter show dev up0 ingress"), HasSubstr("mesh_uplink_tc"));
+  }
+  ASSERT_TRUE(Dataplane::cleanup(options_));
+  const std::string filters = shell("tc filter show dev up0 ingress");
+  EXPECT_THAT(filters, HasSubstr("pref 5 bpf"));
+  EXPECT_THAT(filters, Not(HasSubstr("mesh_uplink_tc")));
+}
+
+TEST_F(DataplaneOnKernel, CleanupLeavesWhatWasThereBefore) {
+  const auto picture = [] {
+    return shell("ls -A /run/bpf | grep -v debug; tc qdisc show; tc filter show dev up0 ingress; ip -d link show up0; "
+                 "bpftool cgroup show " + lab::cgroup_directory());
+  };
+  const std::string before = picture();
+  desired_.uplinks[0].mode = UplinkMode::kXdp;
+  {
+    Dataplane dataplane = open();
+    reconcile_well(dataplane, desired_);
+    EXPECT_NE(picture(), before);
+  }
+  const Status status = Dataplane::cleanup(options_);
+  ASSERT_TRUE(status) << status.error().message;
+  EXPECT_EQ(picture(), before);
+  EXPECT_TRUE(Dataplane::cleanup(options_)) << "nothing there is success";
+}
+
+TEST_F(DataplaneOnKernel, APortThatTheHostUsesIsRefusedByNameAndTakenWhenItIsFree) {
+  Fd listener(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(8010);
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  ASSERT_EQ(bind(listener.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  ASSERT_EQ(listen(listener.get(), 1), 0);
+  Dataplane dataplane = open();
+  Report report = reconcile(dataplane, desired_);
+  ASSERT_EQ(report.problems.size(), 1U);
+  EXPECT_EQ(report.problems[0].kind, Problem::Kind::kPort);
+  EXPECT_EQ(report.problems[0].port, 8010);
+  EXPECT_THAT(report.problems[0].message, HasSubstr("port 8010/tcp is already in use on this host by dataplane_kerne"));
+  EXPECT_THAT(report.problems[0].message, HasSubstr(std::to_string(getpid())));
+  EXPECT_THAT(dataplane.inspect()->ports, IsEmpty());
+
+  listener.reset();
+  report = reconcile_well(dataplane, desired_);
+  EXPECT_EQ(dataplane.inspect()->ports.size(), 1U);
+  // And now nobody else can take it.
+  const Fd late(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const int on = 1;
+  setsockopt(late.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  const bool bound = bind(late.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
+  EXPECT_FALSE(bound && listen(late.get(), 1) == 0);
+}
+
+TEST_F(DataplaneOnKernel, WithoutCgroup2OrBpffsTheMessageSaysSo) {
+  desired_.cgroup_root = "/run/other-cgroup";
+  Dataplane dataplane = open();
+  const Report report = reconcile(dataplane, desired_);
+  ASSERT_EQ(report.problems.size(), 1U);
+  EXPECT_EQ(report.problems[0].kind, Problem::Kind::kCgroup);
+  EXPECT_THAT(report.problems[0].message, HasSubstr("--cgroup-root"));
+
+  const Result<Dataplane> nowhere = Dataplane::open({.pin_dir = "/run/not-bpf/meshd"});
+  ASSERT_FALSE(nowhere);
+  EXPECT_EQ(nowhere.error().kind, ErrorKind::kUnsupported);
+  EXPECT_THAT(nowhere.error().message, HasSubstr("mount -t bpf"));
+}
+
+TEST_F(DataplaneOnKernel, AnEndpointWhoseInterfaceWentAwayIsNamedAndTheRestIsDone) {
+  desired_.endpoints[0].attachment->ifindex = 4242;
+  Dataplane dataplane = open();
+  const Report report = reconcile(dataplane, desired_);
+  ASSERT_EQ(report.problems.size(), 1U);
+  EXPECT_EQ(report.problems[0].kind, Problem::Kind::kEndpoint);
+  EXPECT_EQ(report.problems[0].subject, "task task0");
+  EXPECT_EQ(dataplane.inspect()->ports.size(), 1U);
+}
+
+TEST_F(DataplaneOnKernel, ScanRemovesRecordsThatAreOverAndClearsTheirFilterBits) {
+  Dataplane dataplane = open();
+  reconcile_well(dataplane, desired_);
+  std::string recreated;
+  Result<Kernel> kernel = Kernel::open(options_, recreated);
+  ASSERT_TRUE(kernel) << kernel.error().message;
+  const auto put = [&](std::uint32_t set_index, std::uint16_t binding, std::uint8_t state, std::uint32_t tag) {
+    mesh_flow_set set{};
+    mesh_flow& record = set.record[0];
+    record.client = to_abi(samples::ip("198.51.100.7"));
+    record.client_port = 1;
+    record.given_port = 2;
+    record.binding = binding;
+    record.kind = MESH_FLOW_FORWARD;
+    record.protocol = 6;
+    record.state = state;
+    record.tag = tag;  // `seen` 0: long ago
+    ASSERT_TRUE(kernel->write("mesh_flows", bytes_of(set_index), bytes_of(set), true));
+  };
+  put(1, 1, MESH_FLOW_CONFIRMED, 64);                    // stays
+  put(2, 1, MESH_FLOW_CONFIRMED | MESH_FLOW_RESET, 65);  // over
+  put(3, 99, MESH_FLOW_CONFIRMED, 66);                   // its binding is gone
+  ASSERT_TRUE(kernel->write("mesh_rewritten", bytes_of(std::uint32_t{1}), bytes_of(std::uint64_t{7})));
+  const auto held = dataplane.scan_foreign();
+  ASSERT_TRUE(held) << held.error().message;
+  ASSERT_EQ(held->size(), 1U);
+  EXPECT_THAT((*held)[0].held, IsEmpty());
+  std::uint64_t cursor = 0;
+  const auto flows = dataplane.flows(cursor, 100);
+  ASSERT_TRUE(flows);
+  EXPECT_EQ(flows->size(), 1U);
+  EXPECT_EQ(value_of<std::uint64_t>(kernel->read("mesh_rewritten", bytes_of(std::uint32_t{1})).value()), 1U);
+}
+
+TEST_F(DataplaneOnKernel, FlowsArePagedWithoutLossOrRepetition) {
+  Dataplane dataplane = open();
+  reconcile_well(dataplane, desired_);
+  std::string recreated;
+  Result<Kernel> kernel = Kernel::open(options_, recreated);
+  ASSERT_TRUE(kernel);
+  constexpr std::uint32_t kSets = 3000;
+  for (std::uint32_t i = 0; i < kSets; ++i) {
+    mesh_flow_set set{};
+    set.record[i % MESH_FLOW_WAYS].kind = MESH_FLOW_FORWARD;
+    set.record[i % MESH_FLOW_WAYS].protocol = 6;
+    set.record[i % MESH_FLOW_WAYS].client = to_abi(samples::ip("198.51.100.7"));
+    set.record[i % MESH_FLOW_WAYS].client_port = static_cast<std::uint16_t>(i);
+    ASSERT_TRUE(kernel->write("mesh_flows", bytes_of(i * 10), bytes_of(set), true));
+  }
+  std::set<std::uint16_t> seen;
+  std::uint64_t cursor = 0;
+  std::size_t pages = 0;
+  do {
+    const auto page = dataplane.flows(cursor, 500);
+    ASSERT_TRUE(page);
+    ++pages;
+    for (const FlowRecord& flow : *page) EXPECT_TRUE(seen.insert(flow.client.port).second);
+  } while (cursor != 0);
+  EXPECT_EQ(seen.size(), kSets);
+  EXPECT_GE(pages, kSets / 500);
+}
+
+}  // namespace
+}  // namespace mesh::dataplane
