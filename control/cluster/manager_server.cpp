@@ -331,7 +331,10 @@ Status ManagerServer::Impl::handle_hello(const ConnectionPtr& connection, const 
   }
   if (const auto old = sessions_.find(hello.node_id); old != sessions_.end()) {
     const ConnectionPtr replaced = old->second;
-    if (replaced == connection) return fail(ErrorKind::kInvalid, "a second hello in one session");
+    if (replaced == connection) {
+      ++counters_.frames_refused;
+      return fail(ErrorKind::kInvalid, "a second hello in one session");
+    }
     forget(replaced, "replaced by a new session");
     close_politely(replaced, "replaced by a new session");
   }

@@ -220,15 +220,21 @@ TEST_F(Session, GarbageEndsTheSessionAndNothingElse) {
       {greeting, greeting},
       {greeting, R"({"Acknowledge":{"Version":{"Epoch":-1}}})"},
       {greeting, R"({"Heartbeat":{"Sequence":1},"Status":{"Tasks":[]}})"},
-      {greeting, std::string("\xff\xfe\x00", 3)},
-      {std::string(kFrameBytesMax + 1, 'x')},
   };
   for (const auto& frames : cases) {
-    const std::uint64_t before = server_.server->counters().sessions;
+    const std::uint64_t refused = server_.server->counters().frames_refused;
     misbehave(loop_, server_.address, bad, frames);
-    EXPECT_TRUE(until([&] { return server_.server->counters().sessions == before; }));
+    EXPECT_TRUE(until([&] {
+      const ServerCounters counters = server_.server->counters();
+      return counters.sessions == 1 && counters.frames_refused == refused + 1;
+    })) << frames.back().substr(0, 100);
   }
-  EXPECT_GE(server_.server->counters().frames_refused, cases.size() - 2);
+  // Beast ends these itself, and reports how the ending went instead of why if the peer does not listen: not counted
+  // for certain.
+  for (const std::string& frame : {std::string("\xff\xfe\x00", 3), std::string(kFrameBytesMax + 1, 'x')}) {
+    misbehave(loop_, server_.address, bad, {greeting, frame});
+    EXPECT_TRUE(until([&] { return server_.server->counters().sessions == 1; }));
+  }
   EXPECT_TRUE(good.session->up());
 }
 

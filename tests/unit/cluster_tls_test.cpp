@@ -71,6 +71,11 @@ class ClusterPort : public testing::Test {
     return ask(loop_, server_.address, client, method, target, body);
   }
 
+  // The client may be done before the server has counted it.
+  [[nodiscard]] bool handshakes_failed(std::uint64_t count) {
+    return run_until(loop_, [&] { return server_.server->counters().handshakes_failed == count; });
+  }
+
   asio::io_context loop_;
   TestCluster cluster_;
   TestServer server_{loop_, cluster_};
@@ -95,14 +100,14 @@ TEST_F(ClusterPort, WithoutACertificateOnlyJoinIsServed) {
 TEST_F(ClusterPort, OlderThanTls13IsRefused) {
   const RawAnswer answer = request({nullptr, TLS1_2_VERSION}, http::verb::post, "/join");
   EXPECT_NE(answer.error, "");
-  EXPECT_EQ(server_.server->counters().handshakes_failed, 1U);
+  EXPECT_TRUE(handshakes_failed(1));
 }
 
 TEST_F(ClusterPort, ACertificateOfAnotherClusterIsRefused) {
   const TestCluster other;
   const NodeIdentity stranger = other.identity(Role::kManager);
   EXPECT_NE(request({&stranger}, http::verb::get, "/session").error, "");
-  EXPECT_EQ(server_.server->counters().handshakes_failed, 1U);
+  EXPECT_TRUE(handshakes_failed(1));
 }
 
 TEST_F(ClusterPort, AnExpiredCertificateIsRefused) {
@@ -111,7 +116,7 @@ TEST_F(ClusterPort, AnExpiredCertificateIsRefused) {
   EXPECT_NE(request({&old}, http::verb::get, "/session").error, "");
   const NodeIdentity early = cluster_.identity(Role::kWorker, wall_now() + std::chrono::hours(48));
   EXPECT_NE(request({&early}, http::verb::get, "/session").error, "");
-  EXPECT_EQ(server_.server->counters().handshakes_failed, 2U);
+  EXPECT_TRUE(handshakes_failed(2));
 }
 
 TEST_F(ClusterPort, ARemovedNodesCertificateIsRefused) {
@@ -161,7 +166,7 @@ TEST_F(ClusterPort, BytesThatAreNoTlsAreSurvived) {
   });
   EXPECT_TRUE(run_until(loop_, [&] { return finished.load(); }));
   thread.join();
-  EXPECT_EQ(server_.server->counters().handshakes_failed, 1U);
+  EXPECT_TRUE(handshakes_failed(1));
 }
 
 TEST(ClusterPortLimit, JoinsAreLimitedPerSource) {

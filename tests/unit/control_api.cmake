@@ -1,0 +1,4 @@
+mesh_add_test(control_api_test
+  SOURCES unit/api_filters_test.cpp unit/api_routes_test.cpp unit/api_server_test.cpp
+  LIBS mesh_control_api)
+mesh_use_asio(control_api_test)
