@@ -60,6 +60,8 @@ Result<pid_t> spawn(const std::vector<std::string>& argv, int sync_fd, int start
   posix_spawn_file_actions_adddup2(&actions, 0, 2);
   posix_spawn_file_actions_adddup2(&actions, sync_fd, kSyncPipe);
   posix_spawn_file_actions_adddup2(&actions, start_fd, kStartPipe);
+  // A monitor outlives meshd: with a listening socket of ours it would keep the next meshd from its port.
+  posix_spawn_file_actions_addclosefrom_np(&actions, kStartPipe + 1);
   sigset_t none{}, all{};
   sigemptyset(&none);
   sigfillset(&all);
