@@ -1,12 +1,12 @@
 #include "dataplane/dataplane.h"
 
 #include <algorithm>
+#include <arpa/inet.h>
 #include <array>
 #include <optional>
 #include <set>
 #include <utility>
 
-#include <arpa/inet.h>
 #include <fmt/format.h>
 
 #include "dataplane/flow_scan.h"
@@ -92,8 +92,7 @@ Desired Dataplane::State::admit(const Desired& wanted, Report& report) {
                                .message = refused.message,
                                .protocol = protocol,
                                .port = port});
-    std::erase_if(admitted.ports,
-                  [&](const PublishedPort& p) { return p.protocol == protocol && p.port == port; });
+    std::erase_if(admitted.ports, [&](const PublishedPort& p) { return p.protocol == protocol && p.port == port; });
   }
   if (cgroup_root != wanted.cgroup_root || !cgroup_status) {
     cgroup_root = wanted.cgroup_root;
@@ -211,7 +210,8 @@ Result<std::vector<std::uint64_t>> Dataplane::State::needed_rewritten_bits() con
   return needed;
 }
 
-// Bits of flows that are over are cleared. A flow may have come while we looked, so what was cleared is looked at again.
+// Bits of flows that are over are cleared. A flow may have come while we looked, so what was cleared is looked at
+// again.
 Status Dataplane::State::rebuild_rewritten_filter() {
   const std::string rows = TRY(kernel.read_rows("mesh_rewritten", 0, MESH_REWRITTEN_WORDS));
   if (is_zero(rows)) return {};

@@ -2,7 +2,8 @@
 // really there. No libbpf types here.
 //
 //   Dataplane dataplane = TRY(Dataplane::open({}));
-//   Report report = TRY(dataplane.reconcile(desired));   // observe · plan · apply; when it returns, the kernel holds it
+//   Report report = TRY(dataplane.reconcile(desired));   // observe · plan · apply; when it returns, the kernel holds
+//   it
 //
 // Everything is pinned under `pin_dir` and goes on without meshd: a new Dataplane finds what is there and continues.
 // Blocking system calls, microseconds each; to be called from one thread.
@@ -28,17 +29,17 @@ struct Options {
 struct Problem {
   enum class Kind : std::uint8_t { kUplink, kPort, kEndpoint, kCgroup, kLimit, kKernel };
   Kind kind = Kind::kKernel;
-  std::string subject;  // "uplink eth0", "8010/tcp", "task <id>" …
-  std::string message;  // what, on what, why, what to try
+  std::string subject;                 // "uplink eth0", "8010/tcp", "task <id>" …
+  std::string message;                 // what, on what, why, what to try
   Protocol protocol = Protocol::kTcp;  // kPort only
   std::uint16_t port = 0;              // kPort only
 };
 
 struct Report {
   std::vector<Problem> problems;
-  std::size_t actions = 0;     // applied by this call
-  std::size_t drift = 0;       // what a full pass found changed by another hand
-  std::string recreated;       // why pinned state of an earlier meshd was replaced; empty: it was not
+  std::size_t actions = 0;  // applied by this call
+  std::size_t drift = 0;    // what a full pass found changed by another hand
+  std::string recreated;    // why pinned state of an earlier meshd was replaced; empty: it was not
 };
 
 struct Traffic {
@@ -78,9 +79,9 @@ struct FlowRecord {
   SocketAddress destination;  // what the client asked for
   SocketAddress backend;      // the task's address and port
   std::uint16_t binding = 0;
-  std::string task_id;        // empty: the binding is no longer desired
-  std::uint16_t entry = 0;    // node number of the entry host
-  std::string state;          // "new", "established", "closing", "closed"
+  std::string task_id;      // empty: the binding is no longer desired
+  std::uint16_t entry = 0;  // node number of the entry host
+  std::string state;        // "new", "established", "closing", "closed"
   std::uint32_t idle_seconds = 0;
 };
 
@@ -89,13 +90,13 @@ struct FlowRecord {
 struct ForeignHeld {
   Protocol protocol = Protocol::kTcp;
   std::uint16_t port = 0;
-  std::uint32_t version = 0;             // of the ring that the kernel holds
-  std::vector<std::uint16_t> held;       // slots, sorted
+  std::uint32_t version = 0;        // of the ring that the kernel holds
+  std::vector<std::uint16_t> held;  // slots, sorted
 };
 
 // What is in the kernel next to what should be, for people.
 struct InspectedHook {
-  std::string name;          // "uplink eth0 xdp", "endpoint mv01ab23cd tc", "cgroup connect4"
+  std::string name;  // "uplink eth0 xdp", "endpoint mv01ab23cd tc", "cgroup connect4"
   bool desired = false;
   bool attached = false;
   std::uint32_t program_id = 0;
@@ -111,12 +112,12 @@ struct InspectedPort {
     std::uint16_t node = 0;
     std::uint16_t binding = 0;
     EndpointState state = EndpointState::kReady;
-    std::size_t slots = 0;   // owned in the kernel's ring
-    std::size_t moved = 0;   // of these: with the moved bit
+    std::size_t slots = 0;  // owned in the kernel's ring
+    std::size_t moved = 0;  // of these: with the moved bit
   };
   std::vector<Backend> backends;  // as the kernel holds them
   bool as_desired = false;
-  bool port_held = false;         // the placeholder socket is open
+  bool port_held = false;  // the placeholder socket is open
 };
 struct InspectedVip {
   IpAddress address;
@@ -145,8 +146,8 @@ struct Inspection {
 
 enum class ModeRequest : std::uint8_t { kAuto, kXdp, kTc };
 [[nodiscard]] Result<ModeRequest> parse_mode(std::string_view text);  // "auto", "xdp", "tc"
-// auto: XDP on a driver with native XDP, tc on veth and where there is none. kXdp without native XDP is kUnsupported and
-// the message names interface and driver. Pure.
+// auto: XDP on a driver with native XDP, tc on veth and where there is none. kXdp without native XDP is kUnsupported
+// and the message names interface and driver. Pure.
 [[nodiscard]] Result<UplinkMode> choose_mode(ModeRequest request, std::string_view interface, std::string_view driver,
                                              bool native_xdp);
 

@@ -1,7 +1,6 @@
 #include "dataplane/flow_scan.h"
 
 #include <arpa/inet.h>
-
 #include <ctime>
 
 #include "bpf/lib/hash.h"
@@ -33,7 +32,8 @@ std::uint32_t idle_limit(const mesh_flow& record) {
 Tick now_tick() {
   timespec now{};
   clock_gettime(CLOCK_MONOTONIC, &now);
-  const auto nanoseconds = static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U + static_cast<std::uint64_t>(now.tv_nsec);
+  const auto nanoseconds =
+      static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U + static_cast<std::uint64_t>(now.tv_nsec);
   return static_cast<Tick>(nanoseconds >> MESH_TICK_SHIFT);
 }
 

@@ -1,4 +1,5 @@
-// Flow records as they come out of mesh_flows: what they mean, which are due to go, and which slots they keep busy. Pure.
+// Flow records as they come out of mesh_flows: what they mean, which are due to go, and which slots they keep busy.
+// Pure.
 #pragma once
 
 #include <cstdint>

@@ -1,10 +1,9 @@
 #include "dataplane/inspect.h"
 
-#include <net/if.h>
-
 #include <algorithm>
 #include <array>
 #include <map>
+#include <net/if.h>
 #include <set>
 
 #include <fmt/format.h>
@@ -245,7 +244,8 @@ std::vector<std::string> differences(const Plan& plan) {
     ++counts[to_string(action)];
   }
   std::vector<std::string> lines;
-  for (const auto& [text, count] : counts) lines.push_back(count == 1 ? text : fmt::format("{} ({} rows)", text, count));
+  for (const auto& [text, count] : counts)
+    lines.push_back(count == 1 ? text : fmt::format("{} ({} rows)", text, count));
   return lines;
 }
 

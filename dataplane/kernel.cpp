@@ -67,8 +67,8 @@ Result<std::string> Kernel::read_rows(std::string_view map, std::uint32_t first,
     std::uint32_t part = count - done;
     std::vector<std::uint32_t> keys(part);
     void* position = first + done == 0 ? nullptr : &before;
-    const int outcome = bpf_map_lookup_batch(fd, position, &next, keys.data(),
-                                             rows.data() + std::size_t{done} * description->value_size, &part, &options);
+    const int outcome = bpf_map_lookup_batch(
+        fd, position, &next, keys.data(), rows.data() + std::size_t{done} * description->value_size, &part, &options);
     if (outcome != 0 && !(errno == ENOENT && part > 0)) return fail_errno(fmt::format("read {}", map), errno);
     done += part;
   }
@@ -94,7 +94,8 @@ std::string Kernel::mapped_row(MapId map, std::uint32_t row) const {
   const Mapping& mapping = mappings_.at(map);
   const auto description = std::ranges::find(descriptions_, map_info(map).name, &MapDescription::name);
   if (row >= description->rows_max) return std::string(description->value_size, '\0');
-  return std::string(static_cast<const char*>(mapping.data) + std::size_t{row} * mapping.stride, description->value_size);
+  return std::string(static_cast<const char*>(mapping.data) + std::size_t{row} * mapping.stride,
+                     description->value_size);
 }
 
 Status Kernel::write_mapped(MapId map, std::uint32_t row, const std::string& value) {
@@ -209,8 +210,7 @@ Status Kernel::run(const DeleteRow& action) {
 }
 
 Status Kernel::run(const ResetTraffic& action) {
-  const char* map =
-      action.of == ResetTraffic::Of::kBackends ? "mesh_backend_counters" : "mesh_binding_counters";
+  const char* map = action.of == ResetTraffic::Of::kBackends ? "mesh_backend_counters" : "mesh_binding_counters";
   const auto description = std::ranges::find(descriptions_, map, &MapDescription::name);
   const auto cpus = static_cast<std::size_t>(libbpf_num_possible_cpus());
   const std::string zeros((description->value_size + 7U) / 8U * 8U * cpus, '\0');

@@ -1,5 +1,5 @@
-// The kernel's side of the data plane by libbpf: pinned maps, loaded programs, attachments. The only code here that makes
-// BPF system calls; no libbpf type leaves it.
+// The kernel's side of the data plane by libbpf: pinned maps, loaded programs, attachments. The only code here that
+// makes BPF system calls; no libbpf type leaves it.
 //
 //   <pin_dir>/mesh_*               maps, by name
 //   <pin_dir>/programs_<digest>/*  programs, by the digest of the objects they came from: the next meshd with the same

@@ -1,11 +1,10 @@
 // Kernel: attaching programs, finding what is attached, and taking everything away again.
-#include <net/if.h>
-
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <filesystem>
 #include <memory>
+#include <net/if.h>
 #include <optional>
 
 #include <bpf/bpf.h>
@@ -14,6 +13,7 @@
 #include <linux/if_link.h>
 
 #include "base/text.h"
+#include "dataplane/filters.h"
 #include "dataplane/kernel.h"
 #include "dataplane/wanted.h"
 
@@ -38,9 +38,9 @@ std::optional<Hook> hook_of_program(std::uint32_t program_id, std::uint32_t ifin
   std::uint32_t size = sizeof info;
   if (!fd || bpf_obj_get_info_by_fd(fd.get(), &info, &size) != 0) return std::nullopt;
   const std::string name = info.name;
-  for (const auto& [kind, program] : {std::pair{Hook::Kind::kUplinkTc, kUplinkTcProgram},
-                                      std::pair{Hook::Kind::kEndpointTc, kEndpointTcProgram},
-                                      std::pair{Hook::Kind::kEntryTc, kEntryTcProgram}}) {
+  for (const auto& [kind, program] :
+       {std::pair{Hook::Kind::kUplinkTc, kUplinkTcProgram}, std::pair{Hook::Kind::kEndpointTc, kEndpointTcProgram},
+        std::pair{Hook::Kind::kEntryTc, kEntryTcProgram}}) {
     if (std::string_view(program).substr(0, kKernelNameMax) == name) return Hook{kind, ifindex, program};
   }
   return std::nullopt;
@@ -85,13 +85,7 @@ Status remove_filter(const std::string& pin_dir, std::uint32_t ifindex) {
   const std::string marker = marker_of(pin_dir, ifindex);
   if (!std::filesystem::exists(marker, error)) return {};
   // The qdisc is ours to remove only if nobody hung another filter into it.
-  bool others = false;
-  for (const bpf_tc_attach_point point : {BPF_TC_INGRESS, BPF_TC_EGRESS}) {
-    hook.attach_point = point;
-    bpf_tc_opts any{};
-    any.sz = sizeof any;
-    others = others || bpf_tc_query(&hook, &any) == 0;
-  }
+  const bool others = TRY(has_filters(ifindex));
   if (!others) {
     hook.attach_point = static_cast<bpf_tc_attach_point>(BPF_TC_INGRESS | BPF_TC_EGRESS);
     bpf_tc_hook_destroy(&hook);
@@ -115,6 +109,14 @@ std::optional<LinkInfo> read_link(const std::string& path) {
   return std::nullopt;
 }
 
+// At once: the kernel would let go of an unpinned link only some time later.
+void drop_link(const std::string& path) {
+  const Fd fd(bpf_obj_get(path.c_str()));
+  if (fd) bpf_link_detach(fd.get());  // of a link whose interface is gone there is nothing to detach
+  std::error_code error;
+  std::filesystem::remove(path, error);
+}
+
 const std::map<std::string, bpf_attach_type>& cgroup_types() {
   static const std::map<std::string, bpf_attach_type> kTypes = {
       {"mesh_connect4", BPF_CGROUP_INET4_CONNECT},      {"mesh_connect6", BPF_CGROUP_INET6_CONNECT},
@@ -134,13 +136,15 @@ std::unexpected<Error> xdp_failure(std::uint32_t ifindex, int code) {
     case EBUSY:
     case EEXIST:
       return fail(ErrorKind::kConflict,
-                  what + ": another XDP program is attached there; remove it (ip link set dev NAME xdp off) or use "
-                         "--uplink-mode tc");
+                  what +
+                      ": another XDP program is attached there; remove it (ip link set dev NAME xdp off) or use "
+                      "--uplink-mode tc");
     case EINVAL:
     case ERANGE:
       return fail(ErrorKind::kUnsupported,
-                  what + ": the driver refuses it, mostly because of a large MTU or receive offloads; lower the MTU or "
-                         "use --uplink-mode tc");
+                  what +
+                      ": the driver refuses it, mostly because of a large MTU or receive offloads; lower the MTU or "
+                      "use --uplink-mode tc");
     default:
       return fail_errno(what, code);
   }
@@ -200,8 +204,8 @@ Status Kernel::attach_filter(const Hook& hook, int program) {
   }
   const std::uint32_t present = filter_program(hook.ifindex);
   if (present != 0 && !hook_of_program(present, hook.ifindex)) {
-    return fail(ErrorKind::kConflict, fmt::format("{}: a filter of another program has priority {} and handle {:#x}", what,
-                                                  kFilterPriority, kFilterHandle));
+    return fail(ErrorKind::kConflict, fmt::format("{}: a filter of another program has priority {} and handle {:#x}",
+                                                  what, kFilterPriority, kFilterHandle));
   }
   bpf_tc_opts options = filter_options();
   options.prog_fd = program;
@@ -221,7 +225,7 @@ Status Kernel::attach_link(const Hook& hook, int program) {
     // In one step, without a moment in which nothing is attached.
     if (same_place && fd && bpf_link_update(fd.get(), program, nullptr) == 0) return {};
   }
-  std::filesystem::remove(path, error);
+  drop_link(path);
   std::filesystem::create_directories(pin_dir_ + "/links", error);
   if (error) return fail_errno(pin_dir_ + "/links", error.value());
   Fd fd;
@@ -244,9 +248,7 @@ Status Kernel::attach_link(const Hook& hook, int program) {
 
 Status Kernel::run(const Detach& action) {
   if (is_tc(action.hook.kind)) return remove_filter(pin_dir_, action.hook.ifindex);
-  std::error_code error;
-  std::filesystem::remove(link_path(action.hook), error);
-  if (error) return fail_errno(link_path(action.hook), error.value());
+  drop_link(link_path(action.hook));
   return {};
 }
 
@@ -268,7 +270,11 @@ Status Kernel::cleanup(const Options& options) {
     if (const auto ifindex = parse_number<std::uint32_t>(entry.path().filename().string())) left.push_back(*ifindex);
   }
   for (const std::uint32_t ifindex : left) note(remove_filter(options.pin_dir, ifindex));
-  // Unpinning a link detaches it.
+  std::vector<std::string> links;
+  for (const auto& entry : std::filesystem::directory_iterator(options.pin_dir + "/links", error)) {
+    links.push_back(entry.path());
+  }
+  for (const std::string& link : links) drop_link(link);
   error.clear();
   std::filesystem::remove_all(options.pin_dir, error);
   if (error) note(fail_errno(options.pin_dir, error.value()));

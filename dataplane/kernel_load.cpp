@@ -1,18 +1,17 @@
 // Kernel: opening. Adopts what an earlier meshd pinned, or loads the programs and pins them.
+#include <algorithm>
+#include <cerrno>
+#include <cstdarg>
+#include <cstdio>
 #include <fcntl.h>
+#include <filesystem>
+#include <set>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
-
-#include <algorithm>
-#include <cerrno>
-#include <cstdarg>
-#include <cstdio>
-#include <filesystem>
-#include <set>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -56,7 +55,7 @@ Status make_pin_directory(const std::string& path) {
   std::filesystem::path existing = path;
   std::error_code error;
   while (!std::filesystem::exists(existing, error) && existing.has_relative_path()) existing = existing.parent_path();
-  struct statfs info {};
+  struct statfs info{};
   if (statfs(existing.c_str(), &info) != 0) return fail_errno(path, errno);
   if (static_cast<unsigned long>(info.f_type) != BPF_FS_MAGIC) {
     return fail(ErrorKind::kUnsupported,
@@ -214,8 +213,8 @@ Status Kernel::adopt_maps() {
     std::uint32_t size = sizeof info;
     if (bpf_obj_get_info_by_fd(fd.get(), &info, &size) != 0) return fail_errno(path, errno);
     const bool per_cpu = info.type == BPF_MAP_TYPE_PERCPU_ARRAY;
-    descriptions_.push_back({name, info.max_entries, info.key_size, info.value_size,
-                             info.type == BPF_MAP_TYPE_ARRAY || per_cpu, per_cpu});
+    descriptions_.push_back(
+        {name, info.max_entries, info.key_size, info.value_size, info.type == BPF_MAP_TYPE_ARRAY || per_cpu, per_cpu});
     maps_[name] = std::move(fd);
   }
   return {};
@@ -312,7 +311,7 @@ Status Kernel::learn_facts() {
 
 Status Kernel::use_cgroup(const std::string& directory) {
   facts_.cgroup_id = 0;
-  struct statfs info {};
+  struct statfs info{};
   if (statfs(directory.c_str(), &info) != 0) return fail_errno("cgroup root " + directory, errno);
   if (info.f_type != CGROUP2_SUPER_MAGIC) {
     return fail(ErrorKind::kUnsupported,
@@ -322,7 +321,7 @@ Status Kernel::use_cgroup(const std::string& directory) {
   }
   cgroup_.reset(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!cgroup_) return fail_errno("cgroup root " + directory, errno);
-  struct stat status {};
+  struct stat status{};
   if (fstat(cgroup_.get(), &status) != 0) return fail_errno("cgroup root " + directory, errno);
   facts_.cgroup_id = status.st_ino;  // a cgroup's id is its directory's inode (64-bit kernels)
   return {};

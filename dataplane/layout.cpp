@@ -100,11 +100,12 @@ class Builder {
 
   void refuse(const PublishedPort& port, const std::string& why) {
     const std::string subject = fmt::format("{}/{}", port.port, protocol_name(port.protocol));
-    layout_.problems.push_back({.kind = Problem::Kind::kPort,
-                                .subject = subject,
-                                .message = fmt::format("published port {} of service {}: {}", subject, port.service_name, why),
-                                .protocol = port.protocol,
-                                .port = port.port});
+    layout_.problems.push_back(
+        {.kind = Problem::Kind::kPort,
+         .subject = subject,
+         .message = fmt::format("published port {} of service {}: {}", subject, port.service_name, why),
+         .protocol = port.protocol,
+         .port = port.port});
   }
 
   // A block whose size is not written anywhere: what the ring points at says how far programs read it.
@@ -214,7 +215,8 @@ class Builder {
         layout_.problems.push_back(
             {.kind = Problem::Kind::kLimit,
              .subject = subject,
-             .message = subject + ": the kernel table of this host has no room for its backends (MESH_VIP_BACKENDS_MAX)"});
+             .message =
+                 subject + ": the kernel table of this host has no room for its backends (MESH_VIP_BACKENDS_MAX)"});
         return;
       }
       value.first = *first;
@@ -240,8 +242,8 @@ class Builder {
   Blocks chunks_{MESH_RING_CHUNKS_MAX};
   Blocks backend_rows_{MESH_BACKENDS_MAX};
   Blocks vip_rows_{MESH_VIP_BACKENDS_MAX};
-  std::map<std::uint32_t, Range> live_backends_;           // by service index
-  std::map<std::uint32_t, std::uint32_t> kept_backends_;   // service index -> first row
+  std::map<std::uint32_t, Range> live_backends_;          // by service index
+  std::map<std::uint32_t, std::uint32_t> kept_backends_;  // service index -> first row
 };
 
 }  // namespace

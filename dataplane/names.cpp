@@ -36,7 +36,8 @@ Result<ModeRequest> parse_mode(std::string_view text) {
   return fail(ErrorKind::kInvalid, fmt::format("uplink mode \"{}\": must be auto, xdp or tc", text));
 }
 
-Result<UplinkMode> choose_mode(ModeRequest request, std::string_view interface, std::string_view driver, bool native_xdp) {
+Result<UplinkMode> choose_mode(ModeRequest request, std::string_view interface, std::string_view driver,
+                               bool native_xdp) {
   switch (request) {
     case ModeRequest::kTc:
       return UplinkMode::kTc;

@@ -16,8 +16,8 @@ class Planner {
   Planner(const Desired& desired, const HostFacts& facts, const Observed& observed)
       : observed_(observed), wanted_(wanted_tables(desired, facts)), layout_(lay_out(desired, observed)) {
     wanted_hooks_ = wanted_hooks(desired, facts);
-    for (const MapId map : {MapId::kServices, MapId::kRings, MapId::kRows, MapId::kBackends, MapId::kVips,
-                            MapId::kVipBackends}) {
+    for (const MapId map :
+         {MapId::kServices, MapId::kRings, MapId::kRows, MapId::kBackends, MapId::kVips, MapId::kVipBackends}) {
       wanted_[map] = std::move(layout_.tables[map]);
     }
     plan_.problems = limit_problems(desired);
@@ -40,8 +40,8 @@ class Planner {
     // From what points to what is pointed at.
     for (const MapId map : {MapId::kServices, MapId::kVips}) remove(map);
     remove_bindings();
-    for (const MapId map : {MapId::kBackends, MapId::kRows, MapId::kMembers, MapId::kNamespaces, MapId::kSources, MapId::kEndpoints,
-                            MapId::kNodes, MapId::kAddresses, MapId::kNetworks, MapId::kVnis}) {
+    for (const MapId map : {MapId::kBackends, MapId::kRows, MapId::kMembers, MapId::kNamespaces, MapId::kSources,
+                            MapId::kEndpoints, MapId::kNodes, MapId::kAddresses, MapId::kNetworks, MapId::kVnis}) {
       remove(map);
     }
     detach();

@@ -1,6 +1,6 @@
 // What to do to bring the kernel from what was observed to what is desired: pure. The order makes every moment in
-// between consistent: what is pointed at is written before what points, and removed after it. Each action is one write or
-// one attachment, and harmless when it was done already.
+// between consistent: what is pointed at is written before what points, and removed after it. Each action is one write
+// or one attachment, and harmless when it was done already.
 #pragma once
 
 #include <string>

@@ -1,13 +1,12 @@
 #include "dataplane/port_holder.h"
 
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include <cerrno>
 #include <charconv>
 #include <filesystem>
+#include <netinet/in.h>
 #include <optional>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <fmt/format.h>
 #include <linux/filter.h>
@@ -118,10 +117,10 @@ std::vector<PortHolder::Refused> PortHolder::hold(const std::set<PortKey>& ports
     }
     const std::string name = fmt::format("port {}/{}", port.second, protocol_name(port.first));
     const std::string owner = port_owner(port);
-    refused.push_back({port, owner.empty()
-                                 ? fmt::format("{} cannot be published on this host: {}", name, socket.error().message)
-                                 : fmt::format("{} is already in use on this host by {}; stop it or publish another port",
-                                               name, owner)});
+    refused.push_back(
+        {port, owner.empty() ? fmt::format("{} cannot be published on this host: {}", name, socket.error().message)
+                             : fmt::format("{} is already in use on this host by {}; stop it or publish another port",
+                                           name, owner)});
   }
   return refused;
 }

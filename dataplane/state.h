@@ -1,5 +1,5 @@
-// What the kernel holds of the data plane, as values: the contents of the maps, byte for byte as bpf/abi.h lays them out,
-// and which of our programs is attached where. observe() reads it, plan() compares it with what is wanted.
+// What the kernel holds of the data plane, as values: the contents of the maps, byte for byte as bpf/abi.h lays them
+// out, and which of our programs is attached where. observe() reads it, plan() compares it with what is wanted.
 #pragma once
 
 #include <array>
@@ -37,8 +37,8 @@ enum class MapId : std::uint8_t {
 inline constexpr std::size_t kMapCount = 16;
 
 struct MapInfo {
-  const char* name;         // of the object's symbol and of the pin
-  bool is_array;            // a row of zeros is an absent row
+  const char* name;  // of the object's symbol and of the pin
+  bool is_array;     // a row of zeros is an absent row
   std::uint32_t rows_max;
 };
 [[nodiscard]] const MapInfo& map_info(MapId map);

@@ -1,8 +1,7 @@
 #include "dataplane/wanted.h"
 
-#include <arpa/inet.h>
-
 #include <algorithm>
+#include <arpa/inet.h>
 #include <map>
 
 #include <fmt/format.h>
@@ -115,7 +114,8 @@ class Writer {
       std::ranges::copy(node.egress_mac.bytes, value.egress_mac);
       value.ifindex = node.next_hop == MacAddress{} ? 0 : node.ifindex;
     }
-    value.inner_mtu = static_cast<std::uint16_t>(mtu_of(value.ifindex) - (node.address.is_v4() ? kOuterSizeV4 : kOuterSizeV6));
+    value.inner_mtu =
+        static_cast<std::uint16_t>(mtu_of(value.ifindex) - (node.address.is_v4() ? kOuterSizeV4 : kOuterSizeV6));
     put(MapId::kNodes, std::uint32_t{node.number}, value);
   }
 
@@ -157,8 +157,8 @@ class Writer {
       mesh_source source{.vni = address.vni, .flags = no_exit, .mac = {}, .reserved = 0};
       std::ranges::copy(mac.bytes, source.mac);
       put(MapId::kSources, mesh_source_key{.ifindex = ifindex, .address = to_abi(address.address)}, source);
-      put(MapId::kMembers,
-          mesh_member{.cookie = endpoint.attachment->netns_cookie, .vni = address.vni, .reserved = 0}, ifindex);
+      put(MapId::kMembers, mesh_member{.cookie = endpoint.attachment->netns_cookie, .vni = address.vni, .reserved = 0},
+          ifindex);
     }
     if (endpoint.attachment) put(MapId::kNamespaces, endpoint.attachment->netns_cookie, ifindex);
   }
@@ -198,8 +198,8 @@ Observed wanted_tables(const Desired& desired, const HostFacts& facts) { return 
 
 const std::vector<CgroupProgram>& cgroup_programs() {
   static const std::vector<CgroupProgram> kPrograms = {
-      {"mesh_connect4", "connect4"},      {"mesh_connect6", "connect6"},         {"mesh_sendmsg4", "sendmsg4"},
-      {"mesh_sendmsg6", "sendmsg6"},      {"mesh_recvmsg4", "recvmsg4"},         {"mesh_recvmsg6", "recvmsg6"},
+      {"mesh_connect4", "connect4"},      {"mesh_connect6", "connect6"},      {"mesh_sendmsg4", "sendmsg4"},
+      {"mesh_sendmsg6", "sendmsg6"},      {"mesh_recvmsg4", "recvmsg4"},      {"mesh_recvmsg6", "recvmsg6"},
       {"mesh_peername4", "getpeername4"}, {"mesh_peername6", "getpeername6"},
   };
   return kPrograms;
@@ -233,10 +233,11 @@ std::vector<Problem> limit_problems(const Desired& desired) {
   std::vector<Problem> problems;
   const auto check = [&](const char* what, std::size_t count, std::size_t limit, const char* name) {
     if (count <= limit) return;
-    problems.push_back({.kind = Problem::Kind::kLimit,
-                        .subject = what,
-                        .message = fmt::format("{} {} are more than the {} that the kernel tables of this host hold ({})",
-                                               count, what, limit, name)});
+    problems.push_back(
+        {.kind = Problem::Kind::kLimit,
+         .subject = what,
+         .message = fmt::format("{} {} are more than the {} that the kernel tables of this host hold ({})", count, what,
+                                limit, name)});
   };
   std::size_t addresses = 0;
   for (const Endpoint& endpoint : desired.endpoints) addresses += endpoint.addresses.size();

@@ -1,9 +1,9 @@
 #include "vxlan/apply.h"
 
-#include <net/if.h>
-
 #include <algorithm>
 #include <cerrno>
+#include <fcntl.h>
+#include <net/if.h>
 #include <set>
 
 #include <fmt/format.h>
@@ -16,8 +16,6 @@
 #include "vxlan/ethtool.h"
 #include "vxlan/netlink.h"
 #include "vxlan/netns.h"
-
-#include <fcntl.h>
 
 namespace mesh::vxlan {
 namespace {
@@ -35,7 +33,8 @@ bool is_done(const Status& status, ErrorKind done) { return status.has_value() |
 
 class Applier {
  public:
-  Applier(NetlinkSocket& socket, Notes& notes, const std::string& netns) : socket_(socket), notes_(notes), netns_(netns) {}
+  Applier(NetlinkSocket& socket, Notes& notes, const std::string& netns)
+      : socket_(socket), notes_(notes), netns_(netns) {}
 
   Status operator()(const CreateNetns&) { return create_netns(netns_); }
   Status operator()(const DeleteNetns&) { return delete_netns(netns_); }
@@ -84,9 +83,8 @@ class Applier {
   Status operator()(const SetGro& set) { return set_gro(set.name); }
   Status operator()(const StopLinkLocal& stop) {
     return change(stop.name, [&](Message& message) {
-      message.nest(IFLA_AF_SPEC, [&] {
-        message.nest(AF_INET6, [&] { message.put(IFLA_INET6_ADDR_GEN_MODE, kAddrGenModeNone); });
-      });
+      message.nest(IFLA_AF_SPEC,
+                   [&] { message.nest(AF_INET6, [&] { message.put(IFLA_INET6_ADDR_GEN_MODE, kAddrGenModeNone); }); });
     });
   }
   Status operator()(const SetUp& set) {
@@ -176,7 +174,8 @@ class Applier {
     if (!row.source.is_unset()) message.put(RTA_PREFSRC, row.source);
     const Status status = socket_.request(message, "route");
     // "No such process" is how the kernel says that a route is not there.
-    if (!status && type == RTM_DELROUTE && status.error().message.find("No such process") != std::string::npos) return {};
+    if (!status && type == RTM_DELROUTE && status.error().message.find("No such process") != std::string::npos)
+      return {};
     return status;
   }
 

@@ -1,16 +1,15 @@
 #include "vxlan/ethtool.h"
 
-#include <net/if.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <net/if.h>
 #include <optional>
 #include <string_view>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <fmt/format.h>
 #include <linux/ethtool.h>
@@ -75,8 +74,8 @@ std::optional<std::uint64_t> xdp_features(std::uint32_t ifindex) {
 
 // Drivers with native XDP and redirect in Linux 6.1, the oldest kernel we start on.
 constexpr std::array<std::string_view, 22> kXdpDrivers = {
-    "atlantic", "bnxt_en", "bonding", "ena",    "enetc",      "fsl_dpaa2_eth", "gve",        "hv_netvsc",
-    "i40e",     "ice",     "igb",     "igc",    "ixgbe",      "ixgbevf",       "mlx4_en",    "mlx5_core",
+    "atlantic", "bnxt_en", "bonding", "ena",    "enetc",      "fsl_dpaa2_eth", "gve",     "hv_netvsc",
+    "i40e",     "ice",     "igb",     "igc",    "ixgbe",      "ixgbevf",       "mlx4_en", "mlx5_core",
     "mvneta",   "nfp",     "qede",    "stmmac", "virtio_net", "veth"};
 
 }  // namespace
@@ -104,7 +103,8 @@ std::string driver_name(const std::string& interface) {
 }
 
 bool has_native_xdp(std::uint32_t ifindex, const std::string& driver) {
-  if (const auto features = xdp_features(ifindex)) return (*features & kXdpBasic) != 0 && (*features & kXdpRedirect) != 0;
+  if (const auto features = xdp_features(ifindex))
+    return (*features & kXdpBasic) != 0 && (*features & kXdpRedirect) != 0;
   return std::ranges::find(kXdpDrivers, driver) != kXdpDrivers.end();
 }
 

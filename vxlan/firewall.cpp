@@ -25,7 +25,8 @@ std::string digest_of(const std::string& text) {
   return fmt::format("{:016x}", hash);
 }
 
-std::string set_text(std::string_view name, std::string_view type, bool interval, const std::set<std::string>& elements) {
+std::string set_text(std::string_view name, std::string_view type, bool interval,
+                     const std::set<std::string>& elements) {
   std::string text = fmt::format("  set {} {{ type {};", name, type);
   if (interval) text += " flags interval;";
   if (!elements.empty()) text += fmt::format(" elements = {{ {} }}", fmt::join(elements, ", "));
@@ -76,12 +77,13 @@ Firewall make_firewall(const Masquerade& masquerade, const std::vector<std::uint
   const FamilyRules v4 = family_rules("ip", "4", ports);
   const FamilyRules v6 = family_rules("ip6", "6", ports);
 
-  std::string body = set_text("sources4", "ipv4_addr", false, sources4) + set_text("cluster4", "ipv4_addr", true, cluster4) +
-                     set_text("sources6", "ipv6_addr", false, sources6) + set_text("cluster6", "ipv6_addr", true, cluster6);
+  std::string body =
+      set_text("sources4", "ipv4_addr", false, sources4) + set_text("cluster4", "ipv4_addr", true, cluster4) +
+      set_text("sources6", "ipv6_addr", false, sources6) + set_text("cluster6", "ipv6_addr", true, cluster6);
   body += "  chain postrouting {\n    type nat hook postrouting priority srcnat; policy accept;\n" + v4.postrouting +
           v6.postrouting + "  }\n";
-  body += "  chain forward {\n    type filter hook forward priority filter; policy accept;\n" + v4.forward + v6.forward +
-          "    oifname \"mv*\" ct state != { established, related } drop\n  }\n";
+  body += "  chain forward {\n    type filter hook forward priority filter; policy accept;\n" + v4.forward +
+          v6.forward + "    oifname \"mv*\" ct state != { established, related } drop\n  }\n";
 
   Firewall firewall;
   firewall.state.digest = digest_of(body);
@@ -89,8 +91,8 @@ Firewall make_firewall(const Masquerade& masquerade, const std::vector<std::uint
   firewall.state.elements = sources4;
   firewall.state.elements.insert(sources6.begin(), sources6.end());
   // `add` before `delete`: deleting what may not exist, in one transaction.
-  firewall.ruleset = fmt::format("add table {}\ndelete table {}\ntable {} {{\n{}  chain {}{} {{ }}\n}}\n", kTable, kTable,
-                                 kTable, body, kDigestChain, firewall.state.digest);
+  firewall.ruleset = fmt::format("add table {}\ndelete table {}\ntable {} {{\n{}  chain {}{} {{ }}\n}}\n", kTable,
+                                 kTable, kTable, body, kDigestChain, firewall.state.digest);
   return firewall;
 }
 

@@ -5,8 +5,8 @@
 // - forward: the kernel's router carries only those packets and their replies between a task's link (mv*) and the rest.
 //   Mesh packets are redirected by programs on the interfaces and never come here.
 //
-// Written by the `nft` program, a child process in one transaction: the kernel's own transaction, and a tenth of the code
-// that libnftnl's expressions need for the same three rules.
+// Written by the `nft` program, a child process in one transaction: the kernel's own transaction, and a tenth of the
+// code that libnftnl's expressions need for the same three rules.
 #pragma once
 
 #include <cstdint>
@@ -21,8 +21,8 @@
 namespace mesh::vxlan {
 
 struct Firewall {
-  std::string ruleset;   // input of nft -f; replaces the table
-  FirewallState state;   // what observe_firewall() says afterwards
+  std::string ruleset;  // input of nft -f; replaces the table
+  FirewallState state;  // what observe_firewall() says afterwards
 };
 
 // Pure.

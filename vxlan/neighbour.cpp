@@ -1,6 +1,8 @@
 // resolve() and NetworkEvents of vxlan/uplink.h.
 #include <cerrno>
 #include <cstring>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <linux/neighbour.h>
 
@@ -8,9 +10,6 @@
 #include "vxlan/netlink.h"
 #include "vxlan/observe.h"
 #include "vxlan/uplink.h"
-
-#include <sys/socket.h>
-#include <unistd.h>
 
 namespace mesh::vxlan {
 namespace {
@@ -37,7 +36,8 @@ Result<RouteAnswer> look_up_route(NetlinkSocket& socket, const IpAddress& destin
   const Status status = socket.query(message, "route to " + destination.to_string(), [&](const nlmsghdr* answer) {
     const auto* info = static_cast<const rtmsg*>(mnl_nlmsg_get_payload(answer));
     const Attributes attributes(answer, sizeof(rtmsg));
-    result = {attributes.u32(RTA_OIF), attributes.address(RTA_PREFSRC), attributes.address(RTA_GATEWAY), info->rtm_type};
+    result = {attributes.u32(RTA_OIF), attributes.address(RTA_PREFSRC), attributes.address(RTA_GATEWAY),
+              info->rtm_type};
     if (const nlattr* via = attributes.find(RTA_VIA); via != nullptr && mnl_attr_get_payload_len(via) == 18) {
       IpAddress::Bytes bytes{};  // an IPv4 destination behind an IPv6 gateway
       std::memcpy(bytes.data(), static_cast<const std::uint8_t*>(mnl_attr_get_payload(via)) + 2, bytes.size());
@@ -89,9 +89,8 @@ MacAddress mac_of(NetlinkSocket& socket, std::uint32_t ifindex) {
   MacAddress mac;
   Message message(RTM_GETLINK, 0);
   message.header<ifinfomsg>().ifi_index = static_cast<int>(ifindex);
-  (void)socket.query(message, "interface", [&](const nlmsghdr* answer) {
-    mac = Attributes(answer, sizeof(ifinfomsg)).mac(IFLA_ADDRESS);
-  });
+  (void)socket.query(message, "interface",
+                     [&](const nlmsghdr* answer) { mac = Attributes(answer, sizeof(ifinfomsg)).mac(IFLA_ADDRESS); });
   return mac;
 }
 
@@ -132,8 +131,8 @@ Result<NetworkEvents> NetworkEvents::open() {
   if (!state->socket) return fail_errno("network events: netlink socket", errno);
   sockaddr_nl address{};
   address.nl_family = AF_NETLINK;
-  address.nl_groups = RTMGRP_LINK | RTMGRP_NEIGH | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_ROUTE |
-                      RTMGRP_IPV6_ROUTE;
+  address.nl_groups =
+      RTMGRP_LINK | RTMGRP_NEIGH | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE;
   if (bind(state->socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
     return fail_errno("network events: bind", errno);
   }

@@ -1,9 +1,8 @@
 #include "vxlan/netlink.h"
 
-#include <sys/socket.h>
-
 #include <cerrno>
 #include <cstring>
+#include <sys/socket.h>
 
 #include <fmt/format.h>
 

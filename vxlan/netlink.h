@@ -1,10 +1,7 @@
-// Rtnetlink: messages built and parsed with libmnl, one socket per network namespace. (libmnl alone does everything here:
-// our requests are few and exact, and libnl's object caches would be a second way to do it.)
-// Errors carry the kernel's own sentence (NETLINK_EXT_ACK) when it gives one. rtnetlink(7).
+// Rtnetlink: messages built and parsed with libmnl, one socket per network namespace. (libmnl alone does everything
+// here: our requests are few and exact, and libnl's object caches would be a second way to do it.) Errors carry the
+// kernel's own sentence (NETLINK_EXT_ACK) when it gives one. rtnetlink(7).
 #pragma once
-
-#include <libmnl/libmnl.h>
-#include <linux/rtnetlink.h>
 
 #include <array>
 #include <cstdint>
@@ -13,6 +10,9 @@
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include <libmnl/libmnl.h>
+#include <linux/rtnetlink.h>
 
 #include "base/address.h"
 #include "base/result.h"

@@ -1,19 +1,18 @@
 #include "vxlan/netns.h"
 
+#include <cerrno>
 #include <fcntl.h>
+#include <filesystem>
 #include <net/if.h>
+#include <optional>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <filesystem>
-#include <optional>
 #include <thread>
+#include <unistd.h>
 
 #include <fmt/format.h>
 #include <linux/magic.h>
@@ -62,7 +61,7 @@ Status in_netns(const std::string& path, const std::function<Status()>& work) {
 }
 
 bool is_netns(const std::string& path) {
-  struct statfs info {};
+  struct statfs info{};
   return statfs(path.c_str(), &info) == 0 && info.f_type == NSFS_MAGIC;
 }
 

@@ -1,9 +1,8 @@
 #include "vxlan/observe.h"
 
-#include <net/if.h>
-
 #include <algorithm>
 #include <filesystem>
+#include <net/if.h>
 
 #include <linux/neighbour.h>
 
@@ -51,8 +50,8 @@ struct Observation {
     const auto name = names.find(info->ifa_index);
     if (name == names.end() || info->ifa_scope != RT_SCOPE_UNIVERSE) return;
     const Attributes attributes(message, sizeof(ifaddrmsg));
-    const IpAddress ip = attributes.address(IFA_LOCAL).is_unset() ? attributes.address(IFA_ADDRESS)
-                                                                  : attributes.address(IFA_LOCAL);
+    const IpAddress ip =
+        attributes.address(IFA_LOCAL).is_unset() ? attributes.address(IFA_ADDRESS) : attributes.address(IFA_LOCAL);
     state.addresses.insert({name->second, ip});
   }
 

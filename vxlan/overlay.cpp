@@ -1,9 +1,8 @@
 #include "vxlan/overlay.h"
 
-#include <net/if.h>
-
 #include <algorithm>
 #include <map>
+#include <net/if.h>
 #include <set>
 
 #include <fmt/format.h>
@@ -32,9 +31,7 @@ bool same(const TaskLink& a, const TaskLink& b) {
          std::ranges::equal(a.networks, b.networks);
 }
 
-bool same(const Gateway& a, const Gateway& b) {
-  return a.gateway_v4 == b.gateway_v4 && a.gateway_v6 == b.gateway_v6;
-}
+bool same(const Gateway& a, const Gateway& b) { return a.gateway_v4 == b.gateway_v4 && a.gateway_v6 == b.gateway_v6; }
 
 std::string netns_directory(const std::string& run_dir) { return run_dir + "/netns"; }
 
@@ -122,15 +119,16 @@ struct Overlay::State {
     LinkState state;
   };
   std::map<std::string, Complete> complete;
-  std::optional<Gateway> gateway;         // of the last pass
-  std::optional<Firewall> firewall;       // in the kernel, as far as this object knows
+  std::optional<Gateway> gateway;    // of the last pass
+  std::optional<Firewall> firewall;  // in the kernel, as far as this object knows
 
   [[nodiscard]] bool trusted(const TaskLink& link) const {
     const auto known = complete.find(link.task_id);
     return known != complete.end() && same(known->second.link, link);
   }
   Result<Observed> observe(const Desired& desired, Pass pass, const Firewall& wanted);
-  Result<Report> report(const Desired& desired, const std::vector<Problem>& problems, const std::set<std::string>& touched);
+  Result<Report> report(const Desired& desired, const std::vector<Problem>& problems,
+                        const std::set<std::string>& touched);
 };
 
 Overlay::Overlay(std::unique_ptr<State> state) : state_(std::move(state)) {}

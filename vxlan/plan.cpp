@@ -18,7 +18,8 @@ class Planner {
     const std::vector<Refusal> refused = refusals(desired);
     for (const TaskLink& link : desired.links) {
       const std::string subject = "task " + link.task_id;
-      if (std::ranges::none_of(refused, [&](const Refusal& r) { return r.subject == subject; })) links_.push_back(&link);
+      if (std::ranges::none_of(refused, [&](const Refusal& r) { return r.subject == subject; }))
+        links_.push_back(&link);
     }
     wanted_ = wanted_host(desired, links_, observed);
   }
@@ -68,8 +69,8 @@ class Planner {
     NamespaceState have = observed_.host;
     const auto mesh0 = have.links.find(kMeshInterface);
     const auto mesh1 = have.links.find(kMeshPeerInterface);
-    const bool paired = mesh0 != have.links.end() && mesh1 != have.links.end() &&
-                        mesh0->second.peer_ifindex == mesh1->second.ifindex;
+    const bool paired =
+        mesh0 != have.links.end() && mesh1 != have.links.end() && mesh0->second.peer_ifindex == mesh1->second.ifindex;
     if (!paired) {
       for (const char* name : {kMeshInterface, kMeshPeerInterface}) {
         if (have.links.contains(name)) add(kMeshInterface, "", DeleteLink{name});
@@ -130,9 +131,8 @@ class Planner {
     std::erase_if(state.addresses, on_it);
     std::erase_if(state.routes, on_it);
     std::erase_if(state.neighbours, on_it);
-    std::erase_if(state.sysctls, [&](const auto& entry) {
-      return entry.first.find("/conf/" + name + "/") != std::string::npos;
-    });
+    std::erase_if(state.sysctls,
+                  [&](const auto& entry) { return entry.first.find("/conf/" + name + "/") != std::string::npos; });
   }
 
   void link(const std::string& subject, const std::string& netns, const std::string& name, const NamespaceState& wanted,
@@ -225,7 +225,8 @@ std::string text(const Address& address) {
   return fmt::format("address {} dev {}", address.ip.to_string(), address.interface);
 }
 std::string text(const Neighbour& neighbour) {
-  return fmt::format("neighbour {} {} dev {}", neighbour.ip.to_string(), neighbour.mac.to_string(), neighbour.interface);
+  return fmt::format("neighbour {} {} dev {}", neighbour.ip.to_string(), neighbour.mac.to_string(),
+                     neighbour.interface);
 }
 
 std::string text(const CreateNetns&) { return "create its network namespace"; }

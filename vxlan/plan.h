@@ -74,10 +74,9 @@ struct SetFirewall {
   Firewall firewall;
 };
 
-using Operation =
-    std::variant<CreateNetns, DeleteNetns, CreateVeth, DeleteLink, SetMac, SetMtu, SetGro, StopLinkLocal, SetUp,
-                 AddAddress, DeleteAddress, AddRoute, DeleteRoute, AddNeighbour, DeleteNeighbour, SetSysctl,
-                 SetReservedPorts, SetFirewall>;
+using Operation = std::variant<CreateNetns, DeleteNetns, CreateVeth, DeleteLink, SetMac, SetMtu, SetGro, StopLinkLocal,
+                               SetUp, AddAddress, DeleteAddress, AddRoute, DeleteRoute, AddNeighbour, DeleteNeighbour,
+                               SetSysctl, SetReservedPorts, SetFirewall>;
 
 struct Action {
   std::string subject;  // "task <id>", "mesh0", "firewall" …: after a failure the subject's other actions are left out
@@ -87,8 +86,8 @@ struct Action {
 
 [[nodiscard]] std::vector<Action> plan(const Desired& desired, const Observed& observed);
 
-// Why `desired` cannot be made here at all, per subject (no gateway, a name used twice, a name too long); such links are
-// left out of the plan. Pure.
+// Why `desired` cannot be made here at all, per subject (no gateway, a name used twice, a name too long); such links
+// are left out of the plan. Pure.
 struct Refusal {
   std::string subject;
   std::string message;

@@ -22,8 +22,8 @@ struct Link {
   MacAddress mac;                  // all zero in what is wanted: any
   std::uint16_t mtu = 0;
   bool up = false;
-  bool gro = false;                // packets redirected here by XDP are lost without it
-  bool link_local = false;         // IPv6 makes addresses of its own
+  bool gro = false;         // packets redirected here by XDP are lost without it
+  bool link_local = false;  // IPv6 makes addresses of its own
   auto operator<=>(const Link&) const = default;
 };
 
@@ -59,7 +59,7 @@ struct NamespaceState {
 
 // Our nftables table, as far as it can be compared.
 struct FirewallState {
-  std::string digest;            // of the ruleset that made it, kept in the table's comment
+  std::string digest;  // of the ruleset that made it, kept in the table's comment
   std::size_t rules = 0;
   std::set<std::string> elements;  // of its sets
   auto operator<=>(const FirewallState&) const = default;
@@ -70,10 +70,10 @@ struct Observed {
   NamespaceState host;
   std::map<std::string, NamespaceState> namespaces;  // by netns path; those that exist
   std::optional<FirewallState> firewall;
-  bool firewall_known = true;                    // false: not looked at in this pass
-  std::set<std::uint16_t> reserved_ports;        // ip_local_reserved_ports now
-  std::set<std::uint16_t> reserved_by_us;        // of these: added by meshd
-  std::set<std::string> accept_ra_interfaces;    // take their IPv6 route from router advertisements
+  bool firewall_known = true;                  // false: not looked at in this pass
+  std::set<std::uint16_t> reserved_ports;      // ip_local_reserved_ports now
+  std::set<std::uint16_t> reserved_by_us;      // of these: added by meshd
+  std::set<std::string> accept_ra_interfaces;  // take their IPv6 route from router advertisements
 };
 
 }  // namespace mesh::vxlan

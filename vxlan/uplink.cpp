@@ -1,11 +1,10 @@
 #include "vxlan/uplink.h"
 
-#include <net/if.h>
-#include <net/if_arp.h>
-
 #include <algorithm>
 #include <limits>
 #include <map>
+#include <net/if.h>
+#include <net/if_arp.h>
 #include <optional>
 
 #include <fmt/format.h>
@@ -155,7 +154,8 @@ Result<std::vector<HostRoute>> host_routes() {
       if (interface == interfaces.end() || (interface->second.flags & IFF_LOOPBACK) != 0) return;
       if (is_our_interface(interface->second.name)) return;
       const Cidr prefix{attributes.address(RTA_DST), info->rtm_dst_len};
-      if (info->rtm_family == AF_INET6 && prefix.network.bytes()[0] == 0xfe && (prefix.network.bytes()[1] & 0xc0) == 0x80) {
+      if (info->rtm_family == AF_INET6 && prefix.network.bytes()[0] == 0xfe &&
+          (prefix.network.bytes()[1] & 0xc0) == 0x80) {
         return;  // link-local, on every interface
       }
       routes.push_back({prefix, interface->second.name});

@@ -31,7 +31,8 @@ void add_gateway(NamespaceState& host, const Gateway& gateway, bool ipv6) {
 MacAddress gateway_mac(const Gateway& gateway) { return MacAddress::of_endpoint(gateway.gateway_v4); }
 MacAddress mesh_mac(const Gateway& gateway) { return MacAddress::of_endpoint(gateway.mesh_v4); }
 
-NamespaceState wanted_host(const Desired& desired, const std::vector<const TaskLink*>& links, const Observed& observed) {
+NamespaceState wanted_host(const Desired& desired, const std::vector<const TaskLink*>& links,
+                           const Observed& observed) {
   NamespaceState host;
   if (!desired.gateway) return host;
   add_gateway(host, *desired.gateway, observed.ipv6);

@@ -1,11 +1,10 @@
-// The data plane's loader, maps and hooks on the real kernel: what an earlier meshd left is adopted or replaced, drift is
-// repaired, other people's programs and ports are respected, and cleanup leaves nothing.
+// The data plane's loader, maps and hooks on the real kernel: what an earlier meshd left is adopted or replaced, drift
+// is repaired, other people's programs and ports are respected, and cleanup leaves nothing.
+#include <filesystem>
+#include <iostream>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
-
-#include <filesystem>
-#include <iostream>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -68,8 +67,7 @@ class DataplaneOnKernel : public testing::Test {
     if (!report) throw std::runtime_error(report.error().message);
     return *report;
   }
-  Report reconcile_well(Dataplane& dataplane, const Desired& desired,
-                        Dataplane::Pass pass = Dataplane::Pass::kDirty) {
+  Report reconcile_well(Dataplane& dataplane, const Desired& desired, Dataplane::Pass pass = Dataplane::Pass::kDirty) {
     const Report report = reconcile(dataplane, desired, pass);
     for (const Problem& problem : report.problems) ADD_FAILURE() << problem.subject << ": " << problem.message;
     return report;
@@ -183,7 +181,10 @@ TEST_F(DataplaneOnKernel, DriftIsFoundCountedAndRepaired) {
 }
 
 TEST_F(DataplaneOnKernel, TablesOfAnotherVersionAreReplacedAndItIsSaid) {
-  { Dataplane dataplane = open(); reconcile_well(dataplane, desired_); }
+  {
+    Dataplane dataplane = open();
+    reconcile_well(dataplane, desired_);
+  }
   {
     std::string recreated;
     Result<Kernel> kernel = Kernel::open(options_, recreated);
@@ -204,18 +205,25 @@ TEST_F(DataplaneOnKernel, TablesOfAnotherVersionAreReplacedAndItIsSaid) {
 }
 
 TEST_F(DataplaneOnKernel, ForeignOrMissingPinsAreReplaced) {
-  { Dataplane dataplane = open(); reconcile_well(dataplane, desired_); }
+  {
+    Dataplane dataplane = open();
+    reconcile_well(dataplane, desired_);
+  }
   struct Case {
     const char* name;
     const char* damage;
     bool is_said;
   };
   const Case cases[] = {
-      {"a map of another layout", "rm /run/bpf/meshd/mesh_vnis && bpftool map create /run/bpf/meshd/mesh_vnis type hash "
-                                  "key 8 value 4 entries 10 name stranger", true},
+      {"a map of another layout",
+       "rm /run/bpf/meshd/mesh_vnis && bpftool map create /run/bpf/meshd/mesh_vnis type hash "
+       "key 8 value 4 entries 10 name stranger",
+       true},
       {"a program in a map's place",
-       "rm /run/bpf/meshd/mesh_vnis && ln /run/bpf/meshd/programs_*/mesh_connect4 /run/bpf/meshd/mesh_vnis 2>/dev/null || "
-       "bpftool prog pin pinned $(ls /run/bpf/meshd/programs_*/mesh_connect4) /run/bpf/meshd/mesh_vnis", true},
+       "rm /run/bpf/meshd/mesh_vnis && ln /run/bpf/meshd/programs_*/mesh_connect4 /run/bpf/meshd/mesh_vnis 2>/dev/null "
+       "|| "
+       "bpftool prog pin pinned $(ls /run/bpf/meshd/programs_*/mesh_connect4) /run/bpf/meshd/mesh_vnis",
+       true},
       {"a map that is gone", "rm -f /run/bpf/meshd/mesh_vnis", false},
       {"programs that are gone", "rm -r /run/bpf/meshd/programs_*", false},
   };
@@ -267,23 +275,31 @@ TEST_F(DataplaneOnKernel, AnUplinkWithoutXdpIsNamed) {
 }
 
 TEST_F(DataplaneOnKernel, OtherFiltersOnTheUplinkStay) {
-  {
-    Dataplane dataplane = open();
-    shell("tc qdisc add dev up0 clsact && tc filter add dev up0 ingress prio 5 bpf da object-pinned "
-          "/run/bpf/meshd/programs_*/mesh_entry_tc");
-    reconcile_well(dataplane, desired_);
-    EXPECT_THAT(shell("tc filter show dev up0 ingress"), HasSubstr("mesh_uplink_tc"));
+  const std::string add =
+      "tc filter add dev up0 ingress prio 5 bpf da object-pinned "
+      "/run/bpf/meshd/programs_*/mesh_entry_tc";
+  for (const bool before_us : {true, false}) {
+    {
+      Dataplane dataplane = open();
+      if (before_us) shell("tc qdisc add dev up0 clsact && " + add);
+      reconcile_well(dataplane, desired_);
+      if (!before_us) shell(add);  // into the qdisc that we made
+      EXPECT_THAT(shell("tc filter show dev up0 ingress"), HasSubstr("mesh_uplink_tc"));
+    }
+    ASSERT_TRUE(Dataplane::cleanup(options_));
+    const std::string filters = shell("tc filter show dev up0 ingress");
+    EXPECT_THAT(filters, HasSubstr("pref 5 bpf")) << before_us;
+    EXPECT_THAT(filters, Not(HasSubstr("mesh_uplink_tc")));
+    shell("tc qdisc del dev up0 clsact");
   }
-  ASSERT_TRUE(Dataplane::cleanup(options_));
-  const std::string filters = shell("tc filter show dev up0 ingress");
-  EXPECT_THAT(filters, HasSubstr("pref 5 bpf"));
-  EXPECT_THAT(filters, Not(HasSubstr("mesh_uplink_tc")));
 }
 
 TEST_F(DataplaneOnKernel, CleanupLeavesWhatWasThereBefore) {
   const auto picture = [] {
-    return shell("ls -A /run/bpf | grep -v debug; tc qdisc show; tc filter show dev up0 ingress; ip -d link show up0; "
-                 "bpftool cgroup show " + lab::cgroup_directory());
+    return shell(
+        "ls -A /run/bpf | grep -v debug; tc qdisc show; tc filter show dev up0 ingress; ip -d link show up0; "
+        "bpftool cgroup show " +
+        lab::cgroup_directory());
   };
   const std::string before = picture();
   desired_.uplinks[0].mode = UplinkMode::kXdp;

@@ -23,8 +23,8 @@
 namespace mesh::lab {
 
 inline constexpr std::uint32_t kIngressVni = 4096;
-inline constexpr std::uint32_t kBlueVni = 4097;   // a network with a virtual IP
-inline constexpr std::uint32_t kRedVni = 4098;    // another one
+inline constexpr std::uint32_t kBlueVni = 4097;  // a network with a virtual IP
+inline constexpr std::uint32_t kRedVni = 4098;   // another one
 
 // Runs a shell command; a failure throws with what it said.
 std::string shell(const std::string& command);
@@ -39,19 +39,19 @@ const std::string& cgroup_directory();
 struct Task {
   std::string id;
   std::uint16_t node = 1;
-  int number = 0;               // 10.0.0.(10+number) and so on
+  int number = 0;                       // 10.0.0.(10+number) and so on
   std::vector<std::uint32_t> networks;  // besides ingress
   dataplane::EndpointState state = dataplane::EndpointState::kReady;
 };
 
 struct Host {
   std::uint16_t number = 0;
-  std::string netns;            // path
+  std::string netns;  // path
   vxlan::Options overlay_options;
   dataplane::Options dataplane_options;
   std::unique_ptr<vxlan::Overlay> overlay;
   std::unique_ptr<dataplane::Dataplane> dataplane;
-  dataplane::Desired desired;   // of the last apply()
+  dataplane::Desired desired;  // of the last apply()
 };
 
 class Cluster {
@@ -108,9 +108,9 @@ class Server {
 
 struct Answer {
   std::string task;
-  std::string peer;     // "address:port" that the task saw
+  std::string peer;  // "address:port" that the task saw
   std::string payload;
-  std::string named;    // what getpeername() said at the client
+  std::string named;  // what getpeername() said at the client
   std::uint16_t client_port = 0;
 };
 // One request; nothing: refused, reset or timed out, with the reason in `error` if asked for. `source_port` 0: any.

@@ -1,9 +1,8 @@
 // A static description of services and endpoints, and real packets through it: client → entry host → VXLAN → the task's
 // namespace on another host → back through the entry host. Each case runs with the uplinks in tc and in xdp mode.
-#include <sys/socket.h>
-
 #include <iostream>
 #include <set>
+#include <sys/socket.h>
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -56,9 +55,7 @@ class Path : public testing::TestWithParam<UplinkMode> {
     cluster_->apply();
     for (const Task& task : cluster_->tasks) serve(task);
   }
-  void serve(const Task& task) {
-    servers_[task.id] = std::make_unique<Server>(task.id, cluster_->task_netns(task));
-  }
+  void serve(const Task& task) { servers_[task.id] = std::make_unique<Server>(task.id, cluster_->task_netns(task)); }
   // What this case added.
   std::map<std::string, std::uint64_t> counters(std::uint16_t host) {
     std::map<std::string, std::uint64_t> values = all_counters(host);
@@ -130,7 +127,9 @@ TEST_P(Path, LargePayloadsArriveWhole) {
 }
 
 TEST_P(Path, FlowsSpreadOverAllTasksAndNoneIsCrossed) {
-  start({{.id = "one", .node = 1, .number = 1}, {.id = "two", .node = 2, .number = 2}, {.id = "three", .node = 3, .number = 3}});
+  start({{.id = "one", .node = 1, .number = 1},
+         {.id = "two", .node = 2, .number = 2},
+         {.id = "three", .node = 3, .number = 3}});
   std::map<std::string, int> answers;
   constexpr int kRequests = 300;
   for (int i = 0; i < kRequests; ++i) {
@@ -193,8 +192,8 @@ TEST_P(Path, VirtualIpsLeadToTheTasksOfTheirNetwork) {
     EXPECT_EQ(udp->named, virtual_ip(kBlueVni).to_string() + ":80");
   }
   EXPECT_EQ(reached, (std::set<std::string>{"one", "two"}));
-  const std::string ping = shell("nsenter --net=" + cluster_->task_netns(one) + " ping -c2 -W2 -i0.2 " +
-                                 virtual_ip(kBlueVni).to_string());
+  const std::string ping =
+      shell("nsenter --net=" + cluster_->task_netns(one) + " ping -c2 -W2 -i0.2 " + virtual_ip(kBlueVni).to_string());
   EXPECT_THAT(ping, HasSubstr("2 received"));
 }
 
@@ -205,9 +204,9 @@ TEST_P(Path, NetworksAreIsolated) {
          {.id = "near", .node = 1, .number = 4, .networks = {kRedVni}}});
   const std::string one = cluster_->task_netns(cluster_->tasks[0]);
   EXPECT_TRUE(ask_tcp(one, {address_of(cluster_->tasks[1], kBlueVni), 80}, "same network, another host"));
-  for (const SocketAddress& to : {SocketAddress{address_of(cluster_->tasks[2], kRedVni), 80},
-                                  SocketAddress{address_of(cluster_->tasks[3], kRedVni), 80},
-                                  SocketAddress{virtual_ip(kRedVni), 80}}) {
+  for (const SocketAddress& to :
+       {SocketAddress{address_of(cluster_->tasks[2], kRedVni), 80},
+        SocketAddress{address_of(cluster_->tasks[3], kRedVni), 80}, SocketAddress{virtual_ip(kRedVni), 80}}) {
     EXPECT_FALSE(ask_udp(one, to, "another network")) << to.to_string();
   }
   EXPECT_GT(counters(1).at("isolated"), 0U);
@@ -218,8 +217,8 @@ TEST_P(Path, ConnectionsSurviveNewRingsAndARestartOfTheirHosts) {
   std::vector<std::unique_ptr<Connection>> connections;
   std::vector<std::string> owners;
   for (int i = 0; i < 20; ++i) {
-    connections.push_back(
-        std::make_unique<Connection>(cluster_->client_netns(), SocketAddress{host_address(static_cast<std::uint16_t>(1 + i % 3)), 8010}));
+    connections.push_back(std::make_unique<Connection>(
+        cluster_->client_netns(), SocketAddress{host_address(static_cast<std::uint16_t>(1 + i % 3)), 8010}));
     ASSERT_TRUE(connections.back()->open());
     const auto answer = connections.back()->ask("first");
     ASSERT_TRUE(answer);
@@ -250,7 +249,8 @@ TEST_P(Path, ConnectionsSurviveNewRingsAndARestartOfTheirHosts) {
 
 TEST_P(Path, TrafficThatIsNotOursPassesUntouched) {
   start({{.id = "two", .node = 2, .number = 1}});
-  EXPECT_THAT(shell("nsenter --net=" + cluster_->client_netns() + " ping -c2 -W2 -i0.2 192.168.7.11"), HasSubstr("2 received"));
+  EXPECT_THAT(shell("nsenter --net=" + cluster_->client_netns() + " ping -c2 -W2 -i0.2 192.168.7.11"),
+              HasSubstr("2 received"));
   // A program of the host on a port of its own.
   const Server own("host", cluster_->host(1).netns);  // port 80 of the host itself
   const auto answer = ask_tcp(cluster_->client_netns(), {host_address(1), 80}, "plain");

@@ -4,15 +4,14 @@
 //      (this program's namespace)                         (task namespaces)
 //      up0 192.168.7.11/24 ── far0 192.168.7.1/24 (peer)
 //      mesh0 ── mesh1                                     eth0 ── mv<hash>
+#include <cstdlib>
+#include <filesystem>
+#include <iostream>
 #include <net/if.h>
 #include <poll.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <unistd.h>
-
-#include <cstdlib>
-#include <filesystem>
-#include <iostream>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -227,10 +226,11 @@ TEST_F(OverlayOnKernel, ProblemsOfOneTaskLeaveTheOthersAlone) {
 TEST_F(OverlayOnKernel, CleanupPutsBackWhatWasThere) {
   shell("sysctl -qw net.ipv4.ip_local_reserved_ports=30000-30002");
   const auto picture = [] {
-    return shell("ip -br link | grep -v ^lo; ip addr show scope global | grep inet; ip route; ip -6 route show dev up0; "
-                 "nft list ruleset; sysctl net.ipv4.ip_forward net.ipv6.conf.all.forwarding "
-                 "net.ipv4.ip_local_reserved_ports net.ipv6.conf.up0.accept_ra; ls /run; grep -c netns /proc/mounts; "
-                 "ip neigh show proto 77");
+    return shell(
+        "ip -br link | grep -v ^lo; ip addr show scope global | grep inet; ip route; ip -6 route show dev up0; "
+        "nft list ruleset; sysctl net.ipv4.ip_forward net.ipv6.conf.all.forwarding "
+        "net.ipv4.ip_local_reserved_ports net.ipv6.conf.up0.accept_ra; ls /run; grep -c netns /proc/mounts; "
+        "ip neigh show proto 77");
   };
   shell("mkdir -p /run/meshd");
   const std::string before = picture();
@@ -242,7 +242,9 @@ TEST_F(OverlayOnKernel, CleanupPutsBackWhatWasThere) {
   EXPECT_NE(picture(), before);
   EXPECT_EQ(shell("cat /proc/sys/net/ipv4/ip_local_reserved_ports"), "8010,30000-30002\n");
   // A second meshd run in between does not take our values for the host's.
-  { reconcile(*std::make_unique<Overlay>(Overlay::open(options_).value()), desired()); }
+  {
+    reconcile(*std::make_unique<Overlay>(Overlay::open(options_).value()), desired());
+  }
   const Status status = Overlay::cleanup(options_);
   ASSERT_TRUE(status) << status.error().message;
   EXPECT_EQ(picture(), before);

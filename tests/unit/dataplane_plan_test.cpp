@@ -186,12 +186,13 @@ TEST(DataplanePlan, AWithdrawnTaskGoesFromEveryTable) {
   EXPECT_EQ(kernel[MapId::kNamespaces].size(), 1U);
   const Desired empty = cluster(0);
   for (const Action& action : plan(empty, facts(), kernel).actions) track(kernel, action);
-  for (const MapId map : {MapId::kEndpoints, MapId::kSources, MapId::kMembers, MapId::kNamespaces, MapId::kBindings,
-                          MapId::kBackends}) {
+  for (const MapId map :
+       {MapId::kEndpoints, MapId::kSources, MapId::kMembers, MapId::kNamespaces, MapId::kBindings, MapId::kBackends}) {
     EXPECT_THAT(kernel[map], IsEmpty()) << map_info(map).name;
   }
   // The port is still published, with nobody behind it: connections are refused, not lost.
-  const auto service = value_of<mesh_service>(kernel[MapId::kServices].at(bytes_of(service_index(Protocol::kTcp, 8010))));
+  const auto service =
+      value_of<mesh_service>(kernel[MapId::kServices].at(bytes_of(service_index(Protocol::kTcp, 8010))));
   EXPECT_TRUE(MESH_RING_IS_VALID(service.ring));
   EXPECT_EQ(ring_slots(kernel, service.ring), std::string(64, '\x7f'));
 }

@@ -30,9 +30,8 @@ inline Ring round_ring(std::uint32_t version, const std::vector<std::uint8_t>& o
 inline Endpoint endpoint(int number, std::uint16_t node, std::uint16_t self) {
   const std::string last = std::to_string(10 + number);
   Endpoint one{.task_id = "task" + std::to_string(number), .node = node, .ingress_v4 = ip("10.0.0." + last)};
-  one.addresses = {{kIngressVni, one.ingress_v4},
-                   {kIngressVni, ip("fd00:6d65::" + last)},
-                   {kUserVni, ip("10.1.0." + last)}};
+  one.addresses = {
+      {kIngressVni, one.ingress_v4}, {kIngressVni, ip("fd00:6d65::" + last)}, {kUserVni, ip("10.1.0." + last)}};
   if (node == self) {
     one.attachment = Attachment{.ifindex = 100U + static_cast<std::uint32_t>(number),
                                 .netns_cookie = 5000U + static_cast<std::uint64_t>(number)};
@@ -61,11 +60,9 @@ inline Desired cluster(int tasks) {
     }
     desired.nodes.push_back(node);
   }
-  desired.networks = {{.vni = kIngressVni,
-                       .subnet_v4 = cidr("10.0.0.0/16"),
-                       .subnet_v6 = cidr("fd00:6d65::/64"),
-                       .ingress = true},
-                      {.vni = kUserVni, .subnet_v4 = cidr("10.1.0.0/24")}};
+  desired.networks = {
+      {.vni = kIngressVni, .subnet_v4 = cidr("10.0.0.0/16"), .subnet_v6 = cidr("fd00:6d65::/64"), .ingress = true},
+      {.vni = kUserVni, .subnet_v4 = cidr("10.1.0.0/24")}};
   desired.gateway_v4 = ip("10.0.0.1");
   desired.gateway_v6 = ip("fd00:6d65::1");
   desired.mesh_v4 = ip("10.0.0.2");
@@ -84,10 +81,8 @@ inline Desired cluster(int tasks) {
     owners.push_back(static_cast<std::uint8_t>(number));
     vip.backends.push_back(desired.endpoints.back().addresses[2].address);
     if (node == 1) {
-      desired.bindings.push_back({.index = binding,
-                                  .task_id = desired.endpoints.back().task_id,
-                                  .published_port = 8010,
-                                  .target_port = 80});
+      desired.bindings.push_back(
+          {.index = binding, .task_id = desired.endpoints.back().task_id, .published_port = 8010, .target_port = 80});
     }
   }
   port.ring = round_ring(1, owners);
