@@ -44,39 +44,46 @@ std::uint16_t number_given_before(const std::vector<PortConfig>& before, const P
   return 0;
 }
 
-Status allocate_ports(const store::View& view, model::Service& service) {
-  auto used = ports_in_use(view, service.id);
+// The service's ports with defaults filled in; those without a number get the one they had.
+std::vector<PortConfig> wanted_ports(const model::Service& service) {
   std::vector<PortConfig> ports;
-  const std::vector<PortConfig> wanted =
-      service.spec.endpoint_spec ? service.spec.endpoint_spec->ports : std::vector<PortConfig>{};
-  for (PortConfig port : wanted) {
+  if (service.spec.endpoint_spec) ports = service.spec.endpoint_spec->ports;
+  for (PortConfig& port : ports) {
     port.protocol = model::protocol_of(port);
     if (port.publish_mode == model::PublishMode::kUnset) port.publish_mode = model::PublishMode::kIngress;
-    if (model::is_ingress(port)) {
-      if (port.published_port == 0) {
-        const std::uint16_t before = number_given_before(service.endpoint.ports, port);
-        if (before != 0 && !used.contains({port.protocol, before})) port.published_port = before;
-      }
-      for (std::uint16_t n = kPublishedFirst; port.published_port == 0 && n <= kPublishedLast; ++n) {
-        const bool in_spec = std::ranges::any_of(wanted, [&](const PortConfig& p) {
-          return p.published_port == n && model::protocol_of(p) == port.protocol;
-        });
-        if (!in_spec && !used.contains({port.protocol, n})) port.published_port = n;
-      }
-      if (port.published_port == 0) {
-        return fail(ErrorKind::kExhausted,
-                    fmt::format("all published {} ports from {} to {} are in use; name one with "
-                                "--publish PUBLISHED:TARGET",
-                                model::protocol_name(port.protocol), kPublishedFirst, kPublishedLast));
-      }
-      const auto [other, free] = used.emplace(key_of(port), &service);
-      if (!free && other->second->id != service.id) {
-        return fail(ErrorKind::kConflict,
-                    fmt::format("port '{}' is already in use by service '{}' ({}) as an ingress port",
-                                port.published_port, other->second->spec.name, other->second->id));
-      }
+    if (!model::is_ingress(port) || port.published_port != 0) continue;
+    const std::uint16_t before = number_given_before(service.endpoint.ports, port);
+    const bool repeated = std::ranges::any_of(ports, [&](const PortConfig& other) {
+      return other.published_port == before && model::protocol_of(other) == port.protocol;
+    });
+    if (!repeated) port.published_port = before;
+  }
+  return ports;
+}
+
+Status allocate_ports(const store::View& view, model::Service& service) {
+  auto used = ports_in_use(view, service.id);
+  std::vector<PortConfig> ports = wanted_ports(service);
+  for (const PortConfig& port : ports) {
+    if (!model::is_ingress(port) || port.published_port == 0) continue;
+    const auto [other, free] = used.emplace(key_of(port), &service);
+    if (!free && other->second->id != service.id) {
+      return fail(ErrorKind::kConflict,
+                  fmt::format("port '{}' is already in use by service '{}' ({}) as an ingress port",
+                              port.published_port, other->second->spec.name, other->second->id));
     }
-    ports.push_back(std::move(port));
+  }
+  for (PortConfig& port : ports) {
+    if (!model::is_ingress(port) || port.published_port != 0) continue;
+    for (std::uint16_t n = kPublishedFirst; port.published_port == 0 && n <= kPublishedLast; ++n) {
+      if (used.emplace(std::pair(port.protocol, n), &service).second) port.published_port = n;
+    }
+    if (port.published_port == 0) {
+      return fail(
+          ErrorKind::kExhausted,
+          fmt::format("all published {} ports from {} to {} are in use; name one with --publish PUBLISHED:TARGET",
+                      model::protocol_name(port.protocol), kPublishedFirst, kPublishedLast));
+    }
   }
   service.endpoint.ports = std::move(ports);
   return {};

@@ -85,6 +85,20 @@ Time Manager::Impl::update_liveness(Draft& draft) {
   return next;
 }
 
+void Manager::Impl::forgive_lost_time(Time now) {
+  constexpr Duration kTolerance = std::chrono::seconds(1);
+  Duration shift{};
+  if (now < last_tick) {
+    shift = now - last_tick;
+  } else if (promised != Time::max() && now > promised + kTolerance) {
+    shift = now - last_tick;
+  }
+  last_tick = now;
+  if (shift == Duration{}) return;
+  for (auto& [id, last] : heard) last = std::min(last + shift, now);
+  started += shift;
+}
+
 void Manager::Impl::apply_report(Draft& draft, const std::string& node_id, const TaskReport& report) const {
   using model::TaskState;
   const model::Task* row = draft.view().task(report.task_id);
@@ -252,6 +266,7 @@ void Manager::foreign(const std::string& node_id, const std::vector<ForeignRepor
 
 Result<Step> Manager::tick(Time now) {
   Step step;
+  impl_->forgive_lost_time(now);
   for (int pass = 0; pass < kPassesMax; ++pass) {
     Draft draft = impl_->draft(now);
     const Time liveness_until = impl_->update_liveness(draft);
@@ -266,6 +281,7 @@ Result<Step> Manager::tick(Time now) {
     if (!changed && !published) break;
     if (pass + 1 == kPassesMax) step.next = now;
   }
+  impl_->promised = step.next;
   impl_->name_laggards(now);
   for (const std::string& node_id : impl_->publisher->open_nodes()) {
     Delivery delivery = impl_->deliver(node_id);

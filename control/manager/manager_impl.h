@@ -24,6 +24,8 @@ class Manager::Impl {
   void apply_report(Draft& draft, const std::string& node_id, const TaskReport& report) const;
   [[nodiscard]] Duration period() const;
   void name_laggards(Time now);
+  // A clock that was set, or a manager that was held up, must not make nodes look silent.
+  void forgive_lost_time(Time now);
   Delivery deliver(const std::string& node_id);
 
   std::unique_ptr<store::Store> store;
@@ -33,6 +35,8 @@ class Manager::Impl {
   std::function<void(const store::Batch&)> listener;
   std::optional<Publisher> publisher;
   Time started;
+  Time last_tick;
+  Time promised = Time::max();        // when the last tick asked to be called again
   std::map<std::string, Time> heard;  // node -> last message
   std::vector<std::pair<std::string, TaskReport>> reports;
   std::vector<HeldSlots> held;

@@ -1,0 +1,139 @@
+// Published ports, rings and draining, one scenario each, in virtual time.
+#include <algorithm>
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "control/manager/drain.h"
+#include "control/manager/manager.h"
+#include "control/manager/rings.h"
+#include "tests/unit/manager_scenario.h"
+
+namespace mesh::manager::lab {
+namespace {
+
+TEST_F(ManagerTest, PublishingReplacesNoTask) {
+  const std::string web = lab_.create("web", 3);
+  converge(web);
+  const auto before = ids(web);
+  ASSERT_TRUE(lab_.update(web, [](auto& spec) { publish(spec, 8010); }));
+  ASSERT_TRUE(lab_.run_until([&] { return lab_.view().ports().size() == 1 && port(web).owners.size() == 256; }));
+  for (const model::Task* task : lab_.running(web)) {
+    ASSERT_EQ(task->mesh.bindings.size(), 1U);
+    EXPECT_NE(task->mesh.bindings[0].index, 0);
+    EXPECT_EQ(lab_.hosts().at(task->node_id).tasks.at(task->id).told.mesh.bindings, task->mesh.bindings);
+  }
+  ASSERT_TRUE(lab_.update(web, [](auto& spec) { spec.endpoint_spec->ports[0].target_port = 8080; }));
+  lab_.run_for(seconds(2));
+  EXPECT_EQ(port(web).target, 8080);
+  ASSERT_TRUE(lab_.update(web, [](auto& spec) { spec.endpoint_spec->ports.clear(); }));
+  lab_.run_for(seconds(2));
+  EXPECT_TRUE(lab_.view().ports().empty());
+  EXPECT_TRUE(lab_.running(web)[0]->mesh.bindings.empty());
+  EXPECT_EQ(ids(web), before);
+  EXPECT_EQ(update_state(web), std::nullopt);
+}
+
+TEST_F(ManagerTest, ABackendOwnsSlotsOnlyWhenEveryHostKnowsIt) {
+  lab_.acknowledge_min = lab_.acknowledge_max = milliseconds(700);
+  const std::string web = lab_.create("web", 1, [](auto& spec) { publish(spec, 8010); });
+  ASSERT_TRUE(lab_.run_until([&] { return lab_.running(web).size() == 1; }));
+  const Time running = lab_.now();
+  ASSERT_TRUE(lab_.run_until([&] { return !port(web).backends.empty(); }));
+  EXPECT_TRUE(port(web).owners.empty());
+  ASSERT_TRUE(lab_.run_until([&] { return !port(web).owners.empty(); }));
+  EXPECT_GE(lab_.now() - running, milliseconds(700));
+  EXPECT_LE(lab_.now() - running, seconds(3));
+  EXPECT_EQ(port(web).ring_version, 1U);
+}
+
+TEST_F(ManagerTest, AMuteHostHoldsUpForFiveSecondsOnly) {
+  const std::string web = lab_.create("web", 2, [](auto& spec) { publish(spec, 8010); });
+  converge(web);
+  ASSERT_TRUE(lab_.run_until([&] { return port(web).ring_version > 0; }));
+  lab_.run_for(seconds(10));
+  lab_.hosts().at("node3").mute = true;
+  const std::string victim = lab_.running(web)[1]->id;
+  ASSERT_TRUE(lab_.update(web, [](auto& spec) { spec.mode.replicated->replicas = 1; }));
+  lab_.tick();
+  const Time asked = lab_.now();
+  const std::string gone = lab_.running(web)[0]->id == victim ? "" : victim;
+  const auto told_to_stop = [&] {
+    return std::ranges::any_of(lab_.view().tasks_of_service(web), [](const auto* t) {
+      return t->desired_state == TaskState::kRemove && t->mesh.stop_allowed;
+    });
+  };
+  ASSERT_TRUE(lab_.run_until(told_to_stop)) << lab_.describe(web) << gone;
+  EXPECT_GE(lab_.now() - asked, seconds(5));
+  EXPECT_LE(lab_.now() - asked, seconds(6));
+}
+
+TEST_F(ManagerTest, DrainsBeforeStopping) {
+  lab_.acknowledge_min = lab_.acknowledge_max = milliseconds(500);
+  const std::string web = lab_.create("web", 2, [](auto& spec) { publish(spec, 8010); });
+  converge(web);
+  lab_.run_for(seconds(5));
+  ASSERT_TRUE(lab_.update(web, [](auto& spec) { spec.mode.replicated->replicas = 1; }));
+  lab_.tick();
+  const auto tasks = lab_.view().tasks_of_service(web);
+  const auto leaving =
+      std::ranges::find_if(tasks, [](const auto* t) { return t->desired_state == TaskState::kRemove; });
+  ASSERT_NE(leaving, tasks.end());
+  const model::Task task = **leaving;
+  EXPECT_EQ(task.mesh.endpoint, EndpointState::kDraining);
+  EXPECT_EQ(told_state(task), TaskState::kRunning) << "its host is told later";
+  for (const model::EndpointRow& row : lab_.manager().tables().endpoints) {
+    EXPECT_EQ(row.serving, row.task_id != task.id);
+  }
+  const auto& backends = port(web).backends;
+  const auto index = std::ranges::find(backends, task.id, &model::BackendRow::task_id) - backends.begin();
+  EXPECT_EQ(std::ranges::count(port(web).owners, static_cast<std::uint8_t>(index)), 0);
+  EXPECT_FALSE(ring_of(port(web)).foreign.empty()) << "its flows live on";
+  ASSERT_TRUE(lab_.run_until([&] { return told_state(*lab_.view().task(task.id)) == TaskState::kRemove; }));
+  ASSERT_TRUE(lab_.run_until([&] { return lab_.view().task(task.id) == nullptr; }));
+  lab_.run_for(seconds(12));
+  EXPECT_TRUE(ring_of(port(web)).foreign.empty()) << "hosts said that they hold nothing there";
+}
+
+TEST_F(ManagerTest, RingsOutliveTheManager) {
+  const std::string web = lab_.create("web", 3, [](auto& spec) { publish(spec, 8010); });
+  converge(web);
+  lab_.run_for(seconds(10));
+  const model::PortRow before = port(web);
+  const auto tables = lab_.manager().tables();
+  const auto tasks = ids(web);
+  lab_.restart_manager();
+  lab_.run_for(seconds(60));
+  EXPECT_EQ(port(web).owners, before.owners);
+  EXPECT_EQ(port(web).ring_version, before.ring_version);
+  EXPECT_EQ(ids(web), tasks);
+  EXPECT_GT(lab_.manager().tables().version.epoch, tables.version.epoch);
+}
+
+TEST_F(ManagerTest, NodesAreUnknownUntilHeardAgain) {
+  const std::string web = lab_.create("web", 3);
+  converge(web);
+  for (auto& [id, host] : lab_.hosts()) lab_.disconnect(id);
+  lab_.restart_manager();
+  lab_.run_for(seconds(29));
+  EXPECT_EQ(lab_.view().node("node2")->status.state, model::NodeState::kUnknown);
+  EXPECT_EQ(lab_.running(web).size(), 3U) << "they keep their tasks";
+  lab_.connect("node2");
+  lab_.run_for(seconds(3));
+  EXPECT_EQ(lab_.view().node("node1")->status.state, model::NodeState::kDown);
+  EXPECT_EQ(lab_.view().node("node2")->status.state, model::NodeState::kReady);
+}
+
+// A clock that jumps, or a manager that was stopped for a while, is no reason to give up nodes.
+TEST_F(ManagerTest, ClockJumpsAreForgiven) {
+  lab_.run_for(seconds(12));
+  const Time later = lab_.now() + std::chrono::hours(3);
+  ASSERT_TRUE(lab_.manager().tick(later));
+  for (const auto& [id, node] : lab_.view().nodes()) EXPECT_EQ(node->status.state, model::NodeState::kReady) << id;
+  ASSERT_TRUE(lab_.manager().tick(later - std::chrono::hours(9)));
+  for (const auto& [id, node] : lab_.view().nodes()) EXPECT_EQ(node->status.state, model::NodeState::kReady) << id;
+}
+
+}  // namespace
+}  // namespace mesh::manager::lab
