@@ -26,6 +26,7 @@ bool is_directory(const std::string& path) {
 
 // A v1 cpuset accepts no process before it has processors and memory nodes; it takes its parent's.
 Status inherit_cpuset(const std::string& directory) {
+  if (access((directory + "/cgroup.controllers").c_str(), F_OK) == 0) return {};  // v2: empty means the parent's
   for (const char* name : {"/cpuset.cpus", "/cpuset.mems"}) {
     const auto own = read_file(directory + name);
     if (!own || !trim(*own).empty()) continue;

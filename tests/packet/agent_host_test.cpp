@@ -45,6 +45,10 @@ std::string must(const std::vector<std::string>& argv) {
   return out.value_or("");
 }
 
+void wait_until_dead(pid_t pid) {
+  while (kill(pid, 0) == 0) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+}
+
 pid_t spawn_registry(const std::string& base) {
   const std::string config = base + "/registry.yml";
   EXPECT_TRUE(write_file(config, fmt::format("version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: "
@@ -117,11 +121,14 @@ class Host : public testing::Environment {
     extra["Env"] = JsonArray{"PATH=/bin"};
     const std::string directory = base + "/image-" + name;
     test::write_image(directory, {layer()}, std::move(extra), host_architecture());
+    wait_until_pushed(directory, fmt::format("docker://{}/library/{}:latest", kRegistry, name));
+  }
+  // The registry needs a moment to listen.
+  static void wait_until_pushed(const std::string& directory, const std::string& target) {
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
     for (;;) {
-      const auto pushed =
-          run_process({.argv = {"skopeo", "--insecure-policy", "copy", "--preserve-digests", "--dest-tls-verify=false",
-                                "dir:" + directory, fmt::format("docker://{}/library/{}:latest", kRegistry, name)}});
+      const auto pushed = run_process({.argv = {"skopeo", "--insecure-policy", "copy", "--preserve-digests",
+                                                "--dest-tls-verify=false", "dir:" + directory, target}});
       ASSERT_TRUE(pushed);
       if (pushed->exit_status == 0) return;
       ASSERT_LT(std::chrono::steady_clock::now(), deadline) << pushed->err;
@@ -359,7 +366,7 @@ TEST_F(AgentTest, RestartAdoptsAndExitCodesSurvive) {
   agent_.reset();
   // Ends while no meshd looks.
   inside("task2", "touch /tmp/end");
-  while (kill(static_cast<pid_t>(pid2), 0) == 0) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  wait_until_dead(static_cast<pid_t>(pid2));
   restart_agent();
   // Without a manager it goes on; with one it reports.
   agent_->connected();

@@ -127,7 +127,7 @@ TEST(RegistryError, SaysWhoAndWhatToTry) {
   const auto reference = *ImageReference::parse("nope:1");
   for (
       const Row& row : {
-          Row{R"(time="x" level=fatal msg="Error parsing image name \"docker://r/library/nope:1\": reading manifest 1 in r/library/nope: manifest unknown: manifest unknown")",
+          Row{R"(time="x" level=fatal msg="Error parsing image name \"docker://r/nope:1\": reading manifest 1: manifest unknown")",
               ErrorKind::kNotFound, "No such image: nope:1"},
           Row{R"(level=fatal msg="… reading manifest latest in docker.io/library/x: requested access to the resource is denied")",
               ErrorKind::kUnauthorized, "needs a login"},

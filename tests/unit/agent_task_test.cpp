@@ -29,86 +29,93 @@ TaskFacts facts_in(TaskState state) {
   return facts;
 }
 
-TEST(TaskStep, OneStepPerSituation) {
-  struct Row {
-    const char* what;
-    TaskState state;
-    TaskState desired;
-    std::function<void(TaskFacts&)> see;
-    TaskState expected_state;
-    TaskAction expected_action;
-    const char* expected_err = "";
+struct Situation {
+  const char* what;
+  TaskState state;
+  TaskState desired;
+  std::function<void(TaskFacts&)> see;
+  TaskState expected_state;
+  TaskAction expected_action;
+  const char* expected_err = "";
+};
+
+const TaskState run = TaskState::kRunning, stop = TaskState::kShutdown;
+
+void nothing(TaskFacts&) {}
+void running(TaskFacts& f) { f.container.state = Container::kRunning; }
+std::function<void(TaskFacts&)> exited(int code) {
+  return [code](TaskFacts& f) {
+    f.container.state = Container::kExited;
+    f.container.exit_code = code;
   };
-  const auto nothing = [](TaskFacts&) {};
-  const auto running = [](TaskFacts& f) { f.container.state = Container::kRunning; };
-  const auto exited = [](int code) {
-    return [code](TaskFacts& f) {
-      f.container.state = Container::kExited;
-      f.container.exit_code = code;
-    };
-  };
-  const TaskState run = TaskState::kRunning, stop = TaskState::kShutdown;
-  const std::vector<Row> rows = {
-      {"new to us", TaskState::kAssigned, run, nothing, TaskState::kAccepted, TaskAction::kNone},
-      {"accepted", TaskState::kAccepted, run, nothing, TaskState::kPreparing, TaskAction::kNone},
-      {"pull begins", TaskState::kPreparing, run, nothing, TaskState::kPreparing, TaskAction::kPull},
-      {"pull runs", TaskState::kPreparing, run, [](TaskFacts& f) { f.image = {Go::kRunning, ""}; },
-       TaskState::kPreparing, TaskAction::kNone},
-      {"pull failed", TaskState::kPreparing, run, [](TaskFacts& f) { f.image = {Go::kFailed, "No such image: x"}; },
-       TaskState::kRejected, TaskAction::kNone, "No such image: x"},
-      {"pulled", TaskState::kPreparing, run, [](TaskFacts& f) { f.image = {Go::kDone, ""}; }, TaskState::kReady,
-       TaskAction::kNone},
-      {"ready and waiting for its turn", TaskState::kReady, TaskState::kReady, nothing, TaskState::kReady,
-       TaskAction::kNone},
-      {"its turn", TaskState::kReady, run, nothing, TaskState::kStarting, TaskAction::kNone},
-      {"network not wired", TaskState::kStarting, run, [](TaskFacts& f) { f.image = {Go::kDone, ""}; },
-       TaskState::kStarting, TaskAction::kNone},
-      {"wired", TaskState::kStarting, run,
-       [](TaskFacts& f) {
-         f.image = {Go::kDone, ""};
-         f.network_ready = true;
-       },
-       TaskState::kStarting, TaskAction::kStart},
-      {"start failed", TaskState::kStarting, run,
-       [](TaskFacts& f) {
-         f.image = {Go::kDone, ""};
-         f.start = {Go::kFailed, "no such file"};
-         f.container.state = Container::kPrepared;
-       },
-       TaskState::kFailed, TaskAction::kNone, "starting container failed: no such file"},
-      {"meshd restarted before the start", TaskState::kStarting, run, nothing, TaskState::kStarting, TaskAction::kPull},
+}
+
+std::vector<Situation> before_the_start() {
+  return {{"new to us", TaskState::kAssigned, run, nothing, TaskState::kAccepted, TaskAction::kNone},
+          {"accepted", TaskState::kAccepted, run, nothing, TaskState::kPreparing, TaskAction::kNone},
+          {"pull begins", TaskState::kPreparing, run, nothing, TaskState::kPreparing, TaskAction::kPull},
+          {"pull runs", TaskState::kPreparing, run, [](TaskFacts& f) { f.image = {Go::kRunning, ""}; },
+           TaskState::kPreparing, TaskAction::kNone},
+          {"pull failed", TaskState::kPreparing, run, [](TaskFacts& f) { f.image = {Go::kFailed, "No such image: x"}; },
+           TaskState::kRejected, TaskAction::kNone, "No such image: x"},
+          {"pulled", TaskState::kPreparing, run, [](TaskFacts& f) { f.image = {Go::kDone, ""}; }, TaskState::kReady,
+           TaskAction::kNone},
+          {"ready and waiting for its turn", TaskState::kReady, TaskState::kReady, nothing, TaskState::kReady,
+           TaskAction::kNone},
+          {"its turn", TaskState::kReady, run, nothing, TaskState::kStarting, TaskAction::kNone},
+          {"network not wired", TaskState::kStarting, run, [](TaskFacts& f) { f.image = {Go::kDone, ""}; },
+           TaskState::kStarting, TaskAction::kNone},
+          {"wired", TaskState::kStarting, run,
+           [](TaskFacts& f) {
+             f.image = {Go::kDone, ""};
+             f.network_ready = true;
+           },
+           TaskState::kStarting, TaskAction::kStart},
+          {"start failed", TaskState::kStarting, run,
+           [](TaskFacts& f) {
+             f.image = {Go::kDone, ""};
+             f.start = {Go::kFailed, "no such file"};
+             f.container.state = Container::kPrepared;
+           },
+           TaskState::kFailed, TaskAction::kNone, "starting container failed: no such file"},
+          {"meshd restarted before the start", TaskState::kStarting, run, nothing, TaskState::kStarting,
+           TaskAction::kPull}};
+}
+
+std::vector<Situation> with_a_container() {
+  return {
       {"started", TaskState::kStarting, run, running, TaskState::kRunning, TaskAction::kNone},
       {"adopted", TaskState::kAccepted, run, running, TaskState::kRunning, TaskAction::kNone},
       {"runs", TaskState::kRunning, run, running, TaskState::kRunning, TaskAction::kNone},
       {"not healthy yet", TaskState::kStarting, run,
-       [&](TaskFacts& f) {
+       [](TaskFacts& f) {
          running(f);
          f.has_health_check = true;
        },
        TaskState::kStarting, TaskAction::kNone},
       {"healthy", TaskState::kStarting, run,
-       [&](TaskFacts& f) {
+       [](TaskFacts& f) {
          running(f);
          f.has_health_check = true;
          f.health = Health::kHealthy;
        },
        TaskState::kRunning, TaskAction::kNone},
       {"unhealthy while starting", TaskState::kStarting, run,
-       [&](TaskFacts& f) {
+       [](TaskFacts& f) {
          running(f);
          f.has_health_check = true;
          f.health = Health::kUnhealthy;
        },
        TaskState::kStarting, TaskAction::kSendStopSignal},
       {"unhealthy and killed", TaskState::kRunning, run,
-       [&](TaskFacts& f) {
+       [](TaskFacts& f) {
          exited(137)(f);
          f.has_health_check = true;
          f.health = Health::kUnhealthy;
        },
        TaskState::kFailed, TaskAction::kNone, "task: non-zero exit (137): dockerexec: unhealthy container"},
       {"unhealthy but ended well", TaskState::kRunning, run,
-       [&](TaskFacts& f) {
+       [](TaskFacts& f) {
          exited(0)(f);
          f.has_health_check = true;
          f.health = Health::kUnhealthy;
@@ -120,7 +127,7 @@ TEST(TaskStep, OneStepPerSituation) {
       {"crashed while starting", TaskState::kStarting, run, exited(1), TaskState::kFailed, TaskAction::kNone,
        "task: non-zero exit (1)"},
       {"out of memory", TaskState::kRunning, run,
-       [&](TaskFacts& f) {
+       [](TaskFacts& f) {
          exited(137)(f);
          f.container.out_of_memory = true;
        },
@@ -128,7 +135,11 @@ TEST(TaskStep, OneStepPerSituation) {
       {"lost", TaskState::kRunning, run, [](TaskFacts& f) { f.container.state = Container::kLost; }, TaskState::kFailed,
        TaskAction::kNone, "task: its container was lost: the host was restarted, or its monitor was killed"},
       {"vanished", TaskState::kRunning, run, nothing, TaskState::kFailed, TaskAction::kNone,
-       "task: its container is gone from this host; something removed it"},
+       "task: its container is gone from this host; something removed it"}};
+}
+
+std::vector<Situation> being_stopped() {
+  return {
       {"stopped before it began", TaskState::kAssigned, stop, nothing, TaskState::kShutdown, TaskAction::kNone},
       {"stopped while pulling", TaskState::kPreparing, stop, [](TaskFacts& f) { f.image = {Go::kRunning, ""}; },
        TaskState::kShutdown, TaskAction::kNone},
@@ -138,25 +149,27 @@ TEST(TaskStep, OneStepPerSituation) {
       {"stopped and gone", TaskState::kRunning, stop, exited(143), TaskState::kShutdown, TaskAction::kNone},
       {"over: freed", TaskState::kFailed, run, exited(1), TaskState::kFailed, TaskAction::kRelease},
       {"over and freed", TaskState::kFailed, run,
-       [&](TaskFacts& f) {
+       [](TaskFacts& f) {
          exited(1)(f);
          f.release = {Go::kDone, ""};
        },
        TaskState::kFailed, TaskAction::kNone},
       {"forgotten while it runs", TaskState::kRunning, run,
-       [&](TaskFacts& f) {
+       [](TaskFacts& f) {
          running(f);
          f.absent = true;
        },
        TaskState::kRunning, TaskAction::kSendStopSignal},
       {"forgotten and over", TaskState::kShutdown, stop,
-       [&](TaskFacts& f) {
+       [](TaskFacts& f) {
          exited(0)(f);
          f.absent = true;
        },
-       TaskState::kShutdown, TaskAction::kRemove},
-  };
-  for (const Row& row : rows) {
+       TaskState::kShutdown, TaskAction::kRemove}};
+}
+
+void check(const std::vector<Situation>& rows) {
+  for (const Situation& row : rows) {
     TaskFacts facts = facts_in(row.state);
     row.see(facts);
     const TaskStep step = next_step(task_with(row.desired), facts, kNow);
@@ -166,6 +179,10 @@ TEST(TaskStep, OneStepPerSituation) {
     if (step.status.state != row.state) EXPECT_EQ(step.status.timestamp, kNow) << row.what;
   }
 }
+
+TEST(TaskStep, BeforeTheStart) { check(before_the_start()); }
+TEST(TaskStep, WithAContainer) { check(with_a_container()); }
+TEST(TaskStep, BeingStopped) { check(being_stopped()); }
 
 TEST(TaskStep, GraceThenKill) {
   TaskFacts facts = facts_in(TaskState::kRunning);

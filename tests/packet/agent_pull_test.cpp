@@ -1,0 +1,257 @@
+// Pulls from a real registry on the loopback of a network namespace of its own: digests, shared layers, corrupt and
+// missing blobs, unknown images, a registry that is not there.
+#include <sched.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <thread>
+#include <unistd.h>
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/file.h"
+#include "base/id.h"
+#include "base/process.h"
+#include "control/agent/image_pull.h"
+#include "control/agent/image_store.h"
+#include "tests/unit/agent_image_builder.h"
+
+namespace mesh::agent {
+namespace {
+
+using test::TarWriter;
+using testing::HasSubstr;
+
+constexpr const char* kRegistryProgram = "/var/cache/meshd-dev/docker-registry/usr/bin/docker-registry";
+constexpr const char* kRegistry = "127.0.0.1:5000";
+
+class PullTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (geteuid() != 0 || access(kRegistryProgram, X_OK) != 0) {
+      GTEST_SKIP() << "needs root and the registry that scripts/setup unpacks";
+    }
+    base_ = "/tmp/meshd-pull-" + make_hex_id(4);
+    ASSERT_TRUE(make_directories(base_));
+    ASSERT_TRUE(write_file(base_ + "/registry.yml",
+                           fmt::format("version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: "
+                                       "{}/registry}}}}\nhttp: {{addr: \"{}\"}}\n",
+                                       base_, kRegistry)));
+    registry_ = fork();
+    if (registry_ == 0) {
+      prctl(PR_SET_PDEATHSIG, SIGKILL);
+      if (freopen("/dev/null", "w", stderr) == nullptr || freopen("/dev/null", "w", stdout) == nullptr) _exit(126);
+      execl(kRegistryProgram, kRegistryProgram, "serve", (base_ + "/registry.yml").c_str(), nullptr);
+      _exit(127);
+    }
+    open_store();
+  }
+  void TearDown() override {
+    stop_registry();
+    if (!base_.empty()) EXPECT_TRUE(remove_tree(base_));
+  }
+  void stop_registry() {
+    if (registry_ <= 0) return;
+    kill(registry_, SIGTERM);
+    waitpid(registry_, nullptr, 0);
+    registry_ = 0;
+  }
+  void open_store() {
+    auto store = ImageStore::open(base_ + "/images");
+    ASSERT_TRUE(store) << store.error().message;
+    store_.emplace(std::move(*store));
+  }
+  // Pushes and returns the digest of the manifest.
+  std::string push(const std::string& name, const std::vector<test::BuiltLayer>& layers, JsonObject config = {},
+                   const std::string& architecture = host_architecture()) {
+    const std::string directory = base_ + "/push-" + make_hex_id(4);
+    const std::string digest = test::write_image(directory, layers, std::move(config), architecture);
+    wait_until_pushed(directory, fmt::format("docker://{}/library/{}", kRegistry, name));
+    return digest;
+  }
+  static void wait_until_pushed(const std::string& directory, const std::string& target) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    for (;;) {
+      const auto pushed = run_process({.argv = {"skopeo", "--insecure-policy", "copy", "--preserve-digests",
+                                                "--dest-tls-verify=false", "dir:" + directory, target}});
+      ASSERT_TRUE(pushed);
+      if (pushed->exit_status == 0) return;
+      ASSERT_LT(std::chrono::steady_clock::now(), deadline) << pushed->err;
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+  }
+  Result<PulledImage> pull(const std::string& name) {
+    const ImageReference reference = TRY(ImageReference::parse(name));
+    RegistryAccess access;
+    access.mirror = kRegistry;
+    reports_.clear();
+    PulledImage pulled = TRY(pull_remote(reference, access, store_->paths(),
+                                         [this](const api::PullProgress& line) { reports_.push_back(line.status); }));
+    TRY(store_->add(reference, pulled));
+    return pulled;
+  }
+  [[nodiscard]] std::size_t layers_here() const {
+    std::size_t count = 0;
+    for (const std::string& name : list_directory(store_->paths().layers()).value_or(std::vector<std::string>{})) {
+      if (!name.ends_with(".size")) ++count;
+    }
+    return count;
+  }
+  // Where the registry keeps a blob.
+  [[nodiscard]] std::string registry_blob(const std::string& digest) const {
+    const std::string hex = digest.substr(7);
+    return fmt::format("{}/registry/docker/registry/v2/blobs/sha256/{}/{}/data", base_, hex.substr(0, 2), hex);
+  }
+  void expect_nothing_left() {
+    EXPECT_THAT(*list_directory(store_->paths().tmp()), testing::IsEmpty());
+    EXPECT_EQ(layers_here(), 0U);
+  }
+
+  std::string base_;
+  pid_t registry_ = 0;
+  std::optional<ImageStore> store_;
+  std::vector<std::string> reports_;
+};
+
+test::BuiltLayer layer_with(const std::string& name) { return test::make_layer(TarWriter().file(name, name).finish()); }
+
+TEST_F(PullTest, KeepsDigestAndConfig) {
+  const std::string digest = push("app:1", {layer_with("a")},
+                                  JsonObject{{"Cmd", JsonArray{"/a"}},
+                                             {"Healthcheck", JsonObject{{"Test", JsonArray{"CMD", "/probe"}}}},
+                                             {"Shell", JsonArray{"/bin/sh", "-c"}}});
+  const auto pulled = pull("app:1");
+  ASSERT_TRUE(pulled) << pulled.error().message;
+  EXPECT_EQ(pulled->digest, digest);
+  EXPECT_THAT(reports_, testing::Contains("Pull complete"));
+  const auto image = store_->find("app:1");
+  ASSERT_TRUE(image);
+  EXPECT_EQ((*image)->config.config.healthcheck->test.at(1), "/probe");
+  EXPECT_EQ((*image)->config.config.shell.at(0), "/bin/sh");
+  EXPECT_EQ((*image)->digests, std::vector<std::string>{"docker.io/library/app@" + digest});
+  EXPECT_TRUE(store_->find("app@" + digest));
+  EXPECT_EQ(*read_file(store_->paths().layer((*image)->config.rootfs.diff_ids[0]) + "/a"), "a");
+  // Found again after a restart, by every name.
+  open_store();
+  EXPECT_TRUE(store_->find("app:1"));
+  EXPECT_TRUE(store_->find((*store_->find("app:1"))->id.substr(7, 12)));
+  EXPECT_FALSE(store_->find("app:2"));
+  EXPECT_THAT(*list_directory(store_->paths().tmp()), testing::IsEmpty());
+}
+
+TEST_F(PullTest, LayersAreSharedAndCollected) {
+  push("one:latest", {layer_with("base"), layer_with("one")});
+  push("two:latest", {layer_with("base"), layer_with("two")});
+  ASSERT_TRUE(pull("one"));
+  ASSERT_TRUE(pull("two"));
+  EXPECT_EQ(layers_here(), 3U);
+  ASSERT_TRUE(store_->remove("one"));
+  EXPECT_EQ(layers_here(), 2U);
+  EXPECT_TRUE(store_->find("two"));
+  ASSERT_TRUE(store_->remove("two"));
+  EXPECT_EQ(layers_here(), 0U);
+  EXPECT_THAT(*list_directory(store_->paths().blobs() + "/sha256"), testing::IsEmpty());
+}
+
+TEST_F(PullTest, AMovedTagMoves) {
+  push("app:latest", {layer_with("old")});
+  ASSERT_TRUE(pull("app"));
+  const std::string old_id = (*store_->find("app"))->id;
+  push("app:latest", {layer_with("new")});
+  ASSERT_TRUE(pull("app"));
+  EXPECT_NE((*store_->find("app"))->id, old_id);
+  EXPECT_TRUE((*store_->find(old_id))->tags.empty());
+}
+
+TEST_F(PullTest, CorruptBlobsAreRefusedAndFetchedAgain) {
+  const test::BuiltLayer layer = layer_with("a");
+  push("app:latest", {layer});
+  const std::string good = *read_file(registry_blob(layer.digest));
+  std::string bad = good;
+  bad[bad.size() / 2] = static_cast<char>(bad[bad.size() / 2] ^ 1);
+  ASSERT_TRUE(write_file(registry_blob(layer.digest), bad));
+  const auto pulled = pull("app");
+  ASSERT_FALSE(pulled);
+  EXPECT_THAT(pulled.error().message, HasSubstr("app:latest"));
+  EXPECT_EQ(pulled.error().kind, ErrorKind::kInvalid) << pulled.error().message;
+  expect_nothing_left();
+  ASSERT_TRUE(write_file(registry_blob(layer.digest), good));
+  const auto again = pull("app");
+  EXPECT_TRUE(again) << again.error().message;
+}
+
+TEST_F(PullTest, LayersThatUnpackToSomethingElseAreCorrupt) {
+  struct Row {
+    const char* what;
+    test::BuiltLayer layer;
+    const char* expected;
+  };
+  test::BuiltLayer other = layer_with("a");
+  other.diff_id = sha256_of("something else");
+  test::BuiltLayer garbage;
+  garbage.blob = "this is no archive";
+  garbage.digest = sha256_of(garbage.blob);
+  garbage.diff_id = sha256_of("x");
+  test::BuiltLayer evil = test::make_layer(TarWriter().file("../evil", "x").finish());
+  int number = 0;
+  for (const Row& row : {Row{"another diff id", other, "corrupt"}, Row{"no archive", garbage, "corrupt"},
+                         Row{"an escape", evil, "refused"}}) {
+    const std::string name = fmt::format("bad{}", ++number);
+    push(name + ":latest", {row.layer});
+    const auto pulled = pull(name);
+    ASSERT_FALSE(pulled) << row.what;
+    EXPECT_THAT(pulled.error().message, HasSubstr(row.expected)) << row.what;
+    EXPECT_THAT(pulled.error().message, HasSubstr(row.layer.digest)) << row.what;
+    expect_nothing_left();
+  }
+}
+
+TEST_F(PullTest, OtherPlatformsAreRefusedByName) {
+  push("app:latest", {layer_with("a")}, {}, "s390x");
+  const auto pulled = pull("app");
+  ASSERT_FALSE(pulled);
+  EXPECT_EQ(pulled.error().kind, ErrorKind::kUnsupported);
+  EXPECT_THAT(pulled.error().message, HasSubstr("s390x"));
+}
+
+TEST_F(PullTest, UnknownImageAndUnreachableRegistry) {
+  push("app:latest", {layer_with("a")});
+  const auto unknown = pull("nope:7");
+  ASSERT_FALSE(unknown);
+  EXPECT_EQ(unknown.error().kind, ErrorKind::kNotFound);
+  EXPECT_THAT(unknown.error().message, HasSubstr("No such image: nope:7"));
+  stop_registry();
+  const auto unreachable = pull("app");
+  ASSERT_FALSE(unreachable);
+  EXPECT_EQ(unreachable.error().kind, ErrorKind::kUnavailable);
+  EXPECT_THAT(unreachable.error().message, testing::AllOf(HasSubstr(kRegistry), HasSubstr("connection refused")));
+}
+
+TEST_F(PullTest, ResolveSaysWhatIsThereAndFetchesNothing) {
+  const std::string digest = push("app:latest", {layer_with("a")});
+  RegistryAccess access;
+  access.mirror = kRegistry;
+  const auto found = resolve_remote(*ImageReference::parse("app"), access, store_->paths());
+  ASSERT_TRUE(found) << found.error().message;
+  EXPECT_EQ(found->digest, digest);
+  EXPECT_EQ(found->media_type, "application/vnd.docker.distribution.manifest.v2+json");
+  ASSERT_EQ(found->platforms.size(), 1U);
+  EXPECT_EQ(found->platforms[0].architecture, host_architecture());
+  expect_nothing_left();
+}
+
+}  // namespace
+}  // namespace mesh::agent
+
+int main(int argc, char** argv) {
+  testing::InitGoogleTest(&argc, argv);
+  // A registry port of our own, and no way to any other registry.
+  if (geteuid() == 0 && unshare(CLONE_NEWNET) != 0) {
+    perror("own network namespace");
+    return 1;
+  }
+  if (geteuid() == 0) (void)mesh::run_process({.argv = {"ip", "link", "set", "lo", "up"}});
+  return RUN_ALL_TESTS();
+}
