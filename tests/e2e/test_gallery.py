@@ -61,7 +61,7 @@ class TestGallery(ClusterTest):
     def test_container_reaches_any_hosts_published_port(self):
         task = self.cluster.running("iotd")[0]
         for host in self.lab.node_names():
-            result = self.cluster.inside(task, "wget", "-q", "-T", "5", "-O", "-", self.lab.url(host, 8010, "/whoami"))
+            result = self.cluster.inside(task, "wget", "-q", "-O", "-", self.lab.url(host, 8010, "/whoami"))
             self.assertIn('"task"', result.stdout, host)
 
     def test_publish_and_unpublish_replace_no_task(self):
