@@ -164,7 +164,8 @@ void finish(Draft& draft, const model::Service& service, const std::vector<SlotP
             const Parameters& parameters) {
   Time watched = Time{};
   for (const SlotProgress& slot : slots) {
-    if (slot.current == nullptr || slot.live.size() > 1) continue;
+    if (slot.live.size() > 1) return;  // the old one runs until the new one does
+    if (slot.current == nullptr) continue;
     const model::Task& task = *slot.current;
     if (!is_part_of(service, task)) continue;
     if (task.mesh.running_since == Time{}) return;  // there is no time-out for a task that does not start

@@ -23,7 +23,7 @@ struct Case {
   const char* refused;  // part of the message; "": accepted
 };
 
-std::vector<Case> cases() {
+std::vector<Case> task_cases() {
   const auto limits = [](ServiceSpec& s) -> ResourceLimits& {
     return s.task_template.resources.emplace().limits.emplace();
   };
@@ -48,34 +48,6 @@ std::vector<Case> cases() {
       {"NegativePids", [=](ServiceSpec& s) { limits(s).pids = -1; }, "pids"},
       {"LittleReservation",
        [](ServiceSpec& s) { s.task_template.resources.emplace().reservations.emplace().memory_bytes = 1; }, "4MiB"},
-      {"SamePortTwice",
-       [](ServiceSpec& s) { s.endpoint_spec->ports.push_back({.target_port = 81, .published_port = 8010}); },
-       "duplicate published ports"},
-      {"SamePortOtherProtocol",
-       [](ServiceSpec& s) {
-         s.endpoint_spec->ports.push_back({.protocol = PortProtocol::kUdp, .target_port = 81, .published_port = 8010});
-       },
-       ""},
-      {"RandomPortTwice",
-       [](ServiceSpec& s) {
-         s.endpoint_spec->ports = {{.target_port = 80}, {.target_port = 80}};
-       },
-       ""},
-      {"IngressAndHost",
-       [](ServiceSpec& s) {
-         s.endpoint_spec->ports.push_back(
-             {.target_port = 80, .published_port = 8010, .publish_mode = PublishMode::kHost});
-       },
-       "duplicate published ports"},
-      {"NoTargetPort", [](ServiceSpec& s) { s.endpoint_spec->ports[0].target_port = 0; }, "no target port"},
-      {"DnsrrWithIngress", [](ServiceSpec& s) { s.endpoint_spec->mode = ResolutionMode::kDnsrr; },
-       "can't be used with dnsrr mode"},
-      {"DnsrrWithHost",
-       [](ServiceSpec& s) {
-         s.endpoint_spec->mode = ResolutionMode::kDnsrr;
-         s.endpoint_spec->ports[0].publish_mode = PublishMode::kHost;
-       },
-       ""},
       {"MountTwice",
        [](ServiceSpec& s) {
          s.task_template.container_spec->mounts = {{.source = "a", .target = "/x"}, {.source = "b", .target = "/x"}};
@@ -108,6 +80,45 @@ std::vector<Case> cases() {
       {"BadConstraint", [](ServiceSpec& s) { s.task_template.placement.emplace().constraints = {"node.role=manager"}; },
        "expected one operator"},
   };
+}
+
+std::vector<Case> port_cases() {
+  return {
+      {"SamePortTwice",
+       [](ServiceSpec& s) { s.endpoint_spec->ports.push_back({.target_port = 81, .published_port = 8010}); },
+       "duplicate published ports"},
+      {"SamePortOtherProtocol",
+       [](ServiceSpec& s) {
+         s.endpoint_spec->ports.push_back({.protocol = PortProtocol::kUdp, .target_port = 81, .published_port = 8010});
+       },
+       ""},
+      {"RandomPortTwice",
+       [](ServiceSpec& s) {
+         s.endpoint_spec->ports = {{.target_port = 80}, {.target_port = 80}};
+       },
+       ""},
+      {"IngressAndHost",
+       [](ServiceSpec& s) {
+         s.endpoint_spec->ports.push_back(
+             {.target_port = 80, .published_port = 8010, .publish_mode = PublishMode::kHost});
+       },
+       "duplicate published ports"},
+      {"NoTargetPort", [](ServiceSpec& s) { s.endpoint_spec->ports[0].target_port = 0; }, "no target port"},
+      {"DnsrrWithIngress", [](ServiceSpec& s) { s.endpoint_spec->mode = ResolutionMode::kDnsrr; },
+       "can't be used with dnsrr mode"},
+      {"DnsrrWithHost",
+       [](ServiceSpec& s) {
+         s.endpoint_spec->mode = ResolutionMode::kDnsrr;
+         s.endpoint_spec->ports[0].publish_mode = PublishMode::kHost;
+       },
+       ""},
+  };
+}
+
+std::vector<Case> cases() {
+  std::vector<Case> all = task_cases();
+  for (const Case& one : port_cases()) all.push_back(one);
+  return all;
 }
 
 class ValidateService : public testing::TestWithParam<Case> {};
