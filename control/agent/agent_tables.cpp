@@ -100,8 +100,11 @@ void Agent::Impl::applied(const KernelOutput& output) {
 }
 
 void Agent::Impl::acknowledge() {
-  if (!connected_ || applied_ == model::TableVersion{} || acknowledged_ == applied_) return;
+  if (!connected_ || applied_ == model::TableVersion{}) return;
+  // Told again when a problem came or went: the manager shows the last ones.
+  if (acknowledged_ == applied_ && problems_told_ == problems_) return;
   acknowledged_ = applied_;
+  problems_told_ = problems_;
   cluster::AgentMessage message;
   message.acknowledge = cluster::Acknowledge{applied_, problems_};
   send(message);

@@ -284,8 +284,10 @@ Status ContainerRuntime::release(const std::string& id) const {
   spec.argv = runtime_command();
   spec.argv.insert(spec.argv.end(), {"delete", "--force", id});
   const ProcessOutcome outcome = TRY(run_process(spec));
-  // "does not exist" is what it says of a container that was never created or is gone.
-  if (outcome.exit_status != 0 && outcome.err.find("does not exist") == std::string::npos) {
+  // What runc and crun say of a container that was never created or is gone.
+  const bool unknown = outcome.err.find("does not exist") != std::string::npos ||
+                       outcome.err.find("No such file or directory") != std::string::npos;
+  if (outcome.exit_status != 0 && !unknown) {
     return fail(ErrorKind::kInternal, fmt::format("delete container {}: {}", id, trim(outcome.err)));
   }
   return unmount_rootfs(directory(id));
