@@ -61,6 +61,20 @@ std::vector<char*> pointers(const std::vector<std::string>& texts) {
   return list;
 }
 
+std::vector<char*> inherited_environment() {
+  constexpr std::array<std::string_view, 6> kOurs{
+      "NOTIFY_SOCKET=", "WATCHDOG_USEC=", "WATCHDOG_PID=", "LISTEN_FDS=", "LISTEN_PID=", "LISTEN_FDNAMES="};
+  std::vector<char*> list;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const std::string_view text = *entry;
+    if (std::none_of(kOurs.begin(), kOurs.end(), [&](std::string_view name) { return text.starts_with(name); })) {
+      list.push_back(*entry);
+    }
+  }
+  list.push_back(nullptr);
+  return list;
+}
+
 // posix_spawn's two option objects with their lifetime.
 class SpawnOptions {
  public:
@@ -195,10 +209,10 @@ Result<ProcessOutcome> run_process(const ProcessSpec& spec) {
   options.connect(err.write_end.get(), STDERR_FILENO);
   options.close_the_rest();
   const std::vector<char*> arguments = pointers(spec.argv);
-  const std::vector<char*> environment = spec.environment ? pointers(*spec.environment) : std::vector<char*>{};
+  const std::vector<char*> environment = spec.environment ? pointers(*spec.environment) : inherited_environment();
   pid_t pid = -1;
   const int code = ::posix_spawnp(&pid, spec.argv[0].c_str(), options.actions(), options.attributes(), arguments.data(),
-                                  spec.environment ? environment.data() : environ);
+                                  environment.data());
   if (code != 0) return fail_errno(fmt::format("run {}", spec.argv[0]), code);
   // By the raw system call: glibc 2.36 has the wrapper, but no header that C++ may include beside <signal.h>.
   Child child(pid, Fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))));

@@ -16,7 +16,8 @@ namespace mesh {
 
 struct ProcessSpec {
   std::vector<std::string> argv;  // argv[0] is searched for in PATH
-  // "NAME=value"; absent: our own environment.
+  // "NAME=value"; absent: our own environment, but without what the service manager told us alone (sd_notify(3)):
+  // runtimes that find NOTIFY_SOCKET expect a container that notifies.
   std::optional<std::vector<std::string>> environment;
   std::string directory;   // working directory; "": ours
   std::string stdin_text;  // "": /dev/null

@@ -1,4 +1,5 @@
 #include <cerrno>
+#include <cstdlib>
 #include <poll.h>
 #include <signal.h>
 #include <sys/syscall.h>
@@ -52,6 +53,16 @@ TEST(Process, environment_and_directory) {
   const auto outcome = run_process(spec);
   ASSERT_TRUE(outcome);
   EXPECT_THAT(outcome->out, testing::StartsWith("b\n/usr/share\n"));
+}
+
+TEST(Process, inherits_the_environment_but_not_the_service_manager) {
+  ::setenv("NOTIFY_SOCKET", "/run/nowhere", 1);
+  ::setenv("MESH_TEST_VARIABLE", "kept", 1);
+  const auto outcome = run_process(shell("echo [$NOTIFY_SOCKET] [$MESH_TEST_VARIABLE]"));
+  ::unsetenv("NOTIFY_SOCKET");
+  ::unsetenv("MESH_TEST_VARIABLE");
+  ASSERT_TRUE(outcome);
+  EXPECT_EQ(outcome->out, "[] [kept]\n");
 }
 
 TEST(Process, output_is_limited_and_the_child_is_not_blocked) {
