@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdlib>
 #include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -26,6 +27,16 @@ std::string find_program(const std::vector<std::string>& paths) {
   const auto found =
       std::ranges::find_if(paths, [](const std::string& path) { return access(path.c_str(), X_OK) == 0; });
   return found == paths.end() ? std::string() : *found;
+}
+
+// Whether this process has CAP_SYS_RESOURCE, which some virtual machines take from root.
+bool may_raise_limits() {
+  constexpr unsigned kSysResource = 24;  // linux/capability.h
+  const std::string status = read_file("/proc/self/status").value_or("");
+  const auto at = status.find("CapEff:");
+  if (at == std::string::npos) return false;
+  const std::uint64_t effective = std::strtoull(status.c_str() + at + 7, nullptr, 16);
+  return (effective >> kSysResource & 1U) != 0;
 }
 
 bool exists(const std::string& path) { return access(path.c_str(), F_OK) == 0; }
@@ -87,8 +98,10 @@ Result<ContainerRuntime> ContainerRuntime::find(RuntimeOptions options) {
   }
   const std::string crun = find_program({"/usr/bin/crun", "/usr/local/bin/crun"});
   const std::string runc = find_program({"/usr/sbin/runc", "/usr/bin/runc", "/usr/local/sbin/runc"});
-  // crun is quicker to start, but refuses hosts that have both cgroup versions.
-  runtime.runtime_path_ = runtime.cgroups_.v2_only() && !crun.empty() ? crun : runc;
+  // crun is quicker to start, but refuses hosts that have both cgroup versions, and must be allowed to lock memory for
+  // its device program.
+  const bool crun_works = runtime.cgroups_.v2_only() && may_raise_limits();
+  runtime.runtime_path_ = !crun.empty() && (crun_works || runc.empty()) ? crun : runc;
   if (runtime.runtime_path_.empty()) {
     return fail(ErrorKind::kUnsupported,
                 "no OCI runtime for this host's cgroups is installed; try \"apt install runc\"");

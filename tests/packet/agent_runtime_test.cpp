@@ -123,8 +123,10 @@ class RuntimeTest : public testing::Test {
     }
   }
   std::string cgroup_value(const std::string& controller, const std::string& id, const std::string& file) {
-    for (const std::string& mount : cgroups_.v1_mounts) {
-      if (mount.ends_with("/" + controller)) {
+    std::vector<std::string> mounts = cgroups_.v1_mounts;
+    if (controller.empty()) mounts = {cgroups_.v2_mount};
+    for (const std::string& mount : mounts) {
+      if (controller.empty() || mount.ends_with("/" + controller)) {
         return std::string(trim(read_file(mount + cgroups_.container_path(id) + "/" + file).value_or("")));
       }
     }
@@ -192,11 +194,16 @@ TEST_F(RuntimeTest, LimitsAreInTheKernel) {
   made.memory_bytes = 64 << 20;
   made.pids = 20;
   start(made);
-  if (cgroups_.v2_only()) GTEST_SKIP() << "asserted for cgroup v1 names";
-  EXPECT_EQ(cgroup_value("cpu", made.id, "cpu.cfs_quota_us"), "50000");
-  EXPECT_EQ(cgroup_value("cpu", made.id, "cpu.cfs_period_us"), "100000");
-  EXPECT_EQ(cgroup_value("memory", made.id, "memory.limit_in_bytes"), std::to_string(64 << 20));
-  EXPECT_EQ(cgroup_value("pids", made.id, "pids.max"), "20");
+  if (cgroups_.v2_only()) {
+    EXPECT_EQ(cgroup_value("", made.id, "cpu.max"), "50000 100000");
+    EXPECT_EQ(cgroup_value("", made.id, "memory.max"), std::to_string(64 << 20));
+    EXPECT_EQ(cgroup_value("", made.id, "pids.max"), "20");
+  } else {
+    EXPECT_EQ(cgroup_value("cpu", made.id, "cpu.cfs_quota_us"), "50000");
+    EXPECT_EQ(cgroup_value("cpu", made.id, "cpu.cfs_period_us"), "100000");
+    EXPECT_EQ(cgroup_value("memory", made.id, "memory.limit_in_bytes"), std::to_string(64 << 20));
+    EXPECT_EQ(cgroup_value("pids", made.id, "pids.max"), "20");
+  }
   // The connect hooks see the container by its cgroup2 directory.
   struct stat found{};
   EXPECT_EQ(stat((cgroups_.v2_mount + cgroups_.container_path(made.id)).c_str(), &found), 0);
