@@ -127,7 +127,9 @@ KernelOutput NodeKernel::apply(const KernelInput& input) {
   facts.mesh_peer_ifindex = wired->mesh_peer_ifindex;
 
   const dataplane::Desired desired = make_dataplane(view);
-  const auto programmed = dataplane_->reconcile(desired);
+  using Pass = dataplane::Dataplane::Pass;
+  const auto programmed =
+      dataplane_->reconcile(desired, input.pass == vxlan::Overlay::Pass::kFull ? Pass::kFull : Pass::kDirty);
   if (!programmed) {
     add_problem(output.problems, "data plane: " + programmed.error().message);
     problems_ = output.problems;
