@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <cstring>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -229,8 +230,9 @@ Status Kernel::for_each_flow(const std::function<void(const mesh_flow&)>& visit)
   for (std::uint32_t first = 0;; first += kSetsPerRead) {
     const std::string rows = TRY(read_rows("mesh_flows", first, kSetsPerRead));
     if (rows.empty()) return {};
-    for (std::size_t at = 0; at < rows.size(); at += sizeof(mesh_flow_set)) {
-      const auto set = value_of<mesh_flow_set>(rows.substr(at, sizeof(mesh_flow_set)));
+    for (std::size_t at = 0; at + sizeof(mesh_flow_set) <= rows.size(); at += sizeof(mesh_flow_set)) {
+      mesh_flow_set set;
+      std::memcpy(&set, rows.data() + at, sizeof set);
       for (const mesh_flow& record : set.record) {
         if (record.kind != MESH_FLOW_FREE) visit(record);
       }
@@ -246,7 +248,8 @@ Result<std::uint64_t> Kernel::remove_flows(const std::function<bool(const mesh_f
     if (rows.empty()) return removed;
     const std::size_t sets = rows.size() / sizeof(mesh_flow_set);
     for (std::size_t i = 0; i < sets; ++i) {
-      const auto seen = value_of<mesh_flow_set>(rows.substr(i * sizeof(mesh_flow_set), sizeof(mesh_flow_set)));
+      mesh_flow_set seen;
+      std::memcpy(&seen, rows.data() + i * sizeof seen, sizeof seen);
       if (std::ranges::none_of(seen.record, is_gone)) continue;
       // Read again and write back under the set's lock; the programs' next packet restores what was changed in the
       // microsecond between.

@@ -244,7 +244,16 @@ std::vector<Problem> limit_problems(const Desired& desired) {
   check("endpoint addresses", addresses, MESH_ENDPOINTS_MAX, "MESH_ENDPOINTS_MAX");
   check("networks", desired.networks.size() * 2, MESH_NETWORKS_MAX, "MESH_NETWORKS_MAX");
   check("virtual IPs", desired.virtual_ips.size(), MESH_VIPS_MAX, "MESH_VIPS_MAX");
-  for (const Node& node : desired.nodes) check("node numbers", node.number, MESH_NODES_MAX - 1, "MESH_NODES_MAX");
+  for (const Node& node : desired.nodes) {
+    check("node numbers", node.number, MESH_NODES_MAX - 1, "MESH_NODES_MAX");
+    if (node.address.is_v4()) continue;
+    problems.push_back(
+        {.kind = Problem::Kind::kKernel,
+         .subject = fmt::format("node {}", node.number),
+         .message = fmt::format("the tunnel between hosts runs over IPv4 and its address is {}; start its "
+                                "meshd with an IPv4 --advertise-addr",
+                                node.address.to_string())});
+  }
   return problems;
 }
 

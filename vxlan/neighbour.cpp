@@ -1,8 +1,11 @@
 // resolve() and NetworkEvents of vxlan/uplink.h.
+#include <array>
 #include <cerrno>
 #include <cstring>
+#include <map>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <utility>
 
 #include <linux/neighbour.h>
 
@@ -118,6 +121,11 @@ Result<std::vector<NextHop>> resolve(const std::vector<IpAddress>& destinations)
 
 struct NetworkEvents::State {
   Fd socket;
+  // The neighbours that are known, as they were last heard of. Managed entries are confirmed every few seconds, which
+  // is no news.
+  std::map<std::pair<int, IpAddress>, MacAddress> neighbours;
+
+  bool is_news(const nlmsghdr* message);
 };
 
 NetworkEvents::NetworkEvents(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -141,10 +149,8 @@ Result<NetworkEvents> NetworkEvents::open() {
 
 int NetworkEvents::fd() const { return state_->socket.get(); }
 
-namespace {
-
 // Events about our own links and routes are our own doing.
-bool concerns_the_mesh(const nlmsghdr* message) {
+bool NetworkEvents::State::is_news(const nlmsghdr* message) {
   switch (message->nlmsg_type) {
     case RTM_NEWLINK:
     case RTM_DELLINK:
@@ -152,12 +158,22 @@ bool concerns_the_mesh(const nlmsghdr* message) {
     case RTM_NEWROUTE:
     case RTM_DELROUTE:
       return static_cast<const rtmsg*>(mnl_nlmsg_get_payload(message))->rtm_protocol != kRouteProtocol;
-    case RTM_NEWNEIGH: {
-      // Aging between the known states changes nothing; a failed or a freshly learnt entry does.
-      const auto state = static_cast<const ndmsg*>(mnl_nlmsg_get_payload(message))->ndm_state;
-      return (state & (NUD_REACHABLE | NUD_FAILED)) != 0;
+    case RTM_NEWNEIGH:
+    case RTM_DELNEIGH: {
+      const auto* info = static_cast<const ndmsg*>(mnl_nlmsg_get_payload(message));
+      const Attributes attributes(message, sizeof(ndmsg));
+      const bool known = message->nlmsg_type == RTM_NEWNEIGH && (info->ndm_state & kKnown) != 0;
+      const MacAddress mac = known ? attributes.mac(NDA_LLADDR) : MacAddress{};
+      const std::pair key(info->ndm_ifindex, attributes.address(NDA_DST));
+      const auto before = neighbours.find(key);
+      if (before != neighbours.end() ? before->second == mac : mac == MacAddress{}) return false;
+      if (mac == MacAddress{}) {
+        neighbours.erase(key);
+      } else {
+        neighbours[key] = mac;
+      }
+      return true;
     }
-    case RTM_DELNEIGH:
     case RTM_NEWADDR:
     case RTM_DELADDR:
       return true;
@@ -165,8 +181,6 @@ bool concerns_the_mesh(const nlmsghdr* message) {
       return false;
   }
 }
-
-}  // namespace
 
 bool NetworkEvents::drain() {
   bool relevant = false;
@@ -180,7 +194,7 @@ bool NetworkEvents::drain() {
     int left = static_cast<int>(size);
     for (const auto* message = reinterpret_cast<const nlmsghdr*>(buffer.data()); mnl_nlmsg_ok(message, left);
          message = mnl_nlmsg_next(message, &left)) {
-      relevant = relevant || concerns_the_mesh(message);
+      relevant = state_->is_news(message) || relevant;
     }
   }
 }

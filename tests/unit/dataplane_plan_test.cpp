@@ -284,6 +284,15 @@ TEST(DataplanePlan, WhatDoesNotFitIsNamedAndTheRestIsDone) {
   }
 }
 
+TEST(DataplanePlan, ANodeBehindAnIPv6UnderlayIsNamed) {
+  Desired desired = cluster(1);
+  desired.nodes[1].address = ip("fd07::12");
+  const Plan first = plan(desired, facts(), {});
+  ASSERT_EQ(first.problems.size(), 1U);
+  EXPECT_EQ(first.problems[0].subject, "node 2");
+  EXPECT_THAT(first.problems[0].message, HasSubstr("--advertise-addr"));
+}
+
 TEST(DataplaneLayout, ManyPortsFillTheTablesAndSayWhenTheyAreFull) {
   Desired desired = cluster(3);
   const PublishedPort first = desired.ports[0];
