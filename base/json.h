@@ -10,7 +10,8 @@
 //
 // Rules, those of Go's encoding/json that the Docker API shows: unknown keys are ignored, an absent key or null leaves
 // the default, an empty optional is omitted, kOmitEmpty omits zero, "", empty lists and maps. Duration is a number of
-// nanoseconds, Time an RFC 3339 string, Bytes base64, enums have `json_names(Enum*)`, addresses their text form.
+// nanoseconds, Time an RFC 3339 string, Bytes base64, enums have `json_names(Enum*)`
+// (an empty name leaves the default), addresses their text form.
 #pragma once
 
 #include <cstdint>
@@ -131,6 +132,7 @@ template <JsonEnum T>
 Status read(const Json& from, T& to, const std::string& path) {
   std::string text;
   TRY(read(from, text, path));
+  if (text.empty()) return {};  // Go's zero value: clients send it for "not given"
   std::string allowed;
   for (const auto& entry : json_names(static_cast<const T*>(nullptr))) {
     if (text == entry.name) {

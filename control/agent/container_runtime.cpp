@@ -150,6 +150,7 @@ Status ContainerRuntime::prepare(const ContainerConfig& config, const ImagePaths
 Result<pid_t> ContainerRuntime::create(const ContainerConfig& config) const {
   const std::string place = directory(config.id);
   MonitorSpec spec;
+  spec.directory = place;
   spec.argv = {conmon_path_,
                "--api-version",
                "1",

@@ -47,7 +47,7 @@ std::vector<char*> pointers(const std::vector<std::string>& texts) {
   return list;
 }
 
-Result<pid_t> spawn(const std::vector<std::string>& argv, int sync_fd, int start_fd) {
+Result<pid_t> spawn(const std::vector<std::string>& argv, const std::string& directory, int sync_fd, int start_fd) {
   std::vector<std::string> env = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
                                   fmt::format("_OCI_SYNCPIPE={}", kSyncPipe),
                                   fmt::format("_OCI_STARTPIPE={}", kStartPipe)};
@@ -55,6 +55,7 @@ Result<pid_t> spawn(const std::vector<std::string>& argv, int sync_fd, int start
   posix_spawnattr_t attributes;
   posix_spawn_file_actions_init(&actions);
   posix_spawnattr_init(&attributes);
+  posix_spawn_file_actions_addchdir_np(&actions, directory.c_str());
   posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDWR, 0);
   posix_spawn_file_actions_adddup2(&actions, 0, 1);
   posix_spawn_file_actions_adddup2(&actions, 0, 2);
@@ -127,7 +128,7 @@ Result<pid_t> start_monitor(const MonitorSpec& spec, const CgroupLayout& cgroups
   Fd start_child = TRY(lifted(start.read_end));
   sync.write_end.reset();
   start.read_end.reset();
-  const pid_t pid = TRY(spawn(spec.argv, sync_child.get(), start_child.get()));
+  const pid_t pid = TRY(spawn(spec.argv, spec.directory, sync_child.get(), start_child.get()));
   sync_child.reset();
   start_child.reset();
 

@@ -14,6 +14,7 @@ namespace mesh::agent {
 
 struct MonitorSpec {
   std::vector<std::string> argv;                // conmon and its options
+  std::string directory;                        // where it works: it leaves an `oom` marker there
   Duration timeout = std::chrono::seconds(60);  // until the container is created
 };
 

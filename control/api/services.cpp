@@ -1,9 +1,15 @@
 // /services (Docker Engine API, "Service").
+#include <algorithm>
 #include <array>
 
+#include <fmt/format.h>
+
+#include "base/id.h"
 #include "control/api/filters.h"
+#include "control/api/host_port.h"
 #include "control/api/registry_auth.h"
 #include "control/api/router.h"
+#include "control/model/validate.h"
 
 namespace mesh::api {
 namespace {
@@ -64,11 +70,51 @@ Json warnings_for(const model::ServiceSpec& spec) {
   return warnings;
 }
 
+// For a service that was given no name, as Docker does it: two words, and a number if they are taken.
+std::string free_name(const store::View& view) {
+  constexpr std::array<std::string_view, 16> kFirst{"amber", "bold",  "calm",  "deft",  "eager", "fair",
+                                                    "glad",  "hardy", "keen",  "lucid", "merry", "noble",
+                                                    "prime", "quiet", "swift", "vivid"};
+  constexpr std::array<std::string_view, 16> kSecond{"anchor",  "beacon", "canal",  "delta", "ember", "ferry",
+                                                     "grove",   "harbor", "island", "jetty", "lark",  "meadow",
+                                                     "orchard", "pine",   "river",  "willow"};
+  const std::string random = make_id();
+  const std::string words = fmt::format("{}-{}", kFirst[static_cast<std::size_t>(random[23]) % kFirst.size()],
+                                        kSecond[static_cast<std::size_t>(random[24]) % kSecond.size()]);
+  const auto taken = [&](const std::string& name) {
+    return std::ranges::any_of(view.services(), [&](const auto& entry) { return entry.second->spec.name == name; });
+  };
+  std::string name = words;
+  for (int number = 2; taken(name); ++number) name = fmt::format("{}-{}", words, number);
+  return name;
+}
+
+// Ports that no service publishes yet must be free on this host. Other hosts tell when they program them.
+Status ports_are_free(const store::View& view, const model::ServiceSpec& spec) {
+  if (!spec.endpoint_spec) return {};
+  const auto is_udp = [](const model::PortConfig& port) { return port.protocol == model::PortProtocol::kUdp; };
+  for (const model::PortConfig& port : spec.endpoint_spec->ports) {
+    const auto publishes = [&](const auto& entry) {
+      return std::ranges::any_of(entry.second->endpoint.ports, [&](const model::PortConfig& other) {
+        return other.published_port == port.published_port && is_udp(other) == is_udp(port);
+      });
+    };
+    const bool skipped = port.published_port == 0 || port.publish_mode == model::PublishMode::kHost ||
+                         port.protocol == model::PortProtocol::kSctp;
+    if (skipped || std::ranges::any_of(view.services(), publishes)) continue;
+    TRY(port_is_free(is_udp(port) ? "udp" : "tcp", static_cast<std::uint16_t>(port.published_port)));
+  }
+  return {};
+}
+
 Result<Response> create(Context& context, const Request& request) {
   manager::Manager* manager = TRY(require_manager(context));
   TRY(registry_auth(request));
-  const model::ServiceSpec spec = TRY(read_body<model::ServiceSpec>(request));
+  model::ServiceSpec spec = TRY(read_body<model::ServiceSpec>(request));
+  if (spec.name.empty()) spec.name = free_name(manager->view());
   const Json warnings = warnings_for(spec);
+  TRY(model::validate_service_spec(model::with_defaults(spec)));
+  TRY(ports_are_free(manager->view(), spec));
   const std::string id = TRY(manager->create_service(spec, context.now()));
   context.swarm.changed();
   return json_response(JsonObject{{"ID", id}, {"Warnings", warnings}}, 201);
@@ -86,6 +132,7 @@ Result<Response> update(Context& context, const Request& request) {
   const model::ServiceSpec spec = TRY(read_body<model::ServiceSpec>(request));
   const Json warnings = warnings_for(spec);
   const std::string id = TRY(manager->view().find_service(request.capture("id")))->id;
+  if (rollback.empty()) TRY(ports_are_free(manager->view(), spec));
   TRY(manager->update_service(id, *version, spec,
                               rollback.empty() ? manager::ServiceRollback::kNo : manager::ServiceRollback::kPrevious,
                               context.now()));

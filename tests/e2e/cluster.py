@@ -87,10 +87,10 @@ class Cluster:
             running = self.running(service)
             ending = ("complete", "shutdown", "failed", "rejected", "orphaned")
             others = [task for task in self.tasks(service) if task["Status"]["State"] not in ("running", *ending)]
-            return running if len(running) == count and not others else None
+            return (running,) if len(running) == count and not others else None  # a tuple: none at all may be wanted
 
         try:
-            return harness.wait_for(settled, timeout_s, f"{count} tasks of {service} run")
+            return harness.wait_for(settled, timeout_s, f"{count} tasks of {service} run")[0]
         except harness.TimedOut as error:
             states = [(task.get("Slot"), task["DesiredState"], task["Status"]["State"], task["Status"].get("Err"))
                       for task in self.tasks(service)]

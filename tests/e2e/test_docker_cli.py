@@ -54,7 +54,9 @@ class TestDockerCli(ClusterTest):
         self.assertEqual(spec["Spec"]["TaskTemplate"]["Resources"]["Limits"],
                          {"NanoCPUs": 500_000_000, "MemoryBytes": 64 * 1024 * 1024})
         self.assertIn("web", self.docker("service", "inspect", "--pretty", "web"))
-        self.assertIn('"task"', self.lab.http(self.lab.url("node3", 8020, "/whoami")).body)
+        page = harness.wait_for(lambda: self.lab.http(self.lab.url("node3", 8020, "/whoami"), check=False), 10,
+                                "node3 answers on the published port")
+        self.assertIn('"task"', page.body)
 
         self.assertIn("web scaled to 4", self.docker("service", "scale", "-d", "web=4"))
         self.cluster.wait_running("web", 4)

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 
 import harness
 from cluster import Cluster, ClusterTest
@@ -134,8 +135,11 @@ class TestServices(ClusterTest):
         self.assertRefused(self.lab.run("node1", "meshctl", "publish", "8010:80", "nobody", check=False), "nobody")
 
     def test_pools(self):
-        self.lab.run("node2", "ip", "address", "add", "10.77.0.1/24", "dev", "lo")
-        self.addCleanup(self.lab.run, "node2", "ip", "address", "del", "10.77.0.1/24", "dev", "lo")
+        self.lab.run("node2", "ip", "link", "add", "lan0", "type", "veth", "peer", "name", "lan1")
+        self.addCleanup(self.lab.run, "node2", "ip", "link", "del", "lan0")
+        self.lab.run("node2", "ip", "address", "add", "10.77.0.1/24", "dev", "lan0")
+        self.lab.run("node2", "ip", "link", "set", "lan0", "up")
+        self.lab.run("node2", "ip", "link", "set", "lan1", "up")
         self.lab.verb("meshd", "restart", "node2")
         harness.wait_for(lambda: [node["Status"]["State"] for node in self.cluster.api("GET", "/nodes")] == ["ready"] * 3,
                          20, "node2 is back")
@@ -216,8 +220,9 @@ class TestDaemon(harness.LabTest):
     nodes = 1
 
     def start_fails(self, *arguments):
-        return self.lab.run("node1", "timeout", "15", "meshd", "--data-dir", "/var/lib/other", "--advertise-addr",
-                            self.lab.address("node1"), *arguments, check=False)
+        address = () if "--advertise-addr" in arguments else ("--advertise-addr", self.lab.address("node1"))
+        return self.lab.run("node1", "timeout", "15", "meshd", "--data-dir", "/var/lib/other", *address, *arguments,
+                            check=False)
 
     def test_no_uplink(self):
         result = self.start_fails("--uplink", "eth9")
@@ -228,9 +233,10 @@ class TestDaemon(harness.LabTest):
 
     def test_uplink_without_xdp(self):
         self.lab.run("node1", "ip", "link", "add", "br9", "type", "bridge")
+        self.lab.run("node1", "ip", "address", "add", "10.99.0.1/24", "dev", "br9")
         self.lab.run("node1", "ip", "link", "set", "br9", "up")
         self.addCleanup(self.lab.run, "node1", "ip", "link", "del", "br9")
-        result = self.start_fails("--uplink", "br9", "--uplink-mode", "xdp")
+        result = self.start_fails("--advertise-addr", "10.99.0.1", "--uplink", "br9", "--uplink-mode", "xdp")
         self.assertNotEqual(result.returncode, 124, "it must not go on without the hook")
         text = result.stdout + result.stderr
         self.assertIn("br9", text)
@@ -274,7 +280,7 @@ class TestKilledAnyTime(ClusterTest):
             self.cluster.wait_running(name, 2, timeout_s=90)
         self.assertTrue(any(accepted.values()))
         for host in self.lab.node_names():
-            harness.wait_for(lambda h=host: "in sync" in self.lab.meshctl(h, "dataplane", "status").lower(), 20,
+            harness.wait_for(lambda h=host: re.search(r"(?m)^Differences:\s+-$", self.lab.meshctl(h, "dataplane", "status")), 20,
                              f"kernel and state agree on {host}")
         Cluster(self.lab).remove(*services)
 
