@@ -45,7 +45,11 @@ void remove_containers(const Options& options, const CgroupLayout& cgroups, Prob
 Status Agent::cleanup(const Options& options) {
   Problems problems;
   const auto cgroups = find_cgroup_layout(options.cgroup_root);
-  if (cgroups) remove_containers(options, *cgroups, problems);
+  if (cgroups) {
+    remove_containers(options, *cgroups, problems);
+  } else {
+    problems.note("cgroups, so containers stay", std::unexpected(cgroups.error()));
+  }
   if (const auto names = dns::ask_state(options.runtime_dir + "/dns.sock"); names && cgroups) {
     DnsProcess dns({options.program, options.runtime_dir + "/dns.sock", options.data_dir + "/dns.json",
                     options.runtime_dir + "/dns.log", *cgroups});

@@ -44,7 +44,7 @@ class TestCleanup(harness.LabTest):
         self.lab.verb("meshd", "stop", "node1")
         self.assertEqual(self.lab.http(self.lab.url("node1", 8010, "/whoami")).status, 200, "served without meshd")
         cgroup = self.lab.run("node1", "sed", "-n", "s/^0:://p", "/proc/1/cgroup").stdout.strip().rpartition("/")[0]
-        root = self.lab.run("node1", "awk", '$3 == "cgroup2" {print $2}', "/proc/mounts").stdout.strip()
+        root = self.lab.run("node1", "awk", '$3 == "cgroup2" {print $2; exit}', "/proc/mounts").stdout.strip()
         cleanup = ("meshd", "--cleanup", "--data-dir", "/var/lib/meshd", "--uplink", "eth0", "--cgroup-root", root + cgroup)
         self.lab.run("node1", *cleanup)
         self.assertEqual(self.inventory(), before)
