@@ -3,10 +3,10 @@
 import harness
 from cluster import Cluster
 
-# Everything of a host that meshd may have touched, as text.
+# Everything of a host that meshd may have touched, as text. Link-local addresses come a moment after their link.
 INVENTORY = r"""
 ip -o link | sed 's/^[0-9]*: //' | awk '{print $1, $2}' | sort
-ip -4 route show table all | sort; ip -6 route show table all | grep -v ' expires ' | sort; ip rule; ip -6 rule
+ip -4 route show table all | sort; ip -6 route show table all | grep -v -e ' expires ' -e fe80 | sort; ip rule; ip -6 rule
 nft list ruleset
 find /sys/fs/bpf -mindepth 1 | grep -v '\.debug$' | sort
 tc filter show dev eth0 ingress; ip -d -o link show eth0 | grep -o 'xdp[a-z]*' || true

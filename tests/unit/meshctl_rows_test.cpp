@@ -130,7 +130,8 @@ TEST(TaskRows, GlobalTasksAreNamedByNode) {
 
 TEST(ImageRows, OnePerTag) {
   const auto images = *parse_json(R"([
-    {"Id":"sha256:aaaaaaaaaaaaaaaa","RepoTags":["nginx:1","host:5000/nginx:2"],"RepoDigests":["nginx@sha256:11"],"Created":1772366400,"Size":5000000},
+    {"Id":"sha256:aaaaaaaaaaaaaaaa","RepoTags":["nginx:1","host:5000/nginx:2"],"RepoDigests":["nginx@sha256:11"],
+     "Created":1772366400,"Size":5000000},
     {"Id":"sha256:bbbbbbbbbbbbbbbb","RepoTags":[],"RepoDigests":["iotd@sha256:22"],"Created":1772362800,"Size":10}])");
   EXPECT_EQ(*render_list(kImageView, "{{.Repository}} {{.Tag}} {{.ID}} {{.Size}}", *image_rows(images, kOptions)),
             "nginx 1 aaaaaaaaaaaa 5MB\n"
