@@ -353,8 +353,9 @@ struct mesh_flow_set {
 };
 MESH_SIZE(struct mesh_flow_set, 320);
 
-// mesh_rewritten: ARRAY[MESH_REWRITTEN_WORDS] of u64. Bits are set by the programs. User space clears those that no
-// record with given_port != client_port needs any more (bit: MESH_REWRITTEN_BIT of the forward record's tag).
+// mesh_rewritten: ARRAY[2 * MESH_REWRITTEN_WORDS] of u64: two filters over flows, by MESH_REWRITTEN_BIT of the forward
+// record's tag. First half: flows whose client port was changed; set by the programs, cleared by user space when no
+// record needs it. Second half, the programs' own: TCP flows of which only the SYN was seen, for the next packet.
 #define MESH_REWRITTEN_BIT(tag) ((tag) & (MESH_REWRITTEN_WORDS * 64u - 1u))
 
 // mesh_endpoints: HASH
@@ -433,8 +434,7 @@ struct mesh_origin {
 };
 MESH_SIZE(struct mesh_origin, 24);
 
-// ---- counters
-// ---------------------------------------------------------------------------------------------------------
+// ---- counters ---------------------------------------------------------------------------------------------------
 // mesh_counters: PERCPU_ARRAY of __u64, index MESH_COUNT_*. X(NAME, "name", "what it means").
 // Drops first: user space lists [0, MESH_DROPS) as drop reasons.
 #define MESH_DROP_REASONS(X)                                                                            \
@@ -499,9 +499,8 @@ enum mesh_counter {
       MESH_COUNTERS,
 };
 
-// ---- programs
-// --------------------------------------------------------------------------------------------------------- X(symbol in
-// the object, section, where it is attached)
+// ---- programs ---------------------------------------------------------------------------------------------------
+// X(symbol in the object, section, where it is attached)
 #define MESH_PROGRAMS(X)                                                        \
   X(mesh_uplink_xdp, "xdp", "each uplink in xdp mode")                          \
   X(mesh_uplink_tc, "tc", "ingress of each uplink, in both modes")              \

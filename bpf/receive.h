@@ -125,8 +125,12 @@ MESH_SEPARATE __u32 mesh_make_records(int begins) {
   key->kind = MESH_FLOW_FORWARD;
   if (record->given_port != record->client_port) {
     __u64* word = mesh_rewritten_word(record->tag);
-    if (word) __sync_fetch_and_or(word, 1ull << (record->tag & 63));
+    if (word) __sync_fetch_and_or(word, mesh_filter_bit(record->tag));
     mesh_count(MESH_COUNT_FLOW_REWRITTEN);
+  }
+  if (!(record->state & MESH_FLOW_CONFIRMED)) {
+    __u64* word = mesh_unconfirmed_word(record->tag);
+    if (word) __sync_fetch_and_or(word, mesh_filter_bit(record->tag));
   }
   evicted |= mesh_claim(forward_hash) == MESH_CLAIM_EVICTED;
   if (evicted) mesh_count(MESH_COUNT_FLOW_EVICTED);
@@ -185,14 +189,34 @@ enum mesh_finding {
   MESH_ELSEWHERE,  // `*action` is what to do
 };
 
-// Rule 1: the slot is not moved and both hosts have the same ring, so the owner is right without a look-up. The filter
-// knows the flows that need one all the same, because their port is changed.
+// Rule 1: the slot is not moved and both hosts have the same ring, so the owner is right without a look-up. The filters
+// know the flows that need one all the same: their port is changed, or their record is to be confirmed.
 MESH_INLINE int mesh_may_trust(const struct mesh_work* work, const struct mesh_service* service, int begins,
                                __u32 tag) {
   if (begins || work->header.moved || work->header.ring_version != MESH_RING_VERSION(service->ring)) return 0;
   if (work->packet.tcp_flags & (MESH_TCP_SYN | MESH_TCP_FIN | MESH_TCP_RST)) return 0;
-  const __u64* word = mesh_rewritten_word(tag);
-  return !word || !(*word & (1ull << (tag & 63)));
+  const __u64* rewritten = mesh_rewritten_word(tag);
+  const __u64* unconfirmed = mesh_unconfirmed_word(tag);
+  if (!rewritten || !unconfirmed) return 0;
+  return ((*rewritten | *unconfirmed) & mesh_filter_bit(tag)) == 0;
+}
+
+// The client has finished its handshake: both records stay as long as the connection may be idle.
+MESH_INLINE void mesh_confirm(const struct mesh_config* config, struct mesh_flow_key* key,
+                              const struct mesh_flow* record, __u32 tag) {
+  __u64* word = mesh_unconfirmed_word(tag);
+  if (word) __sync_fetch_and_and(word, ~mesh_filter_bit(tag));
+  if (record->flags & MESH_FLOW_LOOPED)
+    key->client = mesh_address_is_v4(&key->client) ? config->mesh_v4 : config->mesh_v6;
+  key->original = (struct mesh_address){};
+  key->client_port = record->given_port;
+  key->port = record->local_port;
+  key->ifindex = record->ifindex;
+  key->kind = MESH_FLOW_REVERSE;
+  __u64 hash = mesh_flow_hash(key, config->flow_seed);
+  struct mesh_flow_set* set = mesh_flow_set_of(config, hash);
+  struct mesh_flow* reverse = set ? mesh_flow_find(set, key, mesh_flow_tag(hash)) : 0;
+  if (reverse) reverse->state |= MESH_FLOW_CONFIRMED;
 }
 
 // Rule 2: the record of the flow with the key in the scratch room, brought up to date. `owner`: the binding whose turn
@@ -202,7 +226,7 @@ MESH_SEPARATE __u32 mesh_use_record(__u64 hash, const struct mesh_segment* segme
   const struct mesh_config* config = mesh_settings();
   struct mesh_scratch* scratch = mesh_scratch_room();
   if (!config || !scratch || !segment) return 0;
-  const struct mesh_flow_key* key = &scratch->key;
+  struct mesh_flow_key* key = &scratch->key;
   __u32 tag = mesh_flow_tag(hash);
   struct mesh_flow_set* set = mesh_flow_set_of(config, hash);
   struct mesh_flow* record = set ? mesh_flow_find(set, key, tag) : 0;
@@ -226,7 +250,9 @@ MESH_SEPARATE __u32 mesh_use_record(__u64 hash, const struct mesh_segment* segme
     return 0;
   }
   record->seen = now;
-  record->state = mesh_flow_state_after(state, 1, segment);
+  __u8 after = mesh_flow_state_after(state, 1, segment);
+  record->state = after;
+  if (after & ~state & MESH_FLOW_CONFIRMED) mesh_confirm(config, key, record, tag);
   return index | (__u32)given << 16;
 }
 

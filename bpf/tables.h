@@ -30,7 +30,7 @@ MESH_TABLE(mesh_backend_counters, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct mesh_
 MESH_TABLE(mesh_bindings, BPF_MAP_TYPE_ARRAY, __u32, struct mesh_binding, MESH_BINDINGS_MAX, 0);
 MESH_TABLE(mesh_binding_counters, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct mesh_binding_traffic, MESH_BINDINGS_MAX, 0);
 MESH_TABLE(mesh_flows, BPF_MAP_TYPE_ARRAY, __u32, struct mesh_flow_set, MESH_FLOW_SETS, 0);
-MESH_TABLE(mesh_rewritten, BPF_MAP_TYPE_ARRAY, __u32, __u64, MESH_REWRITTEN_WORDS, 0);
+MESH_TABLE(mesh_rewritten, BPF_MAP_TYPE_ARRAY, __u32, __u64, 2 * MESH_REWRITTEN_WORDS, 0);
 MESH_TABLE(mesh_endpoints, BPF_MAP_TYPE_HASH, struct mesh_endpoint_key, struct mesh_endpoint, MESH_ENDPOINTS_MAX,
            BPF_F_NO_PREALLOC);
 MESH_TABLE(mesh_sources, BPF_MAP_TYPE_HASH, struct mesh_source_key, struct mesh_source, MESH_SOURCES_MAX,
@@ -120,7 +120,15 @@ MESH_INLINE struct mesh_flow_set* mesh_flow_set_of(const struct mesh_config* con
   return bpf_map_lookup_elem(&mesh_flows, &index);
 }
 
+// The words of the two filters that a flow's bit is in.
 MESH_INLINE __u64* mesh_rewritten_word(__u32 tag) {
   __u32 index = MESH_REWRITTEN_BIT(tag) >> 6;
   return bpf_map_lookup_elem(&mesh_rewritten, &index);
 }
+
+MESH_INLINE __u64* mesh_unconfirmed_word(__u32 tag) {
+  __u32 index = MESH_REWRITTEN_WORDS + (MESH_REWRITTEN_BIT(tag) >> 6);
+  return bpf_map_lookup_elem(&mesh_rewritten, &index);
+}
+
+MESH_INLINE __u64 mesh_filter_bit(__u32 tag) { return 1ull << (tag & 63); }

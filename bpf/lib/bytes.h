@@ -20,7 +20,7 @@
 // one, and the program is checked once instead of once for every combination. The value itself does not change.
 #define MESH_OPAQUE(lvalue)                      \
   do {                                           \
-    __u64 opaque_value = (lvalue);               \
+    __u64 opaque_value = (__u64)(lvalue);        \
     __asm__ volatile("" : "+r"(opaque_value));   \
     (lvalue) = (__typeof__(lvalue))opaque_value; \
   } while (0)

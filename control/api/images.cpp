@@ -77,7 +77,14 @@ std::string error_line(const Error& error) {
 struct PullAnswer {
   ResponderPtr responder;
   bool streaming = false;
+  bool digest_told = false;  // by the puller's own progress
+  bool layers_came = false;
 
+  void progress(const PullProgress& progress) {
+    digest_told = digest_told || progress.status.starts_with("Digest:");
+    layers_came = layers_came || progress.status == "Pull complete" || progress.status == "Download complete";
+    line(progress_line(progress));
+  }
   void line(std::string text) {
     if (!std::exchange(streaming, true)) responder->begin({200, {{"Content-Type", "application/json"}}, {}});
     responder->write(std::move(text));
@@ -97,14 +104,15 @@ void pull(Context& context, const Request& request, const ResponderPtr& responde
   if (!auth) return responder->send(error_response(auth.error()));
   auto answer = std::make_shared<PullAnswer>(PullAnswer{responder});
   context.node.pull_image(
-      reference, *auth, [answer](const PullProgress& progress) { answer->line(progress_line(progress)); },
+      reference, *auth, [answer](const PullProgress& progress) { answer->progress(progress); },
       [answer, reference](const Result<std::string>& digest) {
         if (!digest && !answer->streaming) return answer->responder->send(error_response(digest.error()));
         if (!digest) {
           answer->line(error_line(digest.error()));
         } else {
-          answer->line(progress_line({"", "Digest: " + *digest}));
-          answer->line(progress_line({"", "Status: Image is up to date for " + reference}));
+          if (!answer->digest_told) answer->line(progress_line({"", "Digest: " + *digest}));
+          const char* what = answer->layers_came ? "Downloaded newer image" : "Image is up to date";
+          answer->line(progress_line({"", fmt::format("Status: {} for {}", what, reference)}));
         }
         answer->responder->end();
       });

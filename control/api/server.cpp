@@ -8,6 +8,7 @@
 
 #include <boost/asio.hpp>
 #include <boost/beast.hpp>
+#include <fcntl.h>
 #include <fmt/format.h>
 
 #include "base/log.h"
@@ -45,6 +46,9 @@ std::string head_text(const Response& response, const EngineInfo& engine, bool k
   if (!keep_alive) text += "Connection: close\r\n";
   return text + "\r\n";
 }
+
+// Asio does not open its sockets so: a monitor that inherited one would keep our clients waiting after our death.
+void close_on_exec(int descriptor) { ::fcntl(descriptor, F_SETFD, FD_CLOEXEC); }
 
 std::string chunk_text(const std::string& piece) { return fmt::format("{:x}\r\n{}\r\n", piece.size(), piece); }
 
@@ -165,6 +169,7 @@ Status Server::Impl::listen(const std::string& path) {
     return fail(ErrorKind::kConflict, "another program answers on " + path + " already; choose another --socket");
   ::unlink(path.c_str());
   acceptor_.open(endpoint.protocol(), error);
+  if (!error) close_on_exec(acceptor_.native_handle());
   // Nobody may connect between bind and chmod.
   const mode_t mask = ::umask(0177);
   if (!error) acceptor_.bind(endpoint, error);
@@ -202,6 +207,7 @@ asio::awaitable<void> Server::Impl::accept(std::shared_ptr<Impl> self) {
       continue;
     }
     if (connections_.size() >= kConnectionsMax) continue;
+    close_on_exec(socket.native_handle());
     auto connection = std::make_shared<Connection>(std::move(socket));
     connections_.insert(connection);
     auto work = serve(self, connection);

@@ -53,7 +53,7 @@ struct SwarmInit {
   std::uint32_t subnet_size = 0;
   bool force_new_cluster = false;
   bool auto_lock_managers = false;
-  std::optional<model::Availability> availability;
+  std::string availability;  // "": active, as older clients say it
   model::ClusterSpec spec;
 };
 constexpr auto json_fields(const SwarmInit*) {
@@ -75,7 +75,7 @@ struct SwarmJoin {
   std::string listen_addr, advertise_addr, data_path_addr;
   std::vector<std::string> remote_addrs;  // "HOST[:PORT]"
   std::string join_token;
-  std::optional<model::Availability> availability;
+  std::string availability;  // "": active
 };
 constexpr auto json_fields(const SwarmJoin*) {
   using S = SwarmJoin;

@@ -22,9 +22,19 @@ std::function<void(Status)> answer_with(const ResponderPtr& responder) {
   };
 }
 
+// The docker CLI sends "" for "not said".
+Status check_availability(const std::string& text) {
+  if (text.empty()) return {};
+  const Result<model::Availability> known = decode<model::Availability>(Json(text), "Availability");
+  return known ? Status{} : std::unexpected(known.error());
+}
+
 void init(Context& context, const Request& request, const ResponderPtr& responder) {
   const Result<SwarmInit> body = read_body<SwarmInit>(request);
   if (!body) return responder->send(error_response(body.error()));
+  if (const Status known = check_availability(body->availability); !known) {
+    return responder->send(error_response(known.error()));
+  }
   context.swarm.init(*body, [responder](const Result<std::string>& node_id) {
     responder->send(node_id ? json_response(encode(*node_id)) : error_response(node_id.error()));
   });
@@ -33,6 +43,9 @@ void init(Context& context, const Request& request, const ResponderPtr& responde
 void join(Context& context, const Request& request, const ResponderPtr& responder) {
   const Result<SwarmJoin> body = read_body<SwarmJoin>(request);
   if (!body) return responder->send(error_response(body.error()));
+  if (const Status known = check_availability(body->availability); !known) {
+    return responder->send(error_response(known.error()));
+  }
   context.swarm.join(*body, answer_with(responder));
 }
 

@@ -41,6 +41,11 @@ std::string operating_system() {
   return "Linux";
 }
 
+bool kernel_says_yes(const std::string& path) {
+  const Result<std::string> text = read_file(path, 16);
+  return text && trim(*text) == "1";
+}
+
 Result<Response> ping(Context& context, const Request&) {
   Response response = text_response("OK");
   response.headers["Cache-Control"] = "no-cache, no-store, must-revalidate";
@@ -59,12 +64,14 @@ Result<Response> version(Context& context, const Request&) {
                            {"Arch", go_architecture(host.machine)},
                            {"BuildTime", context.engine.build_time},
                            {"GitCommit", context.engine.git_commit},
+                           {"Experimental", "false"},
                            {"KernelVersion", host.release},
                            {"Os", "linux"}};
   JsonObject body = details;
   body["Platform"] = JsonObject{{"Name", "meshd"}};
   body["Components"] =
       JsonArray{JsonObject{{"Name", "Engine"}, {"Version", context.engine.version}, {"Details", details}}};
+  body["Experimental"] = false;
   body["Version"] = context.engine.version;
   body["GoVersion"] = "";  // the CLI prints the key
   return json_response(body);
@@ -118,9 +125,16 @@ Result<Response> info(Context& context, const Request&) {
                                          {"Authorization", nullptr},
                                          {"Log", plugin_names(host, "Log")}}},
                   {"MemoryLimit", true},
-                  {"CPUCfsQuota", true},
+                  {"SwapLimit", false},  // kernels have it, services of ours do not use it yet
+                  {"OomKillDisable", false},
+                  {"CpuCfsPeriod", true},
+                  {"CpuCfsQuota", true},
+                  {"CPUShares", true},
+                  {"CPUSet", true},
                   {"PidsLimit", true},
                   {"IPv4Forwarding", true},
+                  {"BridgeNfIptables", kernel_says_yes("/proc/sys/net/bridge/bridge-nf-call-iptables")},
+                  {"BridgeNfIp6tables", kernel_says_yes("/proc/sys/net/bridge/bridge-nf-call-ip6tables")},
                   {"NCPU", host.resources.nano_cpus / 1'000'000'000},
                   {"MemTotal", host.resources.memory_bytes},
                   {"OperatingSystem", operating_system()},
@@ -130,6 +144,7 @@ Result<Response> info(Context& context, const Request&) {
                   {"SystemTime", format_time(context.now())},
                   {"LoggingDriver", "k8s-file"},
                   {"CgroupDriver", "cgroupfs"},
+                  {"CgroupVersion", read_file("/sys/fs/cgroup/cgroup.controllers") ? "2" : "1"},
                   {"Labels", JsonArray{}},
                   {"ExperimentalBuild", false},
                   {"LiveRestoreEnabled", true},

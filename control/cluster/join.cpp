@@ -35,15 +35,15 @@ std::unexpected<Error> refused(const http::response<http::string_body>& response
   }
 }
 
-struct Joiner {
+struct Joining {
   JoinToken token;
-  std::string hostname;
+  Joiner joiner;
   std::vector<SocketAddress> managers;
 
   asio::awaitable<Result<NodeIdentity>> exchange(TlsStream& stream, const SocketAddress& manager, KeyRequest key) {
     const Result<std::string> root = check_pinned(stream.native_handle(), token.ca_digest);
     CO_TRY(root);
-    const JoinRequest body{token.secret, key.request_pem, hostname};
+    const JoinRequest body{token.secret, key.request_pem, joiner.hostname, joiner.availability};
     http::request<http::string_body> request(http::verb::post, "/join", 11);
     request.set(http::field::host, manager.to_string());
     request.set(http::field::content_type, "application/json");
@@ -120,12 +120,12 @@ Result<Role> role_of_secret(const JoinSecrets& secrets, std::string_view secret)
               "(swarm join-token worker)");
 }
 
-void join_cluster(asio::io_context& loop, std::vector<SocketAddress> managers, const JoinToken& token,
-                  std::string hostname, std::function<void(Result<NodeIdentity>)> done) {
-  auto joiner = std::make_shared<Joiner>(Joiner{token, std::move(hostname), std::move(managers)});
-  auto work = joiner->run();
+void join_cluster(asio::io_context& loop, std::vector<SocketAddress> managers, const JoinToken& token, Joiner joiner,
+                  std::function<void(Result<NodeIdentity>)> done) {
+  auto joining = std::make_shared<Joining>(Joining{token, std::move(joiner), std::move(managers)});
+  auto work = joining->run();
   asio::co_spawn(loop, std::move(work),
-                 [joiner, done = std::move(done)](std::exception_ptr failure, Result<NodeIdentity> result) {
+                 [joining, done = std::move(done)](std::exception_ptr failure, Result<NodeIdentity> result) {
                    if (failure) result = fail(ErrorKind::kInternal, "joining failed unexpectedly");
                    done(std::move(result));
                  });

@@ -18,12 +18,14 @@ namespace mesh::cluster {
 
 struct JoinRequest {
   std::string secret;
-  std::string request;   // certificate request, PEM
-  std::string hostname;  // for the manager's log and the node list until the node's first hello
+  std::string request;       // certificate request, PEM
+  std::string hostname;      // for the manager's log and the node list until the node's first hello
+  std::string availability;  // "": active; pause, drain: as it should be from the start
 };
 constexpr auto json_fields(const JoinRequest*) {
   return std::tuple{field("Secret", &JoinRequest::secret), field("Request", &JoinRequest::request),
-                    field("Hostname", &JoinRequest::hostname)};
+                    field("Hostname", &JoinRequest::hostname),
+                    field("Availability", &JoinRequest::availability, kOmitEmpty)};
 }
 
 struct JoinAnswer {
@@ -38,9 +40,15 @@ struct JoinSecrets {
 // kUnauthorized if it is neither (wrong, or rotated away). Compares both, each in constant time.
 [[nodiscard]] Result<Role> role_of_secret(const JoinSecrets& secrets, std::string_view secret);
 
+// What a joiner says of itself.
+struct Joiner {
+  std::string hostname;
+  std::string availability;
+};
+
 // Tries the managers in turn; `done` is called once, from the loop, with the new identity (not yet saved).
 // kUnauthorized: another cluster's root, or a wrong secret. kUnavailable: nobody answers; the last reason is given.
 void join_cluster(boost::asio::io_context& loop, std::vector<SocketAddress> managers, const JoinToken& token,
-                  std::string hostname, std::function<void(Result<NodeIdentity>)> done);
+                  Joiner joiner, std::function<void(Result<NodeIdentity>)> done);
 
 }  // namespace mesh::cluster

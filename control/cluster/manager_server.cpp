@@ -133,6 +133,7 @@ Result<SocketAddress> ManagerServer::Impl::listen(const SocketAddress& address) 
   const Tcp::endpoint endpoint = to_endpoint(address);
   ErrorCode error;
   acceptor_.open(endpoint.protocol(), error);
+  if (!error) close_on_exec(acceptor_.native_handle());
   if (!error) acceptor_.set_option(asio::socket_base::reuse_address(true), error);
   if (!error) acceptor_.bind(endpoint, error);
   if (!error) acceptor_.listen(asio::socket_base::max_listen_connections, error);

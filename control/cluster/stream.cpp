@@ -1,5 +1,7 @@
 #include "control/cluster/stream.h"
 
+#include <fcntl.h>
+
 #include <cstring>
 
 namespace mesh::cluster {
@@ -39,7 +41,10 @@ std::string describe(const ErrorCode& error, SSL* connection) {
   return error.message();
 }
 
+void close_on_exec(int descriptor) { ::fcntl(descriptor, F_SETFD, FD_CLOEXEC); }
+
 void set_tcp_options(Tcp::socket& socket) {
+  close_on_exec(socket.native_handle());
   ErrorCode ignored;
   socket.set_option(Tcp::no_delay(true), ignored);
   // A peer whose host died must be noticed although nothing is sent to it.

@@ -31,7 +31,10 @@ inline constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
 // What went wrong, for a person: OpenSSL's alert or verification reason instead of "asio.ssl error".
 [[nodiscard]] std::string describe(const ErrorCode& error, SSL* connection);
 
-// TLS records and TCP's own options as every connection of the cluster has them.
+// Asio does not open its sockets so: a monitor or mesh-dns that inherited one would keep the port after our death.
+void close_on_exec(int descriptor);
+
+// Options of every connection of the cluster; it is closed on exec.
 void set_tcp_options(Tcp::socket& socket);
 
 // The text of one frame as a message: exactly one member set.

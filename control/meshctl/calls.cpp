@@ -5,19 +5,6 @@
 #include <fmt/format.h>
 
 namespace mesh::meshctl {
-namespace {
-
-void print_warnings(const Json& answer) {
-  const JsonObject* object = answer.if_object();
-  const Json* warnings = object == nullptr ? nullptr : object->if_contains("Warnings");
-  if (warnings == nullptr || !warnings->is_array()) return;
-  for (const Json& warning : warnings->as_array()) {
-    if (warning.is_string()) fmt::print(stderr, "{}\n", std::string_view(warning.as_string()));
-  }
-}
-
-}  // namespace
-
 std::string path(std::string_view route) { return "/v1.41" + std::string(route); }
 
 std::string object_path(std::string_view collection, std::string_view name_or_id, std::string_view verb) {
@@ -74,6 +61,15 @@ Result<std::string> node_id_of(const Client& client, std::string_view name_or_id
 
 Result<model::Node> get_node(const Client& client, std::string_view name_or_id) {
   return get_as<model::Node>(client, object_path("nodes", TRY(node_id_of(client, name_or_id))));
+}
+
+void print_warnings(const Json& answer) {
+  const JsonObject* object = answer.if_object();
+  const Json* warnings = object == nullptr ? nullptr : object->if_contains("Warnings");
+  if (warnings == nullptr || !warnings->is_array()) return;
+  for (const Json& warning : warnings->as_array()) {
+    if (warning.is_string()) fmt::print(stderr, "{}\n", std::string_view(warning.as_string()));
+  }
 }
 
 Status update_service(const Client& client, const model::Service& from, const model::ServiceSpec& spec,

@@ -64,7 +64,9 @@ template <class T>
 // "self" is the node that was asked.
 [[nodiscard]] Result<model::Node> get_node(const Client& client, std::string_view name_or_id);
 [[nodiscard]] Result<std::string> node_id_of(const Client& client, std::string_view name_or_id);
-// Warnings of the answer go to standard error.
+// The "Warnings" of an answer, to standard error.
+void print_warnings(const Json& answer);
+// The answer's warnings are printed.
 Status update_service(const Client& client, const model::Service& from, const model::ServiceSpec& spec,
                       std::string_view rollback = {});
 

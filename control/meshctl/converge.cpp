@@ -40,6 +40,8 @@ class Screen {
  public:
   explicit Screen(bool quiet) : quiet_(quiet), terminal_(isatty(STDOUT_FILENO) == 1) {}
 
+  bool terminal() const { return terminal_; }
+
   void show(const std::vector<std::string>& lines) {
     if (quiet_ || lines == shown_) return;
     if (terminal_ && !shown_.empty()) fmt::print("\x1b[{}A\x1b[J", shown_.size());
@@ -63,7 +65,7 @@ Result<model::Service> service_with_status(const Client& client, const std::stri
   return *found;
 }
 
-Duration seconds_up(Duration duration) { return std::chrono::ceil<std::chrono::seconds>(duration); }
+std::int64_t seconds_up(Duration duration) { return std::chrono::ceil<std::chrono::seconds>(duration).count(); }
 
 // How long the service has been complete without a break.
 class Steadiness {
@@ -97,15 +99,17 @@ Status wait_converged(const Client& client, const std::string& service_id, const
     const auto progress = progress_of(service, tasks, nodes, options.rollback_wanted);
     rolled_back = rolled_back || progress.rolling_back;
     const auto now = SteadyClock::now();
-    const auto left = steadiness.left(progress.complete, monitor_of(service, rolled_back), now);
+    const auto monitor = monitor_of(service, rolled_back);
+    const auto left = steadiness.left(progress.complete, monitor, now);
 
     auto lines = progress_lines(progress);
     const bool converged = progress.complete && left == Duration::zero();
     if (converged) {
       lines.push_back("verify: Service " + service_id + " converged");
     } else if (progress.complete) {
-      lines.push_back(fmt::format("verify: Waiting {} seconds to verify that tasks are stable...",
-                                  seconds_up(left).count() / 1'000'000'000));
+      // The countdown is for a terminal, where the line is redrawn.
+      const auto shown = screen.terminal() ? left : monitor;
+      lines.push_back(fmt::format("verify: Waiting {} seconds to verify that tasks are stable...", seconds_up(shown)));
     }
     screen.show(lines);
     if (progress.failure) return fail(ErrorKind::kConflict, *progress.failure);

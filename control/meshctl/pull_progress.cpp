@@ -19,11 +19,10 @@ Result<std::string> PullProgress::take(std::string_view line) {
   const auto message = TRY_IN("progress of the pull", decode_text<PullMessage>(line));
   if (!message.error.empty()) return fail(ErrorKind::kUnavailable, message.error);
   if (message.status.empty()) return std::string();
-  if (message.id.empty()) return message.status + "\n";
   auto& last = states_[message.id];
   if (last == message.status) return std::string();
   last = message.status;
-  return message.id + ": " + message.status + "\n";
+  return (message.id.empty() ? "" : message.id + ": ") + message.status + "\n";
 }
 
 std::pair<std::string, std::string> split_reference(std::string_view reference) {

@@ -175,15 +175,14 @@ std::vector<JsonObject> task_rows(std::vector<model::Task> tasks, const std::map
   std::string previous;
   for (const auto& task : tasks) {
     const auto name = task_name(task, services, options.resolve);
-    rows.push_back(
-        {{"ID", id_for(task.id, options)},
-         {"Name", (name == previous ? " \\_ " : "") + name},
-         {"Image", image_of(task, options)},
-         {"Node", name_for(nodes, task.node_id, options.resolve)},
-         {"DesiredState", titled(name_of(task.desired_state))},
-         {"CurrentState", current_state(task, options.now)},
-         {"Error", error_of(task, options)},
-         {"Ports", host_ports_of(task)}});
+    rows.push_back({{"ID", id_for(task.id, options)},
+                    {"Name", (name == previous ? " \\_ " : "") + name},
+                    {"Image", image_of(task, options)},
+                    {"Node", name_for(nodes, task.node_id, options.resolve)},
+                    {"DesiredState", titled(name_of(task.desired_state))},
+                    {"CurrentState", current_state(task, options.now)},
+                    {"Error", error_of(task, options)},
+                    {"Ports", host_ports_of(task)}});
     previous = name;
   }
   return rows;

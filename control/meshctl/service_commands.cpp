@@ -122,9 +122,7 @@ Status create(const Client& client, CreateCommand command) {
   const Json* id = object == nullptr ? nullptr : object->if_contains("ID");
   if (id == nullptr || !id->is_string()) return fail(ErrorKind::kInternal, "meshd told no id of the new service");
   const std::string service_id(id->as_string());
-  if (const Json* warning = object->if_contains("Warning"); warning != nullptr && warning->is_string()) {
-    fmt::print(stderr, "{}\n", std::string_view(warning->as_string()));
-  }
+  print_warnings(answer);
   fmt::print("{}\n", service_id);
   std::fflush(stdout);
   return wait_if_wanted(client, service_id, command.wait, false);

@@ -15,8 +15,8 @@ namespace mesh::meshctl {
 struct Template::Node {
   enum class Kind { kText, kPrint, kIf, kRange, kWith };
   Kind kind = Kind::kText;
-  std::string text;                            // kText
-  std::vector<std::vector<std::string>> pipe;  // commands, each of words
+  std::string text;                // kText
+  std::vector<std::string> words;  // of the action, brackets and pipes among them
   std::vector<Node> body, otherwise;
 };
 
@@ -29,7 +29,7 @@ std::unexpected<Error> not_understood(std::string_view action, std::string_view 
   return fail(ErrorKind::kInvalid, fmt::format("--format: {{{{{}}}}}: {}", action, why));
 }
 
-// ---- words of an action: fields, names, "strings", numbers, ( ) and |
+// ---- words of an action: fields, names, "strings", numbers, ( and |, and ) with the field that follows it at once
 
 Result<Words> split_words(std::string_view action) {
   Words words;
@@ -37,9 +37,14 @@ Result<Words> split_words(std::string_view action) {
     const char c = action[i];
     if (c == ' ' || c == '\t' || c == '\n') {
       ++i;
-    } else if (c == '|' || c == '(' || c == ')') {
+    } else if (c == '|' || c == '(') {
       words.emplace_back(1, c);
       ++i;
+    } else if (c == ')') {
+      const bool field_follows = i + 1 < action.size() && action[i + 1] == '.';
+      const auto end = field_follows ? std::min(action.find_first_of(" \t\n|()\"`", i + 1), action.size()) : i + 1;
+      words.emplace_back(action.substr(i, end - i));
+      i = end;
     } else if (c == '"' || c == '`') {
       std::string literal = "\"";
       std::size_t end = i + 1;
@@ -63,18 +68,35 @@ Result<Words> split_words(std::string_view action) {
   return words;
 }
 
-Result<std::vector<Words>> parse_pipe(std::string_view action, std::span<const std::string> words) {
-  std::vector<Words> pipe(1);
-  for (const auto& word : words) {
-    if (word == "(" || word == ")") return not_understood(action, "parentheses are not supported");
-    if (word == "|") {
-      pipe.emplace_back();
-    } else {
-      pipe.back().push_back(word);
-    }
+// Index of the ")" that closes the "(" at `open`, or the size.
+std::size_t closing_bracket(std::span<const std::string> words, std::size_t open) {
+  int depth = 0;
+  for (std::size_t i = open; i < words.size(); ++i) {
+    if (words[i] == "(") ++depth;
+    if (words[i][0] == ')' && --depth == 0) return i;
   }
-  if (std::ranges::any_of(pipe, &Words::empty)) return not_understood(action, "a command is missing");
-  return pipe;
+  return words.size();
+}
+
+// Brackets in pairs, and no command between pipes or in brackets that is empty.
+Status check_pipe(std::string_view action, std::span<const std::string> words) {
+  bool empty = true;
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    if (words[i][0] == ')') return not_understood(action, "a bracket closes that was not opened");
+    if (words[i] == "|") {
+      if (empty) break;
+      empty = true;
+      continue;
+    }
+    empty = false;
+    if (words[i] != "(") continue;
+    const auto close = closing_bracket(words, i);
+    if (close == words.size()) return not_understood(action, "a bracket has no end");
+    TRY(check_pipe(action, words.subspan(i + 1, close - i - 1)));
+    i = close;
+  }
+  if (empty) return not_understood(action, "a command is missing");
+  return {};
 }
 
 // ---- text to nodes
@@ -144,7 +166,8 @@ class Parser {
                 : words[0] == "with"  ? Node::Kind::kWith
                                       : Node::Kind::kPrint;
     const bool block_follows = node.kind != Node::Kind::kPrint;
-    node.pipe = TRY(parse_pipe(action, std::span(words).subspan(block_follows ? 1 : 0)));
+    node.words.assign(words.begin() + (block_follows ? 1 : 0), words.end());
+    TRY(check_pipe(action, node.words));
     if (!block_follows) return node;
     ++at_;
     node.body = TRY(block(true));
@@ -280,7 +303,7 @@ class Renderer {
         out_ += node.text;
         continue;
       }
-      const Json value = TRY(evaluate(node.pipe, dot));
+      const Json value = TRY(evaluate(node.words, dot));
       if (node.kind == Node::Kind::kPrint) {
         out_ += print(value);
       } else if (!is_true(value)) {
@@ -306,20 +329,43 @@ class Renderer {
     return {};
   }
 
-  Result<Json> evaluate(const std::vector<Words>& pipe, const Json& dot) {
+  // A pipe: each command gets the result of the one before as its last argument.
+  Result<Json> evaluate(std::span<const std::string> words, const Json& dot) const {
     std::optional<Json> piped;
-    for (const Words& words : pipe) {
-      const bool calls =
-          std::isalpha(static_cast<unsigned char>(words[0][0])) != 0 && words[0] != "true" && words[0] != "false";
+    for (std::size_t begin = 0; begin < words.size();) {
+      std::string function;
+      if (is_function(words[begin])) function = words[begin++];
       std::vector<Json> arguments;
-      for (const auto& word : std::span(words).subspan(calls ? 1 : 0)) arguments.push_back(TRY(operand(word, dot)));
-      if (!calls && (arguments.size() != 1 || piped)) {
-        return fail(ErrorKind::kInvalid, "--format: \"" + words[0] + "\" is no function");
+      for (; begin < words.size() && words[begin] != "|"; ++begin) {
+        if (words[begin] != "(") {
+          arguments.push_back(TRY(operand(words[begin], dot)));
+          continue;
+        }
+        const auto close = closing_bracket(words, begin);
+        const Json inner = TRY(evaluate(words.subspan(begin + 1, close - begin - 1), dot));
+        arguments.push_back(members(inner, std::string_view(words[close]).substr(1)));
+        begin = close;
+      }
+      ++begin;
+      if (function.empty() && (arguments.size() != 1 || piped)) {
+        return fail(ErrorKind::kInvalid, "--format: a value is followed or preceded by another without a function");
       }
       if (piped) arguments.push_back(*piped);
-      piped = calls ? TRY(call(words[0], arguments)) : arguments[0];
+      piped = function.empty() ? arguments[0] : TRY(call(function, arguments));
     }
     return *piped;
+  }
+
+  static bool is_function(const std::string& word) {
+    return std::isalpha(static_cast<unsigned char>(word[0])) != 0 && word != "true" && word != "false";
+  }
+
+  // ".Spec.Name" of a value.
+  static Json members(Json value, std::string_view path) {
+    for (const auto key : split(path, '.')) {
+      if (!key.empty()) value = member(value, key);
+    }
+    return value;
   }
 
   Result<Json> operand(const std::string& word, const Json& dot) const {
@@ -329,11 +375,7 @@ class Renderer {
     if (word[0] != '.' && word[0] != '$') {
       return fail(ErrorKind::kInvalid, "--format: \"" + word + "\" is neither a field nor a string");
     }
-    Json value = word[0] == '$' ? root_ : dot;
-    for (const auto key : split(std::string_view(word).substr(word[0] == '$' && word.size() > 1 ? 2 : 1), '.')) {
-      if (!key.empty()) value = member(value, key);
-    }
-    return value;
+    return members(word[0] == '$' ? root_ : dot, std::string_view(word).substr(1));
   }
 
   const Json& root_;

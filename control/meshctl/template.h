@@ -1,9 +1,9 @@
 // The part of Go's text/template that people use with docker's --format, on JSON values.
 //
-//   {{.Name}} {{.Spec.Labels.tier}} {{json .}} {{index .Labels "a-b"}} {{len .Ports}} {{upper .State}} {{lower …}}
-//   {{title …}} {{join .List ", "}} {{println …}} {{.Image | upper}} {{"text"}} {{if .X}}…{{else}}…{{end}}
-//   {{range .List}}…{{else}}…{{end}} {{with .X}}…{{end}} {{eq .A "b"}} {{ne …}} {{not …}} {{- trim -}} {{$}} is the
-//   whole
+//   {{.Name}} {{.Spec.Labels.tier}} {{json .}} {{index .Labels "a-b"}} {{(index .Ports 0).Port}} {{len .Ports}}
+//   {{upper .State}} {{lower …}} {{title …}} {{join .List ", "}} {{println …}} {{.Image | upper}} {{"text"}}
+//   {{if .X}}…{{else}}…{{end}} {{range .List}}…{{else}}…{{end}} {{with .X}}…{{end}} {{eq .A "b"}} {{ne …}} {{not …}}
+//   {{- trims blanks around -}}, {{$}} is the whole value.
 //
 // A member that is not there prints as <no value>.
 #pragma once

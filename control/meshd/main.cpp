@@ -41,13 +41,14 @@ Result<agent::Options> agent_options(const Options& options) {
 Status clean_up(const Options& options) {
   const Fd lock = TRY(lock_data_dir(options.data_dir));
   const agent::Options for_agent = TRY(agent_options(options));
-  const Status cleaned = agent::Agent::cleanup(for_agent);
-  TRY(remove_tree(options.data_dir + "/cluster"));
-  TRY(remove_tree(options.socket));
-  TRY(remove_tree(options.runtime_dir));
-  TRY(remove_tree(options.data_dir + "/meshd.lock"));
+  Status outcome = agent::Agent::cleanup(for_agent);
+  for (const std::string& path :
+       {options.data_dir + "/cluster", options.socket, options.runtime_dir, options.data_dir + "/meshd.lock"}) {
+    // What can be removed is, whatever else could not.
+    if (Status removed = remove_tree(path); !removed && outcome) outcome = std::move(removed);
+  }
   (void)::rmdir(options.data_dir.c_str());  // stays if anything in it is not ours
-  return cleaned;
+  return outcome;
 }
 
 void log_notify(std::string_view state) {

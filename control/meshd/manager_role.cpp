@@ -66,7 +66,7 @@ class ManagerRole::Impl : public std::enable_shared_from_this<Impl> {
 
  private:
   [[nodiscard]] const std::string& self() const { return identity_.info.subject.node_id; }
-  [[nodiscard]] Status load_secrets();
+  [[nodiscard]] Status load_secrets();  // and the CA
   [[nodiscard]] Status store_secrets(const std::string& worker, const std::string& manager);
   [[nodiscard]] cluster::ManagerServer::Callbacks server_callbacks();
   [[nodiscard]] Duration certificate_lifetime() const;
@@ -122,6 +122,8 @@ Status ManagerRole::Impl::load_secrets() {
 
 Status ManagerRole::Impl::start() {
   TRY(load_secrets());
+  // After a long pause our certificate may be old or expired; the CA is ours to ask.
+  if (wall_now() >= cluster::renewal_time(identity_.info, 0.5)) renew_own();
   server_ = std::make_unique<cluster::ManagerServer>(loop_, identity_, server_callbacks());
   const SocketAddress bound = TRY(server_->listen(options_.listen));
   spdlog::info("cluster port open listen={} advertise={}", bound.to_string(), options_.advertise.to_string());
@@ -135,6 +137,7 @@ void ManagerRole::Impl::stop() {
   tick_timer_.cancel();
   renewal_timer_.cancel();
   if (server_) server_->stop();
+  manager_.reset();  // and with it the store: the next role may open it although handlers of ours are still queued
 }
 
 cluster::ManagerServer::Callbacks ManagerRole::Impl::server_callbacks() {
@@ -170,6 +173,9 @@ Result<cluster::JoinAnswer> ManagerRole::Impl::join(const cluster::JoinRequest& 
   node.id = subject.node_id;
   node.hostname = request.hostname.substr(0, 253);
   node.role = role;
+  if (!request.availability.empty()) {
+    node.availability = TRY(decode<model::Availability>(Json(request.availability), "Availability"));
+  }
   node.certificate = certificate_of(info);
   TRY(manager_->add_node(node, now));
   spdlog::info("node joined node={} hostname={} peer={}", node.id, node.hostname, from.ip.to_string());
@@ -206,7 +212,7 @@ void ManagerRole::Impl::renew_own() {
     cluster::KeyRequest key = TRY(cluster::make_key_request());
     std::string pem = TRY(renew(identity_.info.subject, key.request_pem));
     identity_ = TRY(cluster::NodeIdentity::make(std::move(key.key_pem), std::move(pem), identity_.ca_pem));
-    return server_->use_identity(identity_);
+    return server_ ? server_->use_identity(identity_) : Status{};
   }();
   if (!renewed) {
     spdlog::error("certificate of this manager not renewed error=\"{}\"", renewed.error().message);
@@ -392,7 +398,7 @@ Status ManagerRole::open_local(const cluster::Hello& hello) {
 void ManagerRole::from_local_agent(cluster::AgentMessage message) {
   asio::post(impl_->loop_, [weak = std::weak_ptr(impl_), message = std::move(message)] {
     const auto impl = weak.lock();
-    if (impl && impl->local_open_) impl->receive(impl->identity_.info.subject.node_id, message);
+    if (impl && impl->manager_ && impl->local_open_) impl->receive(impl->identity_.info.subject.node_id, message);
   });
 }
 const std::map<std::string, model::TableVersion>& ManagerRole::acknowledged() const { return impl_->acknowledged_; }

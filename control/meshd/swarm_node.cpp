@@ -149,9 +149,17 @@ Result<NewCluster> SwarmNode::Impl::new_cluster(const api::SwarmInit& request, c
   if (cluster.default_addr_pool.empty()) cluster.default_addr_pool = {"10.0.0.0/8"};
   for (const std::string& pool : cluster.default_addr_pool) TRY_IN("default address pool", Cidr::parse(pool));
   if (request.subnet_size != 0) cluster.subnet_size = request.subnet_size;
+  // Written down, so that `info` shows what is in force.
+  model::ClusterSpec& spec = cluster.spec;
+  if (!spec.orchestration.task_history_retention_limit) spec.orchestration.task_history_retention_limit = 5;
+  if (spec.dispatcher.heartbeat_period == Duration{}) spec.dispatcher.heartbeat_period = std::chrono::seconds(5);
+  if (spec.ca_config.node_cert_expiry == Duration{}) spec.ca_config.node_cert_expiry = cluster::kNodeLifetime;
+  auto availability = model::Availability::kActive;
+  if (!request.availability.empty()) {
+    availability = TRY(decode<model::Availability>(Json(request.availability), "Availability"));
+  }
   cluster::CertificateAuthority authority = TRY(cluster::CertificateAuthority::create(cluster_id, wall_now()));
-  return NewCluster{std::move(cluster), std::move(authority),
-                    request.availability.value_or(model::Availability::kActive), agent_.hello().connected_routes,
+  return NewCluster{std::move(cluster), std::move(authority), availability, agent_.hello().connected_routes,
                     hostname()};
 }
 
@@ -275,9 +283,10 @@ void SwarmNode::Impl::join(const api::SwarmJoin& request, std::function<void(Sta
   if (!checked) return asio::post(loop_, [done, error = checked.error()] { done(std::unexpected(error)); });
   busy_ = true;
   resolve_managers(loop_, request.remote_addrs, kClusterPort,
-                   [self = shared_from_this(), token = *checked, done](Result<std::vector<SocketAddress>> managers) {
+                   [self = shared_from_this(), token = *checked, availability = request.availability,
+                    done](Result<std::vector<SocketAddress>> managers) {
                      if (!managers) return self->joined(std::unexpected(managers.error()), {}, done);
-                     cluster::join_cluster(self->loop_, *managers, token, self->hostname(),
+                     cluster::join_cluster(self->loop_, *managers, token, {self->hostname(), availability},
                                            [self, managers = *managers, done](Result<cluster::NodeIdentity> identity) {
                                              self->joined(std::move(identity), managers, done);
                                            });

@@ -86,7 +86,9 @@ TEST_F(ApiTest, SwarmCallsReachTheSwarm) {
                      "Availability":"drain","Spec":{"Labels":null,"Orchestration":{},"Raft":{"ElectionTick":0}}})"),
             Json("node1"));
   EXPECT_EQ(swarm_.init_request.advertise_addr, "eth0");
-  EXPECT_EQ(swarm_.init_request.availability, model::Availability::kDrain);
+  EXPECT_EQ(swarm_.init_request.availability, "drain");
+  EXPECT_EQ(ask("POST", "/swarm/init", R"({"Availability":""})").status, 200) << "as the docker CLI says it";
+  EXPECT_EQ(ask("POST", "/swarm/init", R"({"Availability":"asleep"})").status, 400);
   EXPECT_EQ(message("POST", "/swarm/join", 401, R"({"RemoteAddrs":["h:1"],"JoinToken":"t"})"), "wrong secret");
   EXPECT_EQ(swarm_.join_request.remote_addrs, std::vector<std::string>{"h:1"});
   EXPECT_EQ(ask("POST", "/swarm/leave").status, 503);
@@ -171,6 +173,15 @@ TEST_F(ApiTest, ServicesLiveAndDie) {
   EXPECT_EQ(ask("DELETE", "/services/web").status, 200);
   ASSERT_TRUE(swarm_.real->tick(now_));
   EXPECT_NE(message("DELETE", "/services/web", 404).find("web not found"), std::string::npos);
+}
+
+TEST_F(ApiTest, AServiceWithoutANameGetsOne) {
+  make_manager();
+  std::set<std::string> names;
+  for (int i = 0; i < 300; ++i) create_service("");  // more than there are pairs of words
+  for (const Json& service : json("GET", "/services", 200).as_array()) names.insert(text_of(service, "/Spec/Name"));
+  EXPECT_EQ(names.size(), 300U);
+  EXPECT_FALSE(names.contains(""));
 }
 
 TEST_F(ApiTest, WhatAServiceMustNotBe) {

@@ -90,7 +90,7 @@ TEST_F(ClusterPort, WithoutACertificateOnlyJoinIsServed) {
   EXPECT_EQ(server_.server->counters().no_certificate, 3U);
 
   const KeyRequest key = value_of(make_key_request());
-  const JoinRequest good{server_.secrets.worker, key.request_pem, "host"};
+  const JoinRequest good{server_.secrets.worker, key.request_pem, "host", ""};
   const RawAnswer joined = request({}, http::verb::post, "/join", to_text(encode(good)));
   ASSERT_EQ(joined.status, 200) << joined.body << joined.error;
   const JoinAnswer answer = value_of(decode_text<JoinAnswer>(joined.body));
@@ -146,7 +146,7 @@ TEST_F(ClusterPort, GarbageIsSurvived) {
   // Over the limit of a request's body: no answer, but no harm either.
   request({}, http::verb::post, "/join", std::string(200'000, 'x'));
   const KeyRequest key = value_of(make_key_request());
-  const JoinRequest good{server_.secrets.manager, key.request_pem, "host"};
+  const JoinRequest good{server_.secrets.manager, key.request_pem, "host", ""};
   EXPECT_EQ(request({}, http::verb::post, "/join", to_text(encode(good))).status, 200);
 }
 
@@ -187,7 +187,8 @@ TEST(ClusterPortLimit, JoinsAreLimitedPerSource) {
 
 Result<NodeIdentity> join(asio::io_context& loop, const SocketAddress& address, const JoinToken& token) {
   std::optional<Result<NodeIdentity>> result;
-  join_cluster(loop, {address}, token, "host", [&](Result<NodeIdentity> identity) { result = std::move(identity); });
+  join_cluster(loop, {address}, token, {"host", ""},
+               [&](Result<NodeIdentity> identity) { result = std::move(identity); });
   EXPECT_TRUE(run_until(loop, [&] { return result.has_value(); }));
   return std::move(*result);
 }

@@ -17,6 +17,8 @@ using Bytes = std::vector<std::uint8_t>;
 struct Outcome {
   int verdict = 0;
   Bytes frame;  // as the program left it
+  // BPF_PROG_TEST_RUN takes no skb that is cut inside its IP header; a driver may deliver one all the same.
+  bool refused = false;
 };
 
 class Kernel : public Tables {

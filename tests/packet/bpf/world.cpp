@@ -40,7 +40,7 @@ void World::config(__u16 self, __u32 mesh_ifindex, __u64 host_cookie) {
   value.endpoint_mtu = kInnerMtu;
   value.ingress_vni = kIngressVni;
   value.mesh_ifindex = mesh_ifindex;
-  value.flow_mask = MESH_FLOW_SETS - 1;
+  value.flow_mask = kFlowSets - 1;
   value.dns_port = mesh_be16(7953);
   copy(value.gateway_mac, endpoint_mac("10.0.0.1"));
   copy(value.mesh_mac, endpoint_mac("10.0.0.2"));

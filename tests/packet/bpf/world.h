@@ -17,6 +17,7 @@ using Mac = std::array<__u8, 6>;
 [[nodiscard]] Mac endpoint_mac(const std::string& ingress_v4);
 
 inline constexpr __u32 kIngressVni = 4096;
+inline constexpr __u32 kFlowSets = 1024;  // few enough to be cleared between cases
 inline constexpr __u16 kUnderlayMtu = 1500;
 inline constexpr __u16 kInnerMtu = kUnderlayMtu - MESH_OUTER_SIZE;
 

@@ -1,0 +1,242 @@
+// Flow records and the walk between hosts: sequences of packets through the programs, and the pure step exhaustively.
+#include <set>
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include "bpf/lib/flow.h"
+#include "bpf/lib/walk.h"
+#include "tests/packet/bpf/pair.h"
+
+namespace mesh::packet {
+namespace {
+
+class OwnNamespace : public testing::Environment {
+ public:
+  void SetUp() override { enter_own_namespace(); }
+};
+const testing::Environment* const kNamespace = testing::AddGlobalTestEnvironment(new OwnNamespace);
+
+const std::string kUplink = "mesh_uplink_xdp";
+
+__u8 byte_at(const Outcome& outcome, std::size_t at) { return outcome.frame.at(at); }
+__u16 node_of(const Outcome& outcome) { return byte_at(outcome, 33); }  // last byte of the outer destination
+__u16 binding_of(const Outcome& outcome) {
+  return static_cast<__u16>(byte_at(outcome, 52) << 8 | byte_at(outcome, 53));
+}
+unsigned stage_of(const Outcome& outcome) { return static_cast<unsigned>(byte_at(outcome, 51) >> 2 & 7); }
+unsigned hops_of(const Outcome& outcome) { return static_cast<unsigned>(byte_at(outcome, 56) >> 2); }
+
+// As an entry with the moved slot's ring stamps it.
+Frame moved(__u8 tcp_flags, __u16 port, __u16 binding, __u16 stop, __u16 client_port = 40000) {
+  Frame frame = from_node2(6, port, binding);
+  frame.source_port = client_port;
+  frame.tcp_flags = tcp_flags;
+  frame.tunnel->stop = stop;
+  frame.tunnel->version = kMovedVersion;
+  frame.tunnel->flags = MESH_TUNNEL_MOVED;
+  return frame;
+}
+
+Frame at_stage(Frame frame, unsigned stage, __u16 prev = 0, unsigned hops = 1) {
+  frame.tunnel->flags = static_cast<__u8>(frame.tunnel->flags | stage << MESH_TUNNEL_STAGE_SHIFT);
+  frame.tunnel->prev = prev;
+  frame.tunnel->hops = static_cast<__u8>(hops);
+  return frame;
+}
+
+TEST(Walk, ASynSearchesBeforeItCreates) {
+  Pair& pair = Pair::cleared();
+  // The owner is here, nodes 2 and 3 may know the flow: 2 comes first.
+  const Outcome first = pair.run(kUplink, moved(0x02, 8005, 2, 1).bytes());
+  EXPECT_EQ(first.verdict, code(kUplink, Verdict::kRedirect));
+  EXPECT_EQ(node_of(first), 2);
+  EXPECT_EQ(stage_of(first), static_cast<unsigned>(MESH_STAGE_CIRCLE));
+  EXPECT_EQ(hops_of(first), 1u);
+  EXPECT_EQ(pair.grown(MESH_COUNT_FLOW_CREATED), 0u);
+  // It comes back unknown: the record is made here.
+  const Outcome back = pair.run(kUplink, at_stage(moved(0x02, 8005, 2, 1), MESH_STAGE_CREATE).bytes());
+  EXPECT_EQ(pair.redirect(), "to 1");
+  EXPECT_EQ(back.verdict, code(kUplink, Verdict::kRedirect));
+  EXPECT_EQ(pair.grown(MESH_COUNT_FLOW_CREATED), 1u);
+  // From now on it is known, and found at once.
+  pair.run(kUplink, moved(0x10, 8005, 2, 1).bytes());
+  EXPECT_EQ(pair.redirect(), "to 1");
+}
+
+TEST(Walk, PreviousOwnerIsAskedLast) {
+  Pair& pair = Pair::cleared();
+  // F = {2}, and the previous owner is on 2 as well: it is asked as prev, in its own stage.
+  const Outcome first = pair.run(kUplink, moved(0x02, 8006, 3, 1).bytes());
+  EXPECT_EQ(node_of(first), 2);
+  EXPECT_EQ(stage_of(first), static_cast<unsigned>(MESH_STAGE_PREV));
+}
+
+TEST(Walk, AnEstablishedFlowGoesRoundTheCircle) {
+  Pair& pair = Pair::cleared();
+  const Outcome first = pair.run(kUplink, moved(0x10, 8005, 2, 1).bytes());
+  EXPECT_EQ(node_of(first), 2);
+  // Here as one of the hosts of the circle: after 1 and before the owner's host 2 comes 3? No: 1 -> 2 is the stop, so
+  // from 1 the circle is over, and the owner's host lets its container refuse.
+  const Outcome second = pair.run(kUplink, at_stage(moved(0x10, 8007, 18, 2), MESH_STAGE_CIRCLE).bytes());
+  EXPECT_EQ(node_of(second), 2);
+  EXPECT_EQ(stage_of(second), static_cast<unsigned>(MESH_STAGE_CREATE));
+  // Back at the owner's host after the whole circle: delivered, so that the client gets its reset.
+  pair.run(kUplink, at_stage(moved(0x10, 8005, 2, 1, 40005), MESH_STAGE_CREATE, 0, 3).bytes());
+  EXPECT_EQ(pair.redirect(), "to 1");
+}
+
+TEST(Walk, MixedVersionsNeverEndInAWrongReset) {
+  Pair& pair = Pair::cleared();
+  Frame mixed = at_stage(moved(0x10, 8007, 8, 2), MESH_STAGE_CIRCLE);
+  mixed.tunnel->flags |= MESH_TUNNEL_MIXED;
+  EXPECT_EQ(pair.run(kUplink, mixed.bytes()).verdict, code(kUplink, Verdict::kDrop));
+  EXPECT_GE(pair.grown(MESH_COUNT_RING_MIXED), 1u);
+}
+
+TEST(Walk, ANewerHostRestartsIt) {
+  Pair& pair = Pair::cleared();
+  Frame old = moved(0x10, 8007, 9, 1);  // an older ring: this host was the owner's
+  old.tunnel->version = kMovedVersion - 1;
+  const Outcome outcome = pair.run(kUplink, old.bytes());
+  EXPECT_EQ(node_of(outcome), 2);
+  EXPECT_EQ(binding_of(outcome), 8);
+  EXPECT_EQ(stage_of(outcome), static_cast<unsigned>(MESH_STAGE_ENTRY));
+  EXPECT_TRUE(byte_at(outcome, 51) & MESH_TUNNEL_MIXED);
+  EXPECT_EQ(byte_at(outcome, 61), kMovedVersion);
+}
+
+TEST(Walk, Ends) {
+  Pair& pair = Pair::cleared();
+  EXPECT_EQ(pair.run(kUplink, at_stage(moved(0x10, 8005, 2, 1), 0, 0, MESH_HOPS_MAX).bytes()).verdict,
+            code(kUplink, Verdict::kDrop));
+  EXPECT_EQ(pair.grown(MESH_COUNT_HOPS), 1u);
+}
+
+// Whatever hosts a slot remembers, wherever the walk starts: each is visited once, the owner's host last, within the
+// hops that a packet has.
+TEST(Walk, VisitsEachHostOnceAndEndsAtTheOwner) {
+  for (unsigned set = 0; set < 64; set++) {
+    for (__u16 stop = 1; stop <= 6; stop++) {
+      for (__u16 prev = 0; prev <= 6; prev++) {
+        for (const bool begins : {false, true}) {
+          const auto view_of = [&](__u16 self) {
+            mesh_view view{};
+            view.version = 3;
+            view.self = self;
+            view.owner_node = stop;
+            view.prev_node = prev;
+            view.binding = 9;
+            view.moved = set != 0;
+            for (__u16 host = 1; host <= 6; host++) {
+              if (set >> (host - 1) & 1) view.host[view.count++] = host;
+            }
+            return view;
+          };
+          mesh_header header{};
+          header.ring_version = 3;
+          header.binding = 9;
+          header.stop = stop;
+          header.moved = set != 0;
+          std::multiset<__u16> visited;
+          __u16 here = stop;
+          int step = MESH_STEP_SEND;
+          for (int hops = 0; hops <= static_cast<int>(MESH_HOPS_MAX) && step == MESH_STEP_SEND; hops++) {
+            visited.insert(here);
+            const mesh_view view = view_of(here);
+            __u16 next = 0;
+            step = mesh_walk(&header, &view, begins ? 1 : 0, &next);
+            if (step == MESH_STEP_SEND) here = next;
+          }
+          const std::string what = fmt::format("F {:06b} stop {} prev {} begins {}", set, stop, prev, begins);
+          EXPECT_EQ(step, static_cast<int>(MESH_STEP_CREATE)) << what;
+          EXPECT_EQ(here, stop) << what;
+          for (__u16 host = 1; host <= 6; host++) {
+            if (!(set >> (host - 1) & 1) || host == stop) continue;
+            if (!begins && set == 0) continue;
+            EXPECT_EQ(visited.count(host), 1u) << what << " host " << host;
+          }
+          if (begins && prev != 0) EXPECT_GE(visited.count(prev), 1u) << what;
+          EXPECT_LE(visited.count(stop), 2u) << what;
+        }
+      }
+    }
+  }
+}
+
+// One client port towards many addresses and one backend: every flow gets a port of its own, keeps it, and the answers
+// find their way back.
+TEST(Records, CollidingFlowsGetPortsOfTheirOwn) {
+  Pair& pair = Pair::cleared();
+  std::set<__u16> given;
+  for (int round = 0; round < 2; round++) {
+    for (__u8 entry = 1; entry <= 6; entry++) {
+      Frame sent = from_node2(6, 8001, 1);
+      sent.to = fmt::format("192.0.2.{}", entry);
+      sent.tcp_flags = round == 0 ? 0x02 : 0x18;
+      const Outcome in = pair.run(kUplink, sent.bytes());
+      ASSERT_EQ(in.verdict, code(kUplink, Verdict::kRedirect));
+      const auto port = static_cast<__u16>(in.frame.at(34) << 8 | in.frame.at(35));
+      EXPECT_EQ(given.insert(port).second, round == 0) << "entry " << int{entry};
+      Frame expected = delivered_to_a(sent);
+      expected.source_port = port;
+      EXPECT_EQ(hex(in.frame), hex(expected.bytes()));
+      const Outcome out = pair.run("mesh_endpoint_tc", from_a("10.0.0.5", "192.0.2.9", 6, 80, port).bytes());
+      ASSERT_EQ(out.verdict, code("mesh_endpoint_tc", Verdict::kRedirect));
+      EXPECT_EQ(out.frame.at(14 + 50 + 15), entry) << "answer with another flow's address";
+      EXPECT_EQ(out.frame.at(84 + 2) << 8 | out.frame.at(84 + 3), 40000);
+    }
+  }
+  EXPECT_EQ(pair.grown(MESH_COUNT_FLOW_REWRITTEN), 5u);
+}
+
+TEST(Records, AClosedFlowMakesRoomForTheOwner) {
+  Pair& pair = Pair::cleared();
+  // A record of a foreign backend: made while 8005's owner was another binding of this host.
+  pair.run(kUplink, at_stage(moved(0x02, 8005, 2, 1), MESH_STAGE_CREATE).bytes());
+  pair.run(kUplink, moved(0x11, 8005, 2, 1).bytes());
+  Frame answer = from_a("10.0.0.5", "192.0.2.9", 6, 80, 40000);
+  answer.tcp_flags = 0x11;
+  pair.run("mesh_endpoint_tc", answer.bytes());
+  // Closed, and the header names an owner elsewhere: the SYN is not this record's any more.
+  const Outcome again = pair.run(kUplink, at_stage(moved(0x02, 8005, 9, 3), MESH_STAGE_CIRCLE).bytes());
+  EXPECT_EQ(node_of(again), 2);
+  EXPECT_EQ(stage_of(again), static_cast<unsigned>(MESH_STAGE_CIRCLE));
+}
+
+TEST(Records, AFloodOfSynsDisplacesItself) {
+  mesh_flow_set set{};
+  const auto claim = [&](__u16 port, __u8 state, __u32 seen) {
+    mesh_flow_key key{};
+    key.client = address("192.0.2.9");
+    key.original = address("192.0.2.1");
+    key.client_port = port;
+    key.port = 80;
+    key.kind = MESH_FLOW_FORWARD;
+    key.protocol = 6;
+    mesh_flow record{};
+    record.client = key.client;
+    record.original = key.original;
+    record.client_port = port;
+    record.original_port = 80;
+    record.kind = MESH_FLOW_FORWARD;
+    record.protocol = 6;
+    record.state = state;
+    record.seen = seen;
+    record.tag = port;
+    return mesh_flow_claim(&set, &key, &record);
+  };
+  for (__u16 port = 1; port <= 3; port++) EXPECT_EQ(claim(port, MESH_FLOW_CONFIRMED, 100), MESH_CLAIM_FRESH);
+  for (__u16 port = 1000; port < 2000; port++) EXPECT_NE(claim(port, 0, 200), MESH_CLAIM_EVICTED);
+  for (__u16 port = 1; port <= 3; port++) EXPECT_EQ(claim(port, MESH_FLOW_CONFIRMED, 300), MESH_CLAIM_SAME);
+  // With none but live flows, the longest idle goes.
+  EXPECT_EQ(claim(4, MESH_FLOW_CONFIRMED, 300), MESH_CLAIM_FRESH);
+  EXPECT_EQ(claim(1, MESH_FLOW_CONFIRMED, 400), MESH_CLAIM_SAME);
+  EXPECT_EQ(claim(2, MESH_FLOW_CONFIRMED, 400), MESH_CLAIM_SAME);
+  EXPECT_EQ(claim(3, MESH_FLOW_CONFIRMED, 350), MESH_CLAIM_SAME);
+  EXPECT_EQ(claim(5, MESH_FLOW_CONFIRMED, 400), MESH_CLAIM_EVICTED);
+  EXPECT_EQ(claim(3, MESH_FLOW_CONFIRMED, 400), MESH_CLAIM_SAME);
+}
+
+}  // namespace
+}  // namespace mesh::packet
