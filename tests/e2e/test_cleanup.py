@@ -12,7 +12,7 @@ find /sys/fs/bpf -mindepth 1 | grep -v '\.debug$' | sort
 tc filter show dev eth0 ingress; ip -d -o link show eth0 | grep -o 'xdp[a-z]*' || true
 cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding /proc/sys/net/ipv4/ip_local_reserved_ports
 awk '{print $2, $3}' /proc/self/mounts | sort
-ls /run /var/lib/meshd
+ls /run; ls -A /var/lib/meshd 2>/dev/null
 find $CGROUPS -type d | sort
 """
 
