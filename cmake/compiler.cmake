@@ -5,7 +5,7 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # GCC 12 sees uninitialised or overflowing reads through std::expected, std::optional and std::variant that do not
   # exist; clang and the sanitizers cover the real ones.
   add_compile_options(-Wno-maybe-uninitialized -Wno-stringop-overflow -Wno-stringop-overread -Wno-array-bounds
-                      -Wno-restrict -Wno-dangling-pointer)
+                      -Wno-restrict -Wno-dangling-pointer -Wno-mismatched-new-delete)
   add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-fcoroutines>)
 endif()
 

@@ -22,6 +22,11 @@ class TestLostHost(ClusterTest):
         response = self.lab.http(self.lab.url(host, 8010, "/whoami"), timeout_s=2, check=False)
         return response is not None and response.status == 200
 
+    def tasks_through(self, host):
+        """Which tasks answer to 20 requests through a host."""
+        responses = [self.lab.http(self.lab.url(host, 8010, "/whoami"), timeout_s=2, check=False) for _ in range(20)]
+        return {response.json()["task"] for response in responses if response is not None and response.status == 200}
+
     def wait_replaced(self, lost):
         harness.wait_for(lambda: self.node_state(lost) == "down", REPLACED_S, f"{lost} is down")
         harness.wait_for(lambda: len(self.hosts_of("web")) == 3 and lost not in self.hosts_of("web"), REPLACED_S,
@@ -77,6 +82,8 @@ class TestLostHost(ClusterTest):
 
     def test_manager_back_after_a_power_cut(self):
         """node1 holds the state: after its restart everything is as declared."""
+        for host in ("node2", "node3"):
+            harness.wait_for(lambda h=host: len(self.tasks_through(h)) == 3, 20, f"{host} leads to all three tasks")
         self.lab.verb("kill", "node1")
         for host in ("node2", "node3"):
             self.assertTrue(any(self.answers(host) for _ in range(10)), f"{host} serves without a manager")

@@ -57,9 +57,14 @@ class Path:
 def _masquerading(path):
     wires.run(*wires.inside(path.host, "nft", "-f", "-"), input=f"""
         table ip bench {{
-            chain before {{ type nat hook prerouting priority dstnat;
-                            ip daddr {HOST_A} udp dport {PORT} dnat to {SINK}:{PORT} }}
-            chain after {{ type nat hook postrouting priority srcnat; oifname "b1" masquerade }}
+            chain before {{
+                type nat hook prerouting priority dstnat
+                ip daddr {HOST_A} udp dport {PORT} dnat to {SINK}:{PORT}
+            }}
+            chain after {{
+                type nat hook postrouting priority srcnat
+                oifname "b1" masquerade
+            }}
         }}""")
 
 
