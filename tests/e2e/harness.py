@@ -252,4 +252,8 @@ def main():
         skip("a lab needs root")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, and so takes the lab down
     remove_orphans()
-    unittest.main(module="__main__", verbosity=2)
+    result = unittest.main(module="__main__", verbosity=2, exit=False).result
+    if not result.wasSuccessful():
+        sys.exit(1)
+    if result.skipped:  # counted by ctest, or nobody would know
+        skip("; ".join(sorted({reason for _, reason in result.skipped})))

@@ -222,9 +222,9 @@ TEST_F(RuntimeTest, OutOfMemoryIsMarked) {
 TEST_F(RuntimeTest, UserGroupsEnvAndDirectory) {
   auto made = config({"sh", "-c", "id -u; id -g; id -G; pwd; echo $HOME; echo $A; hostname"});
   made.user = "web";
-  made.cwd = "/work/here";
+  made.cwd = "/srv/here";
   made.env.emplace_back("A=b c");
-  EXPECT_EQ(output_of(made), "33\n34\n34 50\n/work/here\n/srv\nb c\nbox\n");
+  EXPECT_EQ(output_of(made), "33\n34\n34 50\n/srv/here\n/srv\nb c\nbox\n");
 }
 
 TEST_F(RuntimeTest, Confinement) {

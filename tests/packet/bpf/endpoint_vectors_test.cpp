@@ -186,6 +186,7 @@ TEST(Endpoint, SendsOnlyAsItself) {
       {"multicast, IPv6", group6.bytes(), Verdict::kDrop, {}, "", MESH_COUNT_MULTICAST},
       {"IPv4 options", changed(good, 14, 0x46), Verdict::kDrop, {}, "", MESH_COUNT_UNSUPPORTED},
       {"unknown type", changed(changed(good, 12, 0x88), 13, 0xcc), Verdict::kDrop, {}, "", MESH_COUNT_UNSUPPORTED},
+      {"longer than it is", changed(good, 16, 0x7f), Verdict::kDrop, {}, "", MESH_COUNT_MALFORMED},
   });
 }
 

@@ -262,6 +262,9 @@ TEST(Uplink, RepliesGoToTheClient) {
     out.source = kUplinkMac;
     vectors.push_back({"reply", reply.bytes(), Verdict::kRedirect, out.bytes(),
                        "client " + std::to_string(if_nametoindex("up0")), MESH_COUNT_REPLY_IN});
+    // Any node's address may be the source, for containers ask other hosts too; a stranger's may not.
+    reply.from = v6 ? "2001:db8:ffff::77" : "198.51.100.77";
+    vectors.push_back({"source of no node", reply.bytes(), Verdict::kDrop, {}, "", MESH_COUNT_NOT_OURS});
     if (v6) continue;
     reply.from = "192.0.2.1";
     reply.to = "10.0.0.5";
