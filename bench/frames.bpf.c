@@ -2,19 +2,18 @@
 // A packet generator and a counting sink for one interface. The generator is run by BPF_PROG_TEST_RUN with live frames
 // (kernel 5.18): each run turns the test frame into a real packet that leaves through `ifindex`. The whole header is
 // written each time, because recycled pages keep the forwarder's edits.
-#include <linux/bpf.h>
-#include <linux/types.h>
-
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
+#include <linux/bpf.h>
+#include <linux/types.h>
 
 #define FRAME_BYTES 60
 
 struct frames_config {
-  __u8 frame[64];    // Ethernet, IPv4 and UDP headers ready but for the source port
-  __u32 ifindex;     // generator: where frames leave
-  __u32 flows;       // generator: source ports 1024 .. 1024 + flows - 1
-  __be16 port;       // sink: UDP destination port that is counted
+  __u8 frame[64];  // Ethernet, IPv4 and UDP headers ready but for the source port
+  __u32 ifindex;   // generator: where frames leave
+  __u32 flows;     // generator: source ports 1024 .. 1024 + flows - 1
+  __be16 port;     // sink: UDP destination port that is counted
   __u8 reserved[6];
 };
 

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// Runs a program under test many times in one BPF_PROG_TEST_RUN: a test run with repeat > 1 does not restore the packet,
-// so an encapsulating program would measure its own output. Each run puts the packet back, varies the flow, and
+// Runs a program under test many times in one BPF_PROG_TEST_RUN: a test run with repeat > 1 does not restore the
+// packet, so an encapsulating program would measure its own output. Each run puts the packet back, varies the flow, and
 // tail-calls the program. The figure of the `stub` program is the harness's own cost.
-#include <linux/bpf.h>
-#include <linux/types.h>
-
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
+#include <linux/bpf.h>
+#include <linux/types.h>
 
 #define FRAME_MAX 144
 
@@ -14,11 +13,11 @@ enum vary { VARY_NONE = 0, VARY_SET = 1, VARY_ALL = 2 };
 
 struct harness_config {
   __u8 frame[FRAME_MAX];
-  __u32 length;       // of the frame: a multiple of 8
-  __u32 vary;         // enum vary
-  __u32 flows;        // VARY_SET: a power of two, visited in pseudo-random order
-  __u32 address_at;   // offset of the four bytes of the client's address that vary
-  __u32 port_at;      // offset of the client's port
+  __u32 length;      // of the frame: a multiple of 8
+  __u32 vary;        // enum vary
+  __u32 flows;       // VARY_SET: a power of two, visited in pseudo-random order
+  __u32 address_at;  // offset of the four bytes of the client's address that vary
+  __u32 port_at;     // offset of the client's port
   __u32 reserved;
 };
 
@@ -52,10 +51,11 @@ static __always_inline __u32 flow_number(const struct harness_config* config) {
   return config->vary == VARY_SET ? ((__u32)number * 0x9e3779b1u) & (config->flows - 1) : (__u32)number;
 }
 
-// Eight bytes at a time: packets are not known to be aligned, and byte by byte the copy would cost more than the program.
-#define COPY(bytes)                                                                     \
-  _Pragma("clang loop unroll(full)") for (int i = 0; i < (bytes) / 8; i++)              \
-    ((__u64*)data)[i] = ((const __u64*)config->frame)[i]
+// Eight bytes at a time: packets are not known to be aligned, and byte by byte the copy would cost more than the
+// program.
+#define COPY(bytes)                                                                           \
+  _Pragma("clang loop unroll(full)") for (int i = 0; i < (bytes) / 8; i++)((__u64*)data)[i] = \
+      ((const __u64*)config->frame)[i]
 
 static __always_inline int write_frame(const struct harness_config* config, __u8* data, const __u8* end) {
   if (data + FRAME_MAX <= end) {
@@ -98,8 +98,7 @@ SEC("tc")
 int harness_tc(struct __sk_buff* skb) {
   const __u32 key = 0;
   const struct harness_config* config = bpf_map_lookup_elem(&settings, &key);
-  if (config && skb->len == config->length &&
-      write_frame(config, (__u8*)(long)skb->data, (__u8*)(long)skb->data_end)) {
+  if (config && skb->len == config->length && write_frame(config, (__u8*)(long)skb->data, (__u8*)(long)skb->data_end)) {
     bpf_tail_call(skb, &tc_under_test, 0);
   }
   failed++;

@@ -4,14 +4,6 @@
 //   mesh-frames count --interface veth1 --port 8010 --seconds 1  counts and drops them at the far end
 //   mesh-frames pass  --interface veth1                          attaches a program that passes everything, and waits
 // Prints one JSON object. `count` prints "ready" on standard error once it counts, and ends by SIGTERM or the time.
-#include <bpf/bpf.h>
-#include <bpf/libbpf.h>
-#include <linux/if_link.h>
-#include <net/if.h>
-#include <sched.h>
-#include <unistd.h>
-
-#include <CLI/CLI.hpp>
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -19,7 +11,15 @@
 #include <cstdio>
 #include <cstring>
 #include <memory>
+#include <net/if.h>
+#include <sched.h>
+#include <unistd.h>
 #include <vector>
+
+#include <CLI/CLI.hpp>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <linux/if_link.h>
 
 #include "base/address.h"
 #include "bpf/frames.skel.h"

@@ -1,10 +1,6 @@
 // mesh-packet: nanoseconds per packet of each program, by test runs (bench/harness.bpf.c), as one JSON object: case ->
 // nanoseconds with the harness's own cost subtracted. Attaches nothing and pins nothing; run it in a network namespace
 // of its own. `--runs N`: packets per figure. The caller repeats and interleaves.
-#include <bpf/bpf.h>
-#include <bpf/libbpf.h>
-
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
@@ -12,6 +8,10 @@
 #include <memory>
 #include <string>
 #include <vector>
+
+#include <CLI/CLI.hpp>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 
 #include "base/json.h"
 #include "bench/packet_frames.h"
@@ -59,7 +59,8 @@ Status publish(const Mesh& mesh, std::uint8_t protocol, std::uint16_t port, std:
   const mesh_ring_chunk slots{};          // all owned by backend 0
   for (std::uint32_t i = 0; i < 4; ++i) TRY(put(mesh->maps.mesh_rings, chunk + i, slots));
   const std::uint32_t backends = index;
-  TRY(put(mesh->maps.mesh_backends, backends, mesh_backend{.node = node, .binding = binding, .state = 0, .reserved = {}}));
+  TRY(put(mesh->maps.mesh_backends, backends,
+          mesh_backend{.node = node, .binding = binding, .state = 0, .reserved = {}}));
   const std::uint32_t service = MESH_SERVICE_INDEX(protocol, port);
   const std::uint64_t ring = MESH_RING(chunk, 8, MESH_RING_VALID, 1);
   return put(mesh->maps.mesh_services, service, mesh_service{.ring = ring, .backends = backends, .id = index + 1});
@@ -180,7 +181,9 @@ class Bench {
     return options.duration;
   }
 
-  const bpf_program* stub(const Case& one) const { return one.xdp ? harness_->progs.stub_xdp : harness_->progs.stub_tc; }
+  const bpf_program* stub(const Case& one) const {
+    return one.xdp ? harness_->progs.stub_xdp : harness_->progs.stub_tc;
+  }
 
   std::vector<Case> cases() const {
     constexpr int kRedirected = 4, kPassed = 2, kTcRedirected = 7;
@@ -190,15 +193,17 @@ class Bench {
     const Frame backend = tunnel_frame(Family::kV4, kTcp, kAck);
     const Frame begin = tunnel_frame(Family::kV4, kTcp, kSyn);
     const Frame both = client_frame(Family::kV4, kTcp, kSyn, kBothPort);
-    // In this order: the SYNs with entry and backend here make the records that the replies look up. (A reply to another
-    // entry host would be encapsulated, and a socket buffer cannot be taken out of that again by a program.)
+    // In this order: the SYNs with entry and backend here make the records that the replies look up. (A reply to
+    // another entry host would be encapsulated, and a socket buffer cannot be taken out of that again by a program.)
     return {
         {"not ours, passed", uplink, true, other_frame(), kManyFlows, kPassed},
         {"entry, 1 flow", uplink, true, entry, kOneFlow, kRedirected},
         {"entry, 64 Ki flows", uplink, true, entry, kManyFlows, kRedirected},
         {"entry, all new", uplink, true, entry, kAllNew, kRedirected},
-        {"entry UDP, 64 Ki flows", uplink, true, client_frame(Family::kV4, kUdp, 0, kRemotePort), kManyFlows, kRedirected},
-        {"entry IPv6, 64 Ki flows", uplink, true, client_frame(Family::kV6, kTcp, kAck, kRemotePort), kManyFlows, kRedirected},
+        {"entry UDP, 64 Ki flows", uplink, true, client_frame(Family::kV4, kUdp, 0, kRemotePort), kManyFlows,
+         kRedirected},
+        {"entry IPv6, 64 Ki flows", uplink, true, client_frame(Family::kV6, kTcp, kAck, kRemotePort), kManyFlows,
+         kRedirected},
         {"backend data, 1 flow", uplink, true, backend, kOneFlow, kRedirected},
         {"backend data, 64 Ki flows", uplink, true, backend, kManyFlows, kRedirected},
         {"backend SYN, 1 flow", uplink, true, begin, kOneFlow, kRedirected},

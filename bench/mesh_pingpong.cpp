@@ -1,20 +1,20 @@
 // mesh-pingpong: round-trip time of small messages over one TCP connection.
 //   mesh-pingpong serve PORT                                  echoes, IPv4 and IPv6, until SIGTERM
 //   mesh-pingpong ask ADDRESS:PORT [--count 20000] [--bytes 64]   prints JSON: minimum, p50, p99 in microseconds
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <poll.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <cstring>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
 #include <vector>
+
+#include <CLI/CLI.hpp>
 
 #include "base/address.h"
 #include "base/fd.h"

@@ -5,14 +5,14 @@
 //    "Nodes": [{"Number": 2, "Address": "10.9.1.2", "Uplink": "b1", "Source": "10.9.1.1", "NextHop": "02:…"}],
 //    "Ports": [{"Protocol": "udp", "Port": 8010, "Backends": [{"Node": 2, "Binding": 1}]}]}
 // The node numbered Self has no Uplink; its Address is where published ports answer.
-#include <net/if.h>
-#include <unistd.h>
-
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <net/if.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
 
 #include "base/file.h"
 #include "base/json.h"

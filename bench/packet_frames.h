@@ -1,5 +1,5 @@
-// The frames of the packet benchmark, and the tables that make the programs handle them: one published TCP and UDP port,
-// one backend on another host, one here.
+// The frames of the packet benchmark, and the tables that make the programs handle them: one published TCP and UDP
+// port, one backend on another host, one here.
 #pragma once
 
 #include <array>
@@ -18,7 +18,7 @@ inline constexpr std::uint16_t kLocalPort = 8020;        // backend here
 inline constexpr std::uint16_t kBothPort = 8030;         // ... whose flows enter here too
 inline constexpr std::uint16_t kTargetPort = 80, kBothTargetPort = 81;
 inline constexpr std::uint16_t kTcpBinding = 1, kUdpBinding = 2, kBothBinding = 3;
-inline constexpr std::uint32_t kLoopback = 1;            // ifindex of lo: redirects of a test run go nowhere
+inline constexpr std::uint32_t kLoopback = 1;  // ifindex of lo: redirects of a test run go nowhere
 
 struct Frame {
   std::array<std::uint8_t, 144> bytes{};

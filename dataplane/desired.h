@@ -1,5 +1,5 @@
-// What the kernel of this host should hold for the routing mesh, the virtual IPs and the private networks: plain values,
-// made by the agent from the cluster's tables, handed to plan(). Nothing here is read from the kernel.
+// What the kernel of this host should hold for the routing mesh, the virtual IPs and the private networks: plain
+// values, made by the agent from the cluster's tables, handed to plan(). Nothing here is read from the kernel.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,8 @@ namespace mesh::dataplane {
 
 enum class Protocol : std::uint8_t { kTcp = 6, kUdp = 17, kSctp = 132 };
 enum class EndpointState : std::uint8_t { kReady, kDraining, kGone };
-// How a program is attached to an uplink. kXdp: native XDP, generic where the driver has none is refused with the reason.
+// How a program is attached to an uplink. kXdp: native XDP, generic where the driver has none is refused with the
+// reason.
 enum class UplinkMode : std::uint8_t { kXdp, kTc };
 
 // An interface of this host that carries client and tunnel traffic.
@@ -30,11 +31,11 @@ struct Uplink {
 // A host of the cluster as this host reaches it. `number` is the node id on the wire (1..4095).
 struct Node {
   std::uint16_t number = 0;
-  IpAddress address;         // underlay, outer destination; the only source its tunnel packets may have
-  std::uint32_t ifindex = 0; // egress uplink; 0 while the route is not resolved, or for this host itself
-  IpAddress source;          // outer source
-  MacAddress next_hop;       // outer destination MAC
-  MacAddress egress_mac;     // outer source MAC
+  IpAddress address;                 // underlay, outer destination; the only source its tunnel packets may have
+  std::uint32_t ifindex = 0;         // egress uplink; 0 while the route is not resolved, or for this host itself
+  IpAddress source;                  // outer source
+  MacAddress next_hop;               // outer destination MAC
+  MacAddress egress_mac;             // outer source MAC
   std::vector<IpAddress> addresses;  // every address of that host on which it answers published ports
 };
 
@@ -57,7 +58,8 @@ struct Attachment {
   std::uint64_t netns_cookie = 0;  // SO_NETNS_COOKIE of its network namespace
 };
 
-// One task of the cluster with all its addresses (v4 and v6, one entry each). Its MAC follows from its ingress v4 address.
+// One task of the cluster with all its addresses (v4 and v6, one entry each). Its MAC follows from its ingress v4
+// address.
 struct Endpoint {
   std::string task_id;
   std::uint16_t node = 0;  // number of its host
@@ -101,20 +103,20 @@ struct VirtualIp {
 };
 
 struct Desired {
-  std::uint16_t self = 0;        // this host's node number
+  std::uint16_t self = 0;  // this host's node number
   std::vector<Uplink> uplinks;
-  std::vector<Node> nodes;       // this host included
+  std::vector<Node> nodes;  // this host included
   std::vector<Network> networks;
   std::vector<Endpoint> endpoints;
   std::vector<PublishedPort> ports;
   std::vector<Binding> bindings;
   std::vector<VirtualIp> virtual_ips;
-  IpAddress gateway_v4, gateway_v6;            // of every container; on mesh0 (10.0.0.1, fd…::1)
-  IpAddress mesh_v4, mesh_v6;                  // the host's own way into the mesh (10.0.0.2, fd…::2)
-  std::uint32_t mesh_ifindex = 0;              // mesh0
-  std::uint32_t mesh_peer_ifindex = 0;         // mesh1: tc ingress runs the entry logic
-  std::uint16_t dns_port = 7953;               // mesh-dns on the gateway address
-  std::string cgroup_root;                     // cgroup2 directory where the connect hooks attach
+  IpAddress gateway_v4, gateway_v6;     // of every container; on mesh0 (10.0.0.1, fd…::1)
+  IpAddress mesh_v4, mesh_v6;           // the host's own way into the mesh (10.0.0.2, fd…::2)
+  std::uint32_t mesh_ifindex = 0;       // mesh0
+  std::uint32_t mesh_peer_ifindex = 0;  // mesh1: tc ingress runs the entry logic
+  std::uint16_t dns_port = 7953;        // mesh-dns on the gateway address
+  std::string cgroup_root;              // cgroup2 directory where the connect hooks attach
 };
 
 }  // namespace mesh::dataplane

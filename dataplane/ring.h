@@ -20,9 +20,9 @@ inline constexpr std::uint8_t kRingLog2Min = 8;         // 256 slots serve 25 ba
 inline constexpr std::size_t kSlotsPerBackendMin = 10;  // imbalance max/mean 1.10
 
 struct Ring {
-  std::uint32_t version = 0;                                  // counts changes of this port's ring; 0 is "never built"
-  std::vector<std::uint8_t> owners;                           // per slot, size 2^k; index into the port's backends
-  std::map<std::uint16_t, std::uint8_t> previous;             // slot -> owner one version ago, where it differs
+  std::uint32_t version = 0;                       // counts changes of this port's ring; 0 is "never built"
+  std::vector<std::uint8_t> owners;                // per slot, size 2^k; index into the port's backends
+  std::map<std::uint16_t, std::uint8_t> previous;  // slot -> owner one version ago, where it differs
   std::map<std::uint16_t, std::vector<std::uint16_t>> foreign;  // slot -> node numbers, sorted; absent: not moved
 
   [[nodiscard]] std::uint8_t log2() const;  // k; 0 when empty
@@ -37,9 +37,9 @@ struct RingMember {
 };
 
 // The next version: minimal movement from `ring` to `members`; surplus slots go first to a member whose host is already
-// in the slot's foreign set. `node_of` gives the node of every index still alive, including draining ones: a moved slot's
-// old owner's host enters the foreign set only if that backend is in `node_of`. Unchanged input gives the same ring and
-// version. kExhausted when there are more than kBackendsMax members.
+// in the slot's foreign set. `node_of` gives the node of every index still alive, including draining ones: a moved
+// slot's old owner's host enters the foreign set only if that backend is in `node_of`. Unchanged input gives the same
+// ring and version. kExhausted when there are more than kBackendsMax members.
 [[nodiscard]] Result<Ring> change_ring(const Ring& ring, const std::vector<RingMember>& members,
                                        const std::map<std::uint8_t, std::uint16_t>& node_of);
 
@@ -47,8 +47,8 @@ struct RingMember {
 // hosts must agree on these too.
 [[nodiscard]] Ring next_version(Ring ring);
 
-// A host's scan result: it committed `version` and holds foreign records only in `held` slots. It leaves the foreign set
-// of every other slot. Returns whether anything changed; the caller then publishes next_version().
+// A host's scan result: it committed `version` and holds foreign records only in `held` slots. It leaves the foreign
+// set of every other slot. Returns whether anything changed; the caller then publishes next_version().
 bool drop_foreign(Ring& ring, std::uint16_t node, std::uint32_t version, const std::vector<std::uint16_t>& held);
 // A dead host leaves every foreign set.
 bool drop_dead(Ring& ring, std::uint16_t node);

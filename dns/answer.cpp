@@ -59,7 +59,8 @@ Decision decide(const Table& table, std::span<const std::uint8_t> packet, const 
       const std::vector<std::string> names = table.reverse(*client, *address);
       std::vector<Record> records;
       for (const std::string& name : names) {
-        if (asks(query, Type::kPtr)) records.push_back({.type = Type::kPtr, .ttl_s = ttl_s, .address = {}, .name = name});
+        if (asks(query, Type::kPtr))
+          records.push_back({.type = Type::kPtr, .ttl_s = ttl_s, .address = {}, .name = name});
       }
       if (!names.empty()) return reply(Rcode::kNoError, records);
     }

@@ -1,5 +1,5 @@
-// The names that this host's mesh-dns answers: plain values. Who asks is known by its ingress address; it sees the names
-// of its own networks only.
+// The names that this host's mesh-dns answers: plain values. Who asks is known by its ingress address; it sees the
+// names of its own networks only.
 #pragma once
 
 #include <cstdint>

@@ -1,14 +1,13 @@
 #include "dns/feed.h"
 
-#include <sys/socket.h>
-#include <sys/time.h>
-#include <sys/un.h>
-#include <unistd.h>
-
 #include <array>
 #include <cerrno>
 #include <cstring>
 #include <span>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 
@@ -64,8 +63,8 @@ Result<ServerState> ask(const std::string& path, const std::string& text) {
   TRY(send_all(fd.get(), text));
   std::array<unsigned char, 4> length{};
   TRY(receive_all(fd.get(), {reinterpret_cast<char*>(length.data()), length.size()}));
-  const std::size_t bytes = (std::size_t{length[0]} << 24U) | (std::size_t{length[1]} << 16U) |
-                            (std::size_t{length[2]} << 8U) | length[3];
+  const std::size_t bytes =
+      (std::size_t{length[0]} << 24U) | (std::size_t{length[1]} << 16U) | (std::size_t{length[2]} << 8U) | length[3];
   if (bytes > kFeedBytesMax) return fail(ErrorKind::kInternal, "mesh-dns answered with an oversized frame");
   std::string reply(bytes, '\0');
   TRY(receive_all(fd.get(), reply));

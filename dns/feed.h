@@ -15,12 +15,12 @@ inline constexpr std::size_t kFeedBytesMax = 64U << 20U;  // names of 10,000 ser
 struct ServerState {
   std::uint64_t version = 0;  // of the table it answers from
   std::int32_t pid = 0;
-  std::string build;          // of the binary; meshd starts a new one when it differs
+  std::string build;  // of the binary; meshd starts a new one when it differs
   std::uint64_t answered = 0;
   std::uint64_t forwarded = 0;
-  std::uint64_t refused = 0;   // source is no task of this host
+  std::uint64_t refused = 0;  // source is no task of this host
   std::uint64_t malformed = 0;
-  std::uint64_t forward_failed = 0;  // no upstream answered
+  std::uint64_t forward_failed = 0;   // no upstream answered
   std::uint64_t forward_limited = 0;  // too many at once: answered SERVFAIL
 };
 constexpr auto json_fields(const ServerState*) {

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
+#include <memory>
+
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ip/udp.hpp>
 #include <boost/asio/read.hpp>
@@ -10,8 +13,6 @@
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
-#include <chrono>
-#include <memory>
 
 namespace mesh::dns {
 namespace {
@@ -49,8 +50,9 @@ bool answers(const Packet& reply, const Packet& query) {
   if (reply[0] != query[0] || reply[1] != query[1]) return false;
   auto question = parse_query(query);
   const std::size_t end = kHeaderBytes + (question ? question->question.size() : 0);
-  return reply.size() >= end && std::equal(reply.begin() + kHeaderBytes, reply.begin() + static_cast<std::ptrdiff_t>(end),
-                                           query.begin() + kHeaderBytes);
+  return reply.size() >= end &&
+         std::equal(reply.begin() + kHeaderBytes, reply.begin() + static_cast<std::ptrdiff_t>(end),
+                    query.begin() + kHeaderBytes);
 }
 
 asio::awaitable<std::optional<Packet>> ask_udp(Upstream upstream, const Packet& query) {

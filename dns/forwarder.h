@@ -1,11 +1,12 @@
 // Questions to the host's own resolvers: UDP for UDP, TCP for TCP, each upstream in turn.
 #pragma once
 
-#include <boost/asio/any_io_executor.hpp>
-#include <boost/asio/awaitable.hpp>
 #include <optional>
 #include <random>
 #include <vector>
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
 
 #include "dns/answer.h"
 

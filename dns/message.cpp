@@ -142,8 +142,8 @@ std::expected<Query, Malformed> parse_query(std::span<const std::uint8_t> packet
 Packet write_answer(const Query& query, Rcode rcode, std::span<const Record> records, std::size_t bytes_max) {
   Packet out;
   put16(out, query.id);
-  std::size_t flags = kFlagResponse | kFlagAuthoritative | kFlagRecursionAvailable |
-                      (static_cast<unsigned>(rcode) & 0xfU);
+  std::size_t flags =
+      kFlagResponse | kFlagAuthoritative | kFlagRecursionAvailable | (static_cast<unsigned>(rcode) & 0xfU);
   if (query.recursion_desired) flags |= kFlagRecursionDesired;
   put16(out, flags);
   put16(out, 1);

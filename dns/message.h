@@ -15,9 +15,9 @@ namespace mesh::dns {
 using Packet = std::vector<std::uint8_t>;
 
 inline constexpr std::size_t kHeaderBytes = 12;
-inline constexpr std::size_t kMessageBytesMax = 65535;     // the TCP length field
-inline constexpr std::size_t kUdpBytesDefault = 512;       // RFC 1035 §4.2.1
-inline constexpr std::size_t kUdpBytesMax = 1232;          // fits every IPv6 path; larger EDNS sizes are cut to it
+inline constexpr std::size_t kMessageBytesMax = 65535;  // the TCP length field
+inline constexpr std::size_t kUdpBytesDefault = 512;    // RFC 1035 §4.2.1
+inline constexpr std::size_t kUdpBytesMax = 1232;       // fits every IPv6 path; larger EDNS sizes are cut to it
 
 enum class Type : std::uint16_t { kA = 1, kPtr = 12, kAaaa = 28, kOpt = 41, kAny = 255 };
 enum class Rcode : std::uint8_t {

@@ -1,12 +1,13 @@
 #include "dns/server.h"
 
+#include <array>
+#include <memory>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <array>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
@@ -19,7 +20,6 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
-#include <memory>
 
 #include "base/file.h"
 #include "base/log.h"
@@ -37,9 +37,9 @@ using asio::ip::udp;
 using Local = asio::local::stream_protocol;
 using Error = boost::system::error_code;
 
-constexpr std::size_t kQueryBytesMax = 4096;    // a query with one name and EDNS is far smaller
+constexpr std::size_t kQueryBytesMax = 4096;  // a query with one name and EDNS is far smaller
 constexpr std::size_t kTcpClientsMax = 256;
-constexpr std::chrono::seconds kTcpIdle{10};    // RFC 7766 §6.2.3 asks for seconds
+constexpr std::chrono::seconds kTcpIdle{10};  // RFC 7766 §6.2.3 asks for seconds
 constexpr std::size_t kStateBytesMax = kFeedBytesMax;
 
 IpAddress from_asio(const asio::ip::address& address) {
@@ -120,7 +120,7 @@ class Server {
       table_ = std::make_shared<Table>(std::move(*desired));
     } else {
       spdlog::warn("mesh-dns: state file ignored, names come with the next feed path={} error={}", options_.state_path,
-               desired.error().message);
+                   desired.error().message);
     }
   }
 
@@ -153,9 +153,12 @@ class Server {
 
   void count(const Reply& reply) {
     const auto rcode = static_cast<Rcode>(reply.bytes[3] & 0x0fU);
-    if (rcode == Rcode::kRefused) ++state_.refused;
-    else if (rcode == Rcode::kFormErr || rcode == Rcode::kNotImp) ++state_.malformed;
-    else ++state_.answered;
+    if (rcode == Rcode::kRefused)
+      ++state_.refused;
+    else if (rcode == Rcode::kFormErr || rcode == Rcode::kNotImp)
+      ++state_.malformed;
+    else
+      ++state_.answered;
   }
 
   asio::awaitable<void> serve_udp() {
@@ -241,8 +244,8 @@ class Server {
     std::array<std::uint8_t, 4> length{};
     const auto head = asio::buffer(length);
     co_await asio::async_read(socket, head, token);
-    const std::size_t size = (std::size_t{length[0]} << 24U) | (std::size_t{length[1]} << 16U) |
-                             (std::size_t{length[2]} << 8U) | length[3];
+    const std::size_t size =
+        (std::size_t{length[0]} << 24U) | (std::size_t{length[1]} << 16U) | (std::size_t{length[2]} << 8U) | length[3];
     if (error || size > kFeedBytesMax) co_return;
     std::string text(size, '\0');
     const auto body = asio::buffer(text);
@@ -267,7 +270,8 @@ class Server {
     }
     table_ = std::make_shared<Table>(std::move(*desired));
     if (auto saved = write_file(options_.state_path, text, 0600); !saved) {
-      spdlog::warn("mesh-dns: table not saved, a restart of mesh-dns would not know it error={}", saved.error().message);
+      spdlog::warn("mesh-dns: table not saved, a restart of mesh-dns would not know it error={}",
+                   saved.error().message);
     }
   }
 

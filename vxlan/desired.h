@@ -14,17 +14,17 @@ namespace mesh::vxlan {
 // The host's own end: mesh0 (gateway of every container, way into the mesh for the host itself) and its peer mesh1, and
 // the one collect-metadata VXLAN device of the slow path.
 struct Gateway {
-  IpAddress gateway_v4, gateway_v6;  // on mesh0
-  IpAddress mesh_v4, mesh_v6;        // routed to mesh0, permanent neighbour
+  IpAddress gateway_v4, gateway_v6;          // on mesh0
+  IpAddress mesh_v4, mesh_v6;                // routed to mesh0, permanent neighbour
   IpAddress host_source_v4, host_source_v6;  // source hint of those routes: the host's uplink address
-  std::uint16_t mtu = 1450;          // underlay - 50 (-70 over IPv6)
+  std::uint16_t mtu = 1450;                  // underlay - 50 (-70 over IPv6)
 };
 
 // One task's network: a namespace at `netns_path` with eth0 wired to a host-side veth.
 struct TaskLink {
   std::string task_id;
-  std::string netns_path;   // /run/meshd/netns/<task id>; made by create_netns()
-  std::string host_name;    // mv<8 hex>, 15 characters at most
+  std::string netns_path;  // /run/meshd/netns/<task id>; made by create_netns()
+  std::string host_name;   // mv<8 hex>, 15 characters at most
   IpAddress ingress_v4, ingress_v6;
   struct NetworkRoute {
     Cidr subnet;

@@ -8,8 +8,8 @@
 
 namespace mesh::api {
 
-// Tries to bind it on all addresses and lets it go. kConflict: "published port 8033/tcp is already in use on this host by
-// another program; …". Protocols other than tcp and udp are not looked at.
+// Tries to bind it on all addresses and lets it go. kConflict: "published port 8033/tcp is already in use on this host
+// by another program; …". Protocols other than tcp and udp are not looked at.
 [[nodiscard]] Status port_is_free(const std::string& protocol, std::uint16_t port);
 
 }  // namespace mesh::api

@@ -1,6 +1,7 @@
 #include "control/api/server.h"
 
 #include <deque>
+#include <fcntl.h>
 #include <set>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -8,7 +9,6 @@
 
 #include <boost/asio.hpp>
 #include <boost/beast.hpp>
-#include <fcntl.h>
 #include <fmt/format.h>
 
 #include "base/log.h"

@@ -1,8 +1,7 @@
 #include "control/cluster/stream.h"
 
-#include <fcntl.h>
-
 #include <cstring>
+#include <fcntl.h>
 
 namespace mesh::cluster {
 

@@ -52,7 +52,7 @@ Status make_key(const std::string& path) {
 }  // namespace
 
 Result<Seal> Seal::open(const std::string& key_path) {
-  struct stat info {};
+  struct stat info{};
   if (stat(key_path.c_str(), &info) != 0) {
     if (errno != ENOENT) return fail_errno(fmt::format("sealing key {}", key_path), errno);
     TRY(make_key(key_path));

@@ -23,8 +23,18 @@ class TestDemo(unittest.TestCase):
 
     def assert_pages(self, text):
         for host in ("node1", "node2", "node3"):
-            self.assertRegex(text, rf"http://{host}:8010/ +answered by task \S+ +who saw the client as "
-                                   rf"{re.escape(harness.CLIENT_V4)}:\d+")
+            for client in (harness.CLIENT_V4, f"[{harness.CLIENT_V6}]"):
+                self.assertRegex(text, rf"http://{host}:8010/ +answered by task \S+ on node\d, who saw the client as "
+                                       rf"{re.escape(client)}:\d+")
+
+    @staticmethod
+    def interrupt(demo):
+        """Ctrl-C, as the terminal does it; also when the test failed half-way, so that no lab stays behind."""
+        if demo.poll() is None:
+            os.killpg(demo.pid, signal.SIGINT)
+            demo.stdout.read()
+            demo.wait(60)
+        demo.stdout.close()
 
     def test_once(self):
         result = subprocess.run([DEMO, "--once"], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=240)
@@ -35,7 +45,7 @@ class TestDemo(unittest.TestCase):
     def test_until_interrupted(self):
         demo = subprocess.Popen([DEMO], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
                                 text=True, start_new_session=True)
-        self.addCleanup(demo.stdout.close)
+        self.addCleanup(self.interrupt, demo)
         text = ""
         for line in demo.stdout:
             text += line
@@ -44,9 +54,8 @@ class TestDemo(unittest.TestCase):
         self.assert_pages(text)
         url = re.search(r"http://127\.0\.0\.1:\d+/", text).group(0)
         self.assertIn(b"<img", urllib.request.urlopen(url, timeout=10).read())
-        os.killpg(demo.pid, signal.SIGINT)  # as the terminal does
-        demo.stdout.read()
-        self.assertEqual(demo.wait(60), 130)
+        self.interrupt(demo)
+        self.assertEqual(demo.returncode, 130)
         self.assert_gone()
 
 

@@ -6,9 +6,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "base/id.h"
-
 #include "base/file.h"
+#include "base/id.h"
 
 namespace mesh {
 namespace {

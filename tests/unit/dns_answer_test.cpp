@@ -1,6 +1,6 @@
-#include <gtest/gtest.h>
-
 #include <set>
+
+#include <gtest/gtest.h>
 
 #include "dns/answer.h"
 #include "tests/unit/dns_packets.h"
@@ -122,8 +122,8 @@ TEST(DnsAnswer, EdnsVersionAndGarbage) {
   const Table table(names());
   const auto bad_version = decide(table, query("iotd", 1, 1232, 1, 0x0001), ip("10.0.0.10"), Transport::kUdp, 0);
   const Raw& reply = std::get<Reply>(bad_version).bytes;
-  EXPECT_EQ(rcode(reply), 0U);                 // low bits of BADVERS (16)
-  EXPECT_EQ(reply[reply.size() - 6], 1);       // high bits in the OPT record
+  EXPECT_EQ(rcode(reply), 0U);            // low bits of BADVERS (16)
+  EXPECT_EQ(reply[reply.size() - 6], 1);  // high bits in the OPT record
   EXPECT_TRUE(std::holds_alternative<Ignore>(decide(table, Raw{1, 2, 3}, ip("10.0.0.10"), Transport::kUdp, 0)));
 }
 

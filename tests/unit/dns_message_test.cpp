@@ -1,6 +1,6 @@
-#include <gtest/gtest.h>
-
 #include <random>
+
+#include <gtest/gtest.h>
 
 #include "dns/message.h"
 #include "tests/unit/dns_packets.h"
@@ -76,7 +76,8 @@ TEST(DnsMessage, SurvivesGarbage) {
   std::mt19937 random(7);
   for (int i = 0; i < 20000; ++i) {
     Raw packet = query("tasks.image-gallery.example", 1, 1232);
-    for (unsigned edits = random() % 8; edits > 0; --edits) packet[random() % packet.size()] = static_cast<std::uint8_t>(random());
+    for (unsigned edits = random() % 8; edits > 0; --edits)
+      packet[random() % packet.size()] = static_cast<std::uint8_t>(random());
     packet.resize(random() % (packet.size() + 1));
     const auto parsed = parse_query(packet);
     if (parsed) {
@@ -88,10 +89,9 @@ TEST(DnsMessage, SurvivesGarbage) {
 TEST(DnsMessage, WritesRecordsAndEchoesTheLetterCase) {
   const auto parsed = parse_query(query("IoTD", 255));
   ASSERT_TRUE(parsed);
-  const Record records[] = {
-      {.type = Type::kA, .ttl_s = 600, .address = *IpAddress::parse("10.1.0.5"), .name = {}},
-      {.type = Type::kAaaa, .ttl_s = 600, .address = *IpAddress::parse("fd00::5"), .name = {}},
-      {.type = Type::kPtr, .ttl_s = 600, .address = {}, .name = "a.b"}};
+  const Record records[] = {{.type = Type::kA, .ttl_s = 600, .address = *IpAddress::parse("10.1.0.5"), .name = {}},
+                            {.type = Type::kAaaa, .ttl_s = 600, .address = *IpAddress::parse("fd00::5"), .name = {}},
+                            {.type = Type::kPtr, .ttl_s = 600, .address = {}, .name = "a.b"}};
   const Raw reply = write_answer(*parsed, Rcode::kNoError, records, 512);
   EXPECT_EQ(answer_count(reply), 3U);
   EXPECT_FALSE(truncated(reply));

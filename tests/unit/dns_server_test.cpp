@@ -1,12 +1,12 @@
 // The real process over loopback: fed, asked by the system's `dig`, killed and restarted with its last table.
-#include <gtest/gtest.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <sys/wait.h>
 #include <thread>
+#include <unistd.h>
+
+#include <gtest/gtest.h>
 
 #include "base/process.h"
 #include "dns/feed.h"
@@ -66,8 +66,9 @@ class DnsServer : public ::testing::Test {
 
   // `dig`'s answer in short form, without the final newline.
   std::string dig(std::vector<std::string> arguments) const {
-    std::vector<std::string> argv = {"dig", "@" + address_.to_string(), "-b", address_.to_string(), "-p",
-                                     std::to_string(kPort), "+short", "+tries=1", "+time=5"};
+    std::vector<std::string> argv = {"dig",    "@" + address_.to_string(), "-b",     address_.to_string(),
+                                     "-p",     std::to_string(kPort),      "+short", "+tries=1",
+                                     "+time=5"};
     argv.insert(argv.end(), arguments.begin(), arguments.end());
     auto result = run_process({.argv = argv});
     EXPECT_TRUE(result) << result.error().message;

@@ -95,16 +95,10 @@ std::vector<FilterCase> filter_cases() {
        [](auto&, auto& t, auto&) { t.spec.resources.emplace().limits.emplace().memory_bytes = 1LL << 40; }, ""},
       {"Constraint", [](auto&, auto& t, auto&) { t.spec.placement.emplace().constraints = {"node.labels.disk==ssd"}; },
        "no suitable node (scheduling constraints not satisfied on 1 node)"},
-      {"Platform",
-       [](auto&, auto& t, auto&) {
-         t.spec.placement.emplace().platforms = {{"arm64", "linux"}};
-       },
+      {"Platform", [](auto&, auto& t, auto&) { t.spec.placement.emplace().platforms = {{"arm64", "linux"}}; },
        "no suitable node (unsupported platform on 1 node)"},
       {"SamePlatformByAnotherName",
-       [](auto&, auto& t, auto&) {
-         t.spec.placement.emplace().platforms = {{"amd64", "linux"}};
-       },
-       ""},
+       [](auto&, auto& t, auto&) { t.spec.placement.emplace().platforms = {{"amd64", "linux"}}; }, ""},
       {"HostPort",
        [](auto&, auto& t, auto& v) {
          model::Task other = task_of("o", "other", "n1");

@@ -53,10 +53,7 @@ std::vector<Case> task_cases() {
          s.task_template.container_spec->mounts = {{.source = "a", .target = "/x"}, {.source = "b", .target = "/x"}};
        },
        "duplicate mount point: /x"},
-      {"NetworkTwice",
-       [](ServiceSpec& s) {
-         s.task_template.networks = {{.target = "n"}, {.target = "n"}};
-       },
+      {"NetworkTwice", [](ServiceSpec& s) { s.task_template.networks = {{.target = "n"}, {.target = "n"}}; },
        "attached twice"},
       {"NegativeDelay",
        [](ServiceSpec& s) { s.task_template.restart_policy.emplace().delay = std::chrono::seconds(-1); },
@@ -92,10 +89,7 @@ std::vector<Case> port_cases() {
          s.endpoint_spec->ports.push_back({.protocol = PortProtocol::kUdp, .target_port = 81, .published_port = 8010});
        },
        ""},
-      {"RandomPortTwice",
-       [](ServiceSpec& s) {
-         s.endpoint_spec->ports = {{.target_port = 80}, {.target_port = 80}};
-       },
+      {"RandomPortTwice", [](ServiceSpec& s) { s.endpoint_spec->ports = {{.target_port = 80}, {.target_port = 80}}; },
        ""},
       {"IngressAndHost",
        [](ServiceSpec& s) {

@@ -51,7 +51,7 @@ TEST(Seal, MakesItsKeyFileOnce) {
   const std::string path = directory + "/seal.key";
   const auto first = Seal::open(path);
   ASSERT_TRUE(first) << first.error().message;
-  struct stat info {};
+  struct stat info{};
   ASSERT_EQ(stat(path.c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777U, 0600U);
   const Bytes sealed = first->seal("secret", "token").value();

@@ -32,7 +32,7 @@ TEST_F(SqliteStore, IsTheOwnersAlone) {
   ASSERT_TRUE(store);
   ASSERT_TRUE((*store)->commit({{Kind::kTask, "a", "1"}}, {}));
   for (const auto& file : std::filesystem::directory_iterator(directory_)) {
-    struct stat info {};
+    struct stat info{};
     ASSERT_EQ(stat(file.path().c_str(), &info), 0);
     EXPECT_EQ(info.st_mode & 0077U, 0U) << file.path();
   }
