@@ -52,7 +52,12 @@ void restart_tasks(Draft& draft, const model::Service& service) {
       if (!is_live(*task)) continue;
       const bool assigned = task->status.state >= model::TaskState::kAssigned;
       if (model::is_terminal(task->status.state)) {
-        restart(draft, service, *task, slot);
+        // One that ended before its turn had come (its image is missing, say) is replaced when it has: once per delay.
+        if (task->mesh.start_not_before > draft.now()) {
+          draft.wake_at(task->mesh.start_not_before);
+        } else {
+          restart(draft, service, *task, slot);
+        }
       } else if (assigned && is_drained(draft.view(), task->node_id)) {
         if (model::is_global(service.spec)) {
           set_desired(draft, *task, model::TaskState::kShutdown);

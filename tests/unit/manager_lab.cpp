@@ -123,7 +123,8 @@ void Lab::advance_task(Host& host, RunningTask& task) {
         task.state = TaskState::kPreparing;
         break;
       case TaskState::kPreparing:
-        task.state = TaskState::kReady;
+        task.state = rejects && rejects(task.told) ? TaskState::kRejected : TaskState::kReady;
+        if (task.state == TaskState::kRejected) task.err = "image not found";
         break;
       case TaskState::kReady:
         if (task.told.desired_state == TaskState::kRunning) task.state = TaskState::kStarting;

@@ -103,6 +103,7 @@ class Lab {
   Duration acknowledge_min = milliseconds(1), acknowledge_max = milliseconds(300);
   std::uint64_t fail_one_in = 0;  // starts that fail; 0: none
   std::function<bool(const model::Task&)> never_starts;
+  std::function<bool(const model::Task&)> rejects;  // its image is missing
   // Called after every tick with what it delivered.
   std::function<void(const Step&)> on_step;
 

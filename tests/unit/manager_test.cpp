@@ -125,6 +125,30 @@ TEST_F(ManagerTest, RestartsAfterTheDelay) {
   EXPECT_EQ(lab_.running(web)[0]->slot, 1U);
 }
 
+// The replacement's image is pulled while the delay runs, so it may be rejected long before its turn: the delay holds
+// for what comes after it too.
+TEST_F(ManagerTest, RejectedTasksAreReplacedOncePerDelay) {
+  bool missing = true;
+  lab_.rejects = [&](const model::Task&) { return missing; };
+  const std::string web = lab_.create("web", 1);
+  std::map<std::string, Time> made;
+  const auto look = [&] {
+    for (const model::Task* task : lab_.view().tasks_of_service(web)) made.emplace(task->id, task->created_at);
+    return false;
+  };
+  lab_.run_until(look, seconds(61));
+  std::vector<Time> times;
+  for (const auto& [id, time] : made) times.push_back(time);
+  std::ranges::sort(times);
+  ASSERT_GE(times.size(), 11U) << lab_.describe(web);
+  // The second is made when the first is rejected; it may run after the delay, and so may each one after it.
+  for (std::size_t i = 2; i < times.size(); ++i) EXPECT_GE(times[i] - times[i - 1], seconds(5)) << i;
+  missing = false;
+  converge(web);
+  EXPECT_LE(lab_.now() - times.back(), seconds(12)) << "tried again without an end";
+  EXPECT_EQ(lab_.view().tasks_of_service(web).front()->status.err, "image not found");
+}
+
 struct RestartCase {
   const char* name;
   model::RestartCondition condition;
