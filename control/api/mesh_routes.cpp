@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "control/api/router.h"
+#include "control/manager/backend_limit.h"
 
 namespace mesh::api {
 namespace {
@@ -51,6 +52,7 @@ Result<Response> status(Context& context, const Request&) {
   if (const manager::Manager* manager = context.swarm.manager(); manager != nullptr) {
     body["Tables"] = encode(manager->tables().version);
     body["Nodes"] = node_rows(context, *manager);
+    body["Problems"] = encode(manager::backend_limit_problems(manager->view()));
   }
   return json_response(body);
 }

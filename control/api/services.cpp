@@ -9,6 +9,7 @@
 #include "control/api/host_port.h"
 #include "control/api/registry_auth.h"
 #include "control/api/router.h"
+#include "control/manager/backend_limit.h"
 #include "control/model/validate.h"
 
 namespace mesh::api {
@@ -60,9 +61,10 @@ Result<Response> inspect(Context& context, const Request& request) {
   return json_response(to_api(service));
 }
 
-// Things that were asked for and have no effect; the CLI prints them.
-Json warnings_for(const model::ServiceSpec& spec) {
+// Things that were asked for and have no effect, or less than one would think; the CLI prints them.
+Json warnings_for(const store::View& view, const model::ServiceSpec& spec) {
   JsonArray warnings;
+  for (const std::string& warning : manager::backend_limit_warnings(view, spec)) warnings.emplace_back(warning);
   if (!spec.networks.empty() && !spec.task_template.networks.empty()) {
     warnings.emplace_back("Networks of the service are ignored: TaskTemplate.Networks is set.");
   }
@@ -112,7 +114,7 @@ Result<Response> create(Context& context, const Request& request) {
   TRY(registry_auth(request));
   model::ServiceSpec spec = TRY(read_body<model::ServiceSpec>(request));
   if (spec.name.empty()) spec.name = free_name(manager->view());
-  const Json warnings = warnings_for(spec);
+  const Json warnings = warnings_for(manager->view(), spec);
   TRY(model::validate_service_spec(model::with_defaults(spec)));
   TRY(ports_are_free(manager->view(), spec));
   const std::string id = TRY(manager->create_service(spec, context.now()));
@@ -130,7 +132,7 @@ Result<Response> update(Context& context, const Request& request) {
     return fail(ErrorKind::kInvalid, "unrecognized rollback option: " + rollback);
   }
   const model::ServiceSpec spec = TRY(read_body<model::ServiceSpec>(request));
-  const Json warnings = warnings_for(spec);
+  const Json warnings = warnings_for(manager->view(), spec);
   const std::string id = TRY(manager->view().find_service(request.capture("id")))->id;
   if (rollback.empty()) TRY(ports_are_free(manager->view(), spec));
   TRY(manager->update_service(id, *version, spec,

@@ -33,11 +33,6 @@ EndpointState state_of(const store::View& view, const model::Task* task) {
   return EndpointState::kReady;
 }
 
-bool may_serve(const store::View& view, const model::Task& task) {
-  return task.desired_state == TaskState::kRunning && task.status.state == TaskState::kRunning &&
-         task.mesh.endpoint == EndpointState::kReady && is_up(view, task.node_id);
-}
-
 // Rows of tasks that every host has as gone become holes; the states of the others move on.
 void move_backends(const store::View& view, model::PortRow& row) {
   for (BackendRow& backend : row.backends) {
@@ -125,7 +120,7 @@ void change_owners(const store::View& view, const model::PortRow& announced, mod
   Ring ring = ring_of(port.row);
   const bool dropped = drop_hosts(port.id, ring, alive, held);
   auto changed = dataplane::change_ring(ring, members, node_of);
-  if (!changed) return;  // more than 127 backends never get here: add_backends stops there
+  if (!changed) return;  // more than 127 backends never get here: add_backends stops there (backend_limit.h tells)
   if (dropped && changed->version == ring.version) *changed = dataplane::next_version(std::move(*changed));
   set_ring(port.row, *changed);
 }
@@ -151,6 +146,11 @@ void update_port(Draft& draft, const model::Service& service, const model::PortC
 }
 
 }  // namespace
+
+bool may_serve(const store::View& view, const model::Task& task) {
+  return task.desired_state == TaskState::kRunning && task.status.state == TaskState::kRunning &&
+         task.mesh.endpoint == EndpointState::kReady && is_up(view, task.node_id);
+}
 
 Ring ring_of(const model::PortRow& row) {
   Ring ring;

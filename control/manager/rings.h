@@ -11,6 +11,9 @@ namespace mesh::manager {
 [[nodiscard]] dataplane::Ring ring_of(const model::PortRow& row);
 void set_ring(model::PortRow& row, const dataplane::Ring& ring);
 
+// The task runs and new connections may be led to it.
+[[nodiscard]] bool may_serve(const store::View& view, const model::Task& task);
+
 // Step: one PortState per ingress port of a service. `held`: reports of hosts since the last pass.
 void update_rings(Draft& draft, const Settled& settled, const std::vector<HeldSlots>& held);
 

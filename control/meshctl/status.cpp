@@ -48,11 +48,12 @@ struct StatusAnswer {
   StatusSwarm swarm;
   std::optional<model::TableVersion> tables;
   std::vector<StatusNode> nodes;
+  std::vector<std::string> problems;  // of the cluster as a whole
 };
 constexpr auto json_fields(const StatusAnswer*) {
   using S = StatusAnswer;
   return std::tuple{field("Version", &S::version), field("Swarm", &S::swarm), field("Tables", &S::tables),
-                    field("Nodes", &S::nodes)};
+                    field("Nodes", &S::nodes), field("Problems", &S::problems)};
 }
 
 std::string version_text(const model::TableVersion& version) {
@@ -76,6 +77,7 @@ std::string node_table(StatusAnswer& answer) {
   std::ranges::sort(answer.nodes, [](const auto& a, const auto& b) { return natural_less(a.hostname, b.hostname); });
   std::string text = "NODE\tSTATUS\tADDRESS\tNUMBER\tTABLES IN KERNEL\n";
   std::string problems;
+  for (const auto& problem : answer.problems) problems += fmt::format("  {}\n", problem);
   for (const auto& node : answer.nodes) {
     text += fmt::format("{}{}\t{}\t{}\t{}\t{}\n", node.hostname, node.id == answer.swarm.node_id ? " *" : "",
                         titled(node.state), node.address, node.number, tables_of(node, answer.tables));

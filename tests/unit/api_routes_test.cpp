@@ -175,6 +175,22 @@ TEST_F(ApiTest, ServicesLiveAndDie) {
   EXPECT_NE(message("DELETE", "/services/web", 404).find("web not found"), std::string::npos);
 }
 
+TEST_F(ApiTest, MoreTasksThanAPortLeadsToAreWarnedOf) {
+  make_manager();
+  const auto body = [](int replicas) {
+    return R"({"Name":"web","TaskTemplate":{"ContainerSpec":{"Image":"nginx:1"}},"Mode":{"Replicated":{"Replicas":)" +
+           std::to_string(replicas) + R"(}},"EndpointSpec":{"Ports":[{"TargetPort":80,"PublishedPort":18010}]}})";
+  };
+  const Json created = json("POST", "/services/create", 201, body(200));
+  EXPECT_NE(text_of(created, "/Warnings/0").find("18010/tcp leads to at most 127 tasks"), std::string::npos);
+  const auto update = [&](int replicas) {
+    const auto version = number_of(json("GET", "/services/web", 200), "/Version/Index");
+    return json("POST", "/services/web/update?version=" + std::to_string(version), 200, body(replicas));
+  };
+  EXPECT_TRUE(update(127).at_pointer("/Warnings").is_null());
+  EXPECT_NE(text_of(update(128), "/Warnings/0").find("the other 1"), std::string::npos);
+}
+
 TEST_F(ApiTest, AServiceWithoutANameGetsOne) {
   make_manager();
   std::set<std::string> names;

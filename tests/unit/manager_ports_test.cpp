@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "control/manager/backend_limit.h"
 #include "control/manager/drain.h"
 #include "control/manager/manager.h"
 #include "control/manager/rings.h"
@@ -123,6 +124,29 @@ TEST_F(ManagerTest, NodesAreUnknownUntilHeardAgain) {
   lab_.run_for(seconds(3));
   EXPECT_EQ(lab_.view().node("node1")->status.state, model::NodeState::kDown);
   EXPECT_EQ(lab_.view().node("node2")->status.state, model::NodeState::kReady);
+}
+
+// ---- more tasks than a published port has places for
+
+TEST_F(ManagerTest, TasksBeyondTheBackendsOfAPortAreNamed) {
+  const std::string web = lab_.create("web", 130, [](auto& spec) { publish(spec, 8010); });
+  EXPECT_THAT(backend_limit_warnings(lab_.view(), lab_.view().service(web)->spec),
+              testing::ElementsAre(testing::AllOf(HasSubstr("8010/tcp"), HasSubstr("127"), HasSubstr("the other 3"))));
+  converge(web);
+  ASSERT_TRUE(lab_.run_until([&] { return port(web).backends.size() == 127; }));
+  EXPECT_THAT(backend_limit_problems(lab_.view()),
+              testing::ElementsAre(testing::AllOf(HasSubstr("8010/tcp"), HasSubstr("3 running tasks of service web"))));
+  // Places that become free are taken by those who had none.
+  ASSERT_TRUE(lab_.update(web, [](auto& spec) { spec.mode.replicated->replicas = 126; }));
+  ASSERT_TRUE(lab_.run_until([&] {
+    const auto& backends = port(web).backends;
+    const auto all = lab_.running(web);
+    return all.size() == 126 && std::ranges::all_of(all, [&](const model::Task* task) {
+             return std::ranges::find(backends, task->id, &model::BackendRow::task_id) != backends.end();
+           });
+  }));
+  EXPECT_TRUE(backend_limit_problems(lab_.view()).empty());
+  EXPECT_TRUE(backend_limit_warnings(lab_.view(), lab_.view().service(web)->spec).empty());
 }
 
 // A clock that jumps, or a manager that was stopped for a while, is no reason to give up nodes.

@@ -167,7 +167,8 @@ constexpr const char* kStatus = R"({"Version":"0.1.0",
             "Acknowledged":{"Epoch":2,"Version":6},"Problems":["port 8010 is in use"]},
            {"ID":"a","Hostname":"node1","State":"ready","Address":"10.9.0.1","Number":1,"Session":true,
             "Acknowledged":{"Epoch":2,"Version":7}},
-           {"ID":"c","Hostname":"node3","State":"down","Address":"10.9.0.3","Number":3,"Session":false}]})";
+           {"ID":"c","Hostname":"node3","State":"down","Address":"10.9.0.3","Number":3,"Session":false}],
+  "Problems":["3 tasks get no connections"]})";
 
 TEST(Status, ShowsTheTablesInEachKernel) {
   EXPECT_EQ(*render_status(*parse_json(kStatus), {}),
@@ -180,7 +181,7 @@ TEST(Status, ShowsTheTablesInEachKernel) {
             "node1 *   Ready     10.9.0.1   1         2/7 (current)\n"
             "node2     Ready     10.9.0.2   2         2/6 (behind)\n"
             "node3     Down      10.9.0.3   3         no session\n"
-            "\nProblems:\n  node2: port 8010 is in use\n");
+            "\nProblems:\n  3 tasks get no connections\n  node2: port 8010 is in use\n");
   EXPECT_EQ(*nodes_behind(*parse_json(kStatus)), std::vector<std::string>{"node2"});
 }
 
