@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "control/manager/withdrawn.h"
+
 namespace mesh::manager {
 namespace {
 
@@ -28,6 +30,13 @@ AddressBook::AddressBook(const store::View& view) {
   }
   for (const auto& [id, service] : view.services()) {
     for (const model::VirtualIp& vip : service->endpoint.virtual_ips) add(vip.network_id, without_prefix(vip.addr));
+  }
+  if (view.withdrawn().empty()) return;
+  for (const auto& [network_id, subnet] : subnets_) {
+    for (auto row = view.withdrawn().lower_bound(kAddressIds);
+         row != view.withdrawn().end() && row->first.starts_with(kAddressIds); ++row) {
+      add(network_id, without_prefix(std::string_view(row->first).substr(kAddressIds.size())));
+    }
   }
 }
 

@@ -1,5 +1,5 @@
 // Which addresses of a network are taken. Built from the objects that hold them, so nothing can leak: an address is
-// free when no object holds it any more.
+// free when no object holds it any more and no host does (withdrawn.h).
 #pragma once
 
 #include <cstdint>

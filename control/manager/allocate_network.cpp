@@ -8,6 +8,7 @@
 
 #include "control/manager/address_book.h"
 #include "control/manager/allocator.h"
+#include "control/manager/withdrawn.h"
 
 namespace mesh::manager {
 namespace {
@@ -166,9 +167,12 @@ Result<std::uint32_t> choose_vni(const store::View& view) {
     if (network->mesh) used.insert(network->mesh->vni);
   }
   if (used.empty()) return kVniFirst;
-  if (*used.rbegin() < kVniMax) return *used.rbegin() + 1;
+  const auto is_free = [&](std::uint32_t vni) { return !used.contains(vni) && view.withdrawn(vni_id(vni)) == nullptr; };
+  for (std::uint32_t vni = *used.rbegin() + 1; vni <= kVniMax; ++vni) {
+    if (is_free(vni)) return vni;
+  }
   for (std::uint32_t vni = kVniFirst; vni <= kVniMax; ++vni) {
-    if (!used.contains(vni)) return vni;
+    if (is_free(vni)) return vni;
   }
   return fail(ErrorKind::kExhausted,
               fmt::format("all network numbers (VNI) from {} to {} are in use", kVniFirst, kVniMax));

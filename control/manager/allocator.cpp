@@ -8,6 +8,7 @@
 
 #include "control/manager/address_book.h"
 #include "control/manager/slot.h"
+#include "control/manager/withdrawn.h"
 
 namespace mesh::manager {
 namespace {
@@ -76,7 +77,9 @@ Status allocate_ports(const store::View& view, model::Service& service) {
   for (PortConfig& port : ports) {
     if (!model::is_ingress(port) || port.published_port != 0) continue;
     for (std::uint16_t n = kPublishedFirst; port.published_port == 0 && n <= kPublishedLast; ++n) {
-      if (used.emplace(std::pair(port.protocol, n), &service).second) port.published_port = n;
+      const std::string id = published_port_id(model::protocol_name(port.protocol), n);
+      if (view.withdrawn(id) == nullptr && used.emplace(std::pair(port.protocol, n), &service).second)
+        port.published_port = n;
     }
     if (port.published_port == 0) {
       return fail(

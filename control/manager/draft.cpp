@@ -13,6 +13,7 @@ void set_updated(model::Network& row, Time now) {
   if (row.created_at == Time{}) row.created_at = now;
 }
 void set_updated(model::PortState&, Time) {}
+void set_updated(model::Withdrawn&, Time) {}
 
 template <class T>
 void add_change(std::vector<store::Change>& changes, store::Kind kind, const std::string& id, const T* before,
@@ -55,6 +56,9 @@ void Draft::keep(store::Kind kind, const std::string& id) {
     case store::Kind::kPort:
       keep_row(work_.ports());
       break;
+    case store::Kind::kWithdrawn:
+      keep_row(work_.withdrawn());
+      break;
     case store::Kind::kCluster:
     case store::Kind::kCounter:
       break;
@@ -92,6 +96,9 @@ std::vector<store::Change> Draft::changes() const {
         break;
       case store::Kind::kPort:
         add_change(changes, kind, id, base_.port(id), work_.port(id), now_);
+        break;
+      case store::Kind::kWithdrawn:
+        add_change(changes, kind, id, base_.withdrawn(id), work_.withdrawn(id), now_);
         break;
       case store::Kind::kCounter:
         if (base_.counter(id) != work_.counter(id)) {

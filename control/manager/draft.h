@@ -29,6 +29,7 @@ class Draft {
   void put(model::Task row) { record(store::Kind::kTask, std::move(row)); }
   void put(model::Network row) { record(store::Kind::kNetwork, std::move(row)); }
   void put(model::PortState row) { record(store::Kind::kPort, std::move(row)); }
+  void put(model::Withdrawn row) { record(store::Kind::kWithdrawn, std::move(row)); }
   void put_counter(const std::string& name, std::uint64_t value);
   void erase(store::Kind kind, const std::string& id);
 

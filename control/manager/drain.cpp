@@ -6,6 +6,7 @@
 
 #include "control/manager/allocator.h"
 #include "control/manager/slot.h"
+#include "control/manager/withdrawn.h"
 
 namespace mesh::manager {
 namespace {
@@ -53,7 +54,11 @@ void drain(Draft& draft, const Settled& settled) {
       task.mesh.stop_allowed = true;
       // A host that is only out of sight may still run it with these addresses.
       const bool ended = model::is_terminal(task.status.state) || task.status.state < TaskState::kAssigned;
-      if (ended && holds_addresses(task) && settled.endpoint_is(id, EndpointState::kGone)) release(task);
+      if (ended && holds_addresses(task) && settled.endpoint_is(id, EndpointState::kGone)) {
+        // Its row vanished with its node, or the manager has just started: no host said that it is gone there.
+        if (!settled.published.contains(id) && !task.node_id.empty()) withdraw(draft, task);
+        release(task);
+      }
     } else if (task.mesh.endpoint == EndpointState::kDraining && !task.mesh.stop_allowed) {
       // What never ran has no flows to lose.
       task.mesh.stop_allowed = task.status.state != TaskState::kRunning || is_drained(draft, task, settled);

@@ -9,6 +9,7 @@
 #include "control/manager/manager.h"
 #include "control/manager/manager_impl.h"
 #include "control/manager/updater.h"
+#include "control/manager/withdrawn.h"
 #include "control/model/validate.h"
 
 namespace mesh::manager {
@@ -244,13 +245,16 @@ Status Manager::update_service(const std::string& id, std::uint64_t version, mod
   }
   TRY(allocate_service(impl_->view, service));
   Draft draft = impl_->draft(now);
+  withdraw(draft, *row, &service);
   draft.put(std::move(service));
   return impl_->commit(draft, {{Kind::kService, id, version}}, Durability::kDurable);
 }
 
 Status Manager::remove_service(const std::string& id, Time now) {
-  if (impl_->view.service(id) == nullptr) return fail(ErrorKind::kNotFound, fmt::format("service {} not found", id));
+  const model::Service* row = impl_->view.service(id);
+  if (row == nullptr) return fail(ErrorKind::kNotFound, fmt::format("service {} not found", id));
   Draft draft = impl_->draft(now);
+  withdraw(draft, *row, nullptr);
   draft.erase(Kind::kService, id);
   return impl_->commit(draft, {}, Durability::kDurable);
 }
@@ -294,6 +298,7 @@ Status Manager::remove_network(const std::string& id, Time now) {
     }
   }
   Draft draft = impl_->draft(now);
+  withdraw(draft, *network);
   draft.erase(Kind::kNetwork, id);
   return impl_->commit(draft, {}, Durability::kDurable);
 }

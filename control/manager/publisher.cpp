@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "control/manager/endpoint_tables.h"
+#include "control/manager/withdrawn.h"
 
 namespace mesh::manager {
 namespace {
@@ -16,6 +17,11 @@ std::string port_key(const model::ServiceRow& service, const model::PortRow& por
 }  // namespace
 
 bool Publisher::publish(const store::View& view, Time now) {
+  const bool changed = publish_tables(view, now);
+  return track_withdrawn(view, now) || changed;
+}
+
+bool Publisher::publish_tables(const store::View& view, Time now) {
   auto next = std::make_shared<model::EndpointTables>(make_tables(view));
   if (tables_->version.version != 0 && same_rows(*next, *tables_)) return false;
   next->version = {tables_->version.epoch, tables_->version.version + 1};
@@ -49,6 +55,35 @@ void Publisher::track_ports(const model::EndpointTables& next, Since since) {
     }
   }
   ports_ = std::move(tracked);
+}
+
+bool Publisher::track_withdrawn(const store::View& view, Time now) {
+  alive_.clear();
+  for (const auto& [id, node] : view.nodes()) {
+    if (node->status.state != model::NodeState::kDown) alive_.insert(id);
+  }
+  std::erase_if(withdrawn_, [&](const auto& entry) { return view.withdrawn(entry.first) == nullptr; });
+  if (withdrawn_.size() == view.withdrawn().size()) return false;
+  const std::map<std::string, std::string> owners = owners_in(*tables_);
+  bool any = false;
+  for (const auto& [id, row] : view.withdrawn()) {
+    if (!owners.contains(id)) any |= withdrawn_.try_emplace(id, Since{tables_->version.version, now}).second;
+  }
+  return any;
+}
+
+Time Publisher::held_by_all(const Since& since, Time now) const {
+  Time last = now;
+  for (const std::string& id : alive_) {
+    const auto session = sessions_.find(id);
+    // A host without a session goes on with the tables that it has, and may be back with them soon.
+    if (session == sessions_.end()) {
+      last = std::max(last, since.time + kAcknowledgeTimeout);
+    } else if (session->second.acknowledged < since.version) {
+      last = std::max(last, std::max(since.time, session->second.opened) + kAcknowledgeTimeout);
+    }
+  }
+  return last;
 }
 
 void Publisher::open(const std::string& node_id, model::TableVersion have, Time now) {
@@ -122,6 +157,14 @@ Settled Publisher::settled(Time now) const {
       result.ports.insert(id);
     } else {
       wait_for(entry.second);
+    }
+  }
+  for (const auto& [id, since] : withdrawn_) {
+    const Time at = held_by_all(since, now);
+    if (at <= now) {
+      result.withdrawn.insert(id);
+    } else {
+      result.next = std::min(result.next, at);
     }
   }
   return result;

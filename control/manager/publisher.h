@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -19,7 +20,8 @@ class Publisher {
  public:
   explicit Publisher(std::uint64_t epoch) { tables_->version = {epoch, 0}; }
 
-  // Tables of the view become the newest version, if they differ. Returns whether they did.
+  // Tables of the view become the newest version, if they differ. Returns whether they did, or something that was
+  // withdrawn is no longer in them for the first time.
   bool publish(const store::View& view, Time now);
   [[nodiscard]] const model::EndpointTables& tables() const { return *tables_; }
 
@@ -52,14 +54,20 @@ class Publisher {
     std::uint64_t version = 0;
     Time time;
   };
+  bool publish_tables(const store::View& view, Time now);
   void track_endpoints(const model::EndpointTables& next, Since since);
   void track_ports(const model::EndpointTables& next, Since since);
+  bool track_withdrawn(const store::View& view, Time now);
+  // When every live host holds a table as new as this, or had its five seconds; `now`: they do.
+  [[nodiscard]] Time held_by_all(const Since& since, Time now) const;
   [[nodiscard]] bool is_settled(const Since& since, Time now) const;
 
   std::shared_ptr<model::EndpointTables> tables_ = std::make_shared<model::EndpointTables>();
   std::map<std::string, Session> sessions_;
   std::map<std::string, std::pair<model::EndpointState, Since>> endpoints_;
   std::map<std::string, std::pair<model::PortRow, Since>> ports_;
+  std::map<std::string, Since> withdrawn_;  // since which table nobody has them
+  std::set<std::string> alive_;             // nodes that are not down, with a session or without
   std::deque<std::shared_ptr<const model::EndpointTables>> history_;  // for hosts that come back a little behind
 };
 

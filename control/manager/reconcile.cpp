@@ -8,10 +8,12 @@
 #include "control/manager/rings.h"
 #include "control/manager/scheduler.h"
 #include "control/manager/updater.h"
+#include "control/manager/withdrawn.h"
 
 namespace mesh::manager {
 
 void reconcile(Draft& draft, const Settled& settled, const std::vector<HeldSlots>& held) {
+  forget_withdrawn(draft, settled);
   collect_orphans(draft);
   orchestrate(draft);
   update_services(draft);

@@ -6,6 +6,7 @@
 
 #include "control/manager/drain.h"
 #include "control/manager/slot.h"
+#include "control/manager/withdrawn.h"
 
 namespace mesh::manager {
 namespace {
@@ -129,6 +130,12 @@ void update_port(Draft& draft, const model::Service& service, const model::PortC
                  const std::vector<HeldSlots>& held) {
   const std::string id = port_id(service.id, model::protocol_of(config), config.published_port);
   const model::PortState* before = draft.view().port(id);
+  const std::string withdrawn =
+      published_port_id(model::protocol_name(model::protocol_of(config)), config.published_port);
+  if (draft.view().withdrawn(withdrawn) != nullptr) {
+    if (before == nullptr) return;                    // some host may still hold it for its last owner
+    draft.erase(store::Kind::kWithdrawn, withdrawn);  // taken back before any host was told
+  }
   model::PortState port;
   if (before != nullptr) port = *before;
   port.id = id;

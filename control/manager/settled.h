@@ -19,6 +19,7 @@ struct Settled {
   std::map<std::string, model::EndpointState> endpoints;
   std::set<std::string> published;  // task ids that the newest table lists
   std::set<std::string> ports;      // port ids whose newest row every host holds
+  std::set<std::string> withdrawn;  // ids of model::Withdrawn that no live host holds any more
   Time next = Time::max();          // when the next row settles by time-out
 
   // True also of a task that the newest table does not list: no host is told anything of it.

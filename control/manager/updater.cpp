@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "control/manager/allocator.h"
+#include "control/manager/withdrawn.h"
 
 namespace mesh::manager {
 namespace {
@@ -152,7 +153,10 @@ bool stop_on_failure(Draft& draft, const model::Service& service, const Paramete
   } else if (parameters.action == model::FailureAction::kRollback && service.previous_spec) {
     model::Service changed = service;
     roll_back(changed, false, draft.now(), "update rolled back " + why);
-    if (allocate_service(draft.view(), changed)) draft.put(std::move(changed));
+    if (allocate_service(draft.view(), changed)) {
+      withdraw(draft, service, &changed);
+      draft.put(std::move(changed));
+    }
   } else {
     set_status(draft, service, UpdateState::kPaused, "update paused " + why);
   }

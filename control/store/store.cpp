@@ -24,6 +24,8 @@ std::string_view to_string(Kind kind) {
       return "port";
     case Kind::kCounter:
       return "counter";
+    case Kind::kWithdrawn:
+      return "withdrawn";
   }
   return "unknown";
 }

@@ -18,8 +18,8 @@
 
 namespace mesh::store {
 
-enum class Kind : std::uint8_t { kCluster, kNode, kService, kTask, kNetwork, kPort, kCounter };
-inline constexpr std::size_t kKinds = 7;
+enum class Kind : std::uint8_t { kCluster, kNode, kService, kTask, kNetwork, kPort, kCounter, kWithdrawn };
+inline constexpr std::size_t kKinds = 8;
 [[nodiscard]] std::string_view to_string(Kind kind);
 
 // Limits of one commit and one object. etcd's are the narrowest: 1.5 MB per request.

@@ -15,6 +15,7 @@ const T* find_row(const Rows<T>& rows, std::string_view id) {
 
 void set_version(model::Object& object, std::uint64_t version) { object.version.index = version; }
 void set_version(model::PortState& port, std::uint64_t version) { port.version.index = version; }
+void set_version(model::Withdrawn& withdrawn, std::uint64_t version) { withdrawn.version.index = version; }
 void set_version(model::Network& network, std::uint64_t version) {
   if (!network.mesh) network.mesh.emplace();
   network.mesh->version.index = version;
@@ -59,6 +60,7 @@ const model::Service* View::service(std::string_view id) const { return find_row
 const model::Task* View::task(std::string_view id) const { return find_row(tasks_, id); }
 const model::Network* View::network(std::string_view id) const { return find_row(networks_, id); }
 const model::PortState* View::port(std::string_view id) const { return find_row(ports_, id); }
+const model::Withdrawn* View::withdrawn(std::string_view id) const { return find_row(withdrawn_, id); }
 
 const model::Network* View::ingress_network() const {
   for (const auto& [id, network] : networks_) {
@@ -130,6 +132,7 @@ void View::put(model::Node row) { put_row(nodes_, std::move(row)); }
 void View::put(model::Service row) { put_row(services_, std::move(row)); }
 void View::put(model::Network row) { put_row(networks_, std::move(row)); }
 void View::put(model::PortState row) { put_row(ports_, std::move(row)); }
+void View::put(model::Withdrawn row) { put_row(withdrawn_, std::move(row)); }
 void View::put_counter(const std::string& name, std::uint64_t value) { counters_[name] = value; }
 void View::put(model::Task row) {
   if (const model::Task* old = task(row.id)) unindex(*old);
@@ -156,6 +159,9 @@ void View::erase(Kind kind, const std::string& id) {
       break;
     case Kind::kCounter:
       counters_.erase(id);
+      break;
+    case Kind::kWithdrawn:
+      withdrawn_.erase(id);
       break;
     case Kind::kTask:
       if (const model::Task* old = task(id)) unindex(*old);
@@ -188,6 +194,9 @@ Status View::apply_one(const Change& change, std::uint64_t version) {
     case Kind::kPort:
       put(TRY(decode_row<model::PortState>(change, version)));
       break;
+    case Kind::kWithdrawn:
+      put(TRY(decode_row<model::Withdrawn>(change, version)));
+      break;
     case Kind::kCounter: {
       const Json json = TRY(parse_json(*change.json));
       put_counter(change.id, TRY(decode<std::uint64_t>(json)));
@@ -213,6 +222,7 @@ Status View::apply(const Batch& batch) {
   take(services_, written.services_);
   take(networks_, written.networks_);
   take(ports_, written.ports_);
+  take(withdrawn_, written.withdrawn_);
   take(counters_, written.counters_);
   for (const auto& [id, row] : written.tasks_) {
     if (const model::Task* old = task(id)) unindex(*old);

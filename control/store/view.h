@@ -17,6 +17,7 @@
 #include "control/model/port_state.h"
 #include "control/model/service.h"
 #include "control/model/task.h"
+#include "control/model/withdrawn.h"
 #include "control/store/store.h"
 
 namespace mesh::store {
@@ -36,6 +37,7 @@ class View {
   [[nodiscard]] const Rows<model::Task>& tasks() const { return tasks_; }
   [[nodiscard]] const Rows<model::Network>& networks() const { return networks_; }
   [[nodiscard]] const Rows<model::PortState>& ports() const { return ports_; }
+  [[nodiscard]] const Rows<model::Withdrawn>& withdrawn() const { return withdrawn_; }
   [[nodiscard]] std::uint64_t counter(std::string_view name) const;
 
   // By exact id; null if there is none.
@@ -44,6 +46,7 @@ class View {
   [[nodiscard]] const model::Task* task(std::string_view id) const;
   [[nodiscard]] const model::Network* network(std::string_view id) const;
   [[nodiscard]] const model::PortState* port(std::string_view id) const;
+  [[nodiscard]] const model::Withdrawn* withdrawn(std::string_view id) const;
   [[nodiscard]] const model::Network* ingress_network() const;
 
   // As users name things: exact id, then name (a node's: host name), then a unique prefix of an id. kNotFound in
@@ -71,6 +74,7 @@ class View {
   void put(model::Task row);
   void put(model::Network row);
   void put(model::PortState row);
+  void put(model::Withdrawn row);
   void put_counter(const std::string& name, std::uint64_t value);
   void erase(Kind kind, const std::string& id);
 
@@ -87,6 +91,7 @@ class View {
   Rows<model::Task> tasks_;
   Rows<model::Network> networks_;
   Rows<model::PortState> ports_;
+  Rows<model::Withdrawn> withdrawn_;
   std::map<std::string, std::uint64_t, std::less<>> counters_;
   Index tasks_of_service_, tasks_of_node_;
 };

@@ -5,6 +5,8 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include "control/manager/withdrawn.h"
+
 namespace mesh::manager::lab {
 
 using model::TaskState;
@@ -49,6 +51,8 @@ void Lab::connect(const std::string& id) {
   start.have = host.tables.version;
   const auto number = manager_->session_opened(id, start, now_);
   ASSERT_TRUE(number) << number.error().message;
+  if (host.caught_up) host.left = now_;
+  host.stale = now_ - host.left >= kAcknowledgeTimeout;
   host.up = true;
   host.connected = true;
   host.caught_up = false;
@@ -59,8 +63,10 @@ void Lab::connect(const std::string& id) {
 }
 
 void Lab::disconnect(const std::string& id) {
-  hosts_.at(id).connected = false;
-  hosts_.at(id).inbox.clear();
+  Host& host = hosts_.at(id);
+  if (host.caught_up) host.left = now_;
+  host.connected = host.caught_up = false;
+  host.inbox.clear();
   manager_->session_closed(id, now_);
   manager_next_ = now_;
 }
@@ -172,6 +178,7 @@ void Lab::run_host(Host& host) {
       host.tables.version = change->upsert.version;
     }
     host.caught_up = true;
+    host.stale = false;
     if (!host.mute) manager_->acknowledge(host.id, host.tables.version, {}, now_);
     manager_next_ = now_;
   }
@@ -333,6 +340,19 @@ std::string Lab::describe(const std::string& service_id) const {
                         static_cast<int>(task->mesh.endpoint), task->status.err);
   }
   return text;
+}
+
+std::string Lab::passed_on_early() const {
+  const auto newest = owners_in(manager_->tables());
+  for (const auto& [id, host] : hosts_) {
+    if (!host.connected || host.stale || host.mute) continue;
+    for (const auto& [what, owner] : owners_in(host.tables)) {
+      const auto now = newest.find(what);
+      if (now == newest.end() || now->second == owner) continue;
+      return fmt::format("{} belongs to {}, and {} still holds it for {}", what, now->second, id, owner);
+    }
+  }
+  return {};
 }
 
 }  // namespace mesh::manager::lab

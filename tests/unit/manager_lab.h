@@ -54,6 +54,8 @@ struct Host {
   bool connected = false;  // its session
   bool caught_up = false;  // has had tables in this session
   bool mute = false;       // does not acknowledge
+  Time left;               // when it last was up to date before its session ended
+  bool stale = false;      // came back after more than the five seconds that a manager waits for it
   std::map<std::string, RunningTask> tasks;
   model::EndpointTables tables;  // what its "kernel" holds
   std::vector<std::pair<Time, std::pair<std::optional<model::EndpointTables>, std::optional<model::TableChange>>>>
@@ -97,6 +99,9 @@ class Lab {
   [[nodiscard]] std::vector<const model::Task*> running(const std::string& service_id) const;
   [[nodiscard]] bool converged(const std::string& service_id) const;
   [[nodiscard]] std::string describe(const std::string& service_id) const;
+  // An address, a port or a network number that the newest tables give to somebody while a live host still holds it for
+  // another; "" if there is none.
+  [[nodiscard]] std::string passed_on_early() const;
 
   // ---- how hosts behave
   Duration step_min = milliseconds(20), step_max = milliseconds(400);  // per state

@@ -97,6 +97,158 @@ TEST_F(ManagerTest, DrainsBeforeStopping) {
   EXPECT_TRUE(ring_of(port(web)).foreign.empty()) << "hosts said that they hold nothing there";
 }
 
+// ---- what is given back passes to another owner only when no live host holds it for the old one
+
+class PassingOn : public ManagerTest {
+ protected:
+  // "web" publishes 8010 on network "net"; hosts take 700 ms for every table.
+  void SetUp() override {
+    lab_.on_step = [this](const Step&) { EXPECT_EQ(lab_.passed_on_early(), ""); };
+    ASSERT_TRUE(lab_.manager().create_network({.name = "net"}, lab_.now()));
+    web_ = create("web");
+    converge(web_);
+    lab_.run_for(seconds(10));
+    lab_.acknowledge_min = lab_.acknowledge_max = milliseconds(700);
+  }
+  std::string create(const std::string& name) {
+    return lab_.create(name, 2, [](auto& spec) {
+      publish(spec, 8010);
+      spec.task_template.networks.push_back({.target = "net"});
+    });
+  }
+  std::string vip(const std::string& service) { return lab_.view().service(service)->endpoint.virtual_ips.at(0).addr; }
+  bool is_published(const std::string& service) {
+    const auto& rows = lab_.manager().tables().services;
+    const auto row = std::ranges::find(rows, service, &model::ServiceRow::id);
+    return row != rows.end() && !row->ports.empty();
+  }
+  std::string web_;
+};
+
+TEST_F(PassingOn, APortAndAVirtualIp) {
+  const std::string old_vip = vip(web_);
+  ASSERT_TRUE(lab_.manager().remove_service(web_, lab_.now()));
+  const Time removed = lab_.now();
+  const std::string other = create("other");
+  EXPECT_EQ(lab_.view().service(other)->endpoint.ports.at(0).published_port, 8010) << "promised at once";
+  EXPECT_NE(vip(other), old_vip);
+  lab_.tick();
+  EXPECT_FALSE(is_published(other));
+  ASSERT_TRUE(lab_.run_until([&] { return is_published(other); }, seconds(10)));
+  EXPECT_GE(lab_.now() - removed, milliseconds(700));
+  EXPECT_LE(lab_.now() - removed, seconds(1));
+  converge(other);
+  EXPECT_TRUE(lab_.run_until([&] { return lab_.view().withdrawn().empty(); }));
+}
+
+TEST_F(PassingOn, AMuteHostIsWaitedForFiveSeconds) {
+  lab_.hosts().at("node3").mute = true;
+  ASSERT_TRUE(lab_.manager().remove_service(web_, lab_.now()));
+  const Time removed = lab_.now();
+  const std::string other = create("other");
+  ASSERT_TRUE(lab_.run_until([&] { return is_published(other); }, seconds(20)));
+  EXPECT_GE(lab_.now() - removed, seconds(5));
+  EXPECT_LE(lab_.now() - removed, seconds(6));
+}
+
+TEST_F(PassingOn, AManagerThatStartsKnowsWhatHostsMayHold) {
+  ASSERT_TRUE(lab_.manager().remove_service(web_, lab_.now()));
+  const Time removed = lab_.now();
+  lab_.restart_manager();
+  const std::string other = create("other");
+  lab_.tick();
+  EXPECT_FALSE(is_published(other));
+  ASSERT_TRUE(lab_.run_until([&] { return is_published(other); }, seconds(10)));
+  EXPECT_GE(lab_.now() - removed, milliseconds(700));
+  converge(other);
+}
+
+TEST_F(PassingOn, AHostWithoutASessionMayComeBackWithOldTables) {
+  lab_.disconnect("node3");
+  ASSERT_TRUE(lab_.manager().remove_service(web_, lab_.now()));
+  const Time removed = lab_.now();
+  const std::string other = create("other");
+  lab_.run_for(seconds(2));
+  EXPECT_FALSE(is_published(other));
+  lab_.connect("node3");
+  ASSERT_TRUE(lab_.run_until([&] { return is_published(other); }, seconds(10)));
+  EXPECT_GE(lab_.now() - removed, milliseconds(2700));
+  EXPECT_LE(lab_.now() - removed, seconds(3));
+}
+
+TEST_F(PassingOn, APortThatComesBackToItsService) {
+  const model::PortRow before = port(web_);
+  ASSERT_TRUE(lab_.update(web_, [](auto& spec) { spec.endpoint_spec->ports.clear(); }));
+  ASSERT_TRUE(lab_.update(web_, [](auto& spec) { publish(spec, 8010); }));
+  lab_.tick();
+  EXPECT_EQ(port(web_).owners, before.owners) << "no host was told that it had gone";
+  EXPECT_TRUE(lab_.view().withdrawn().empty());
+  ASSERT_TRUE(lab_.update(web_, [](auto& spec) { spec.endpoint_spec->ports.clear(); }));
+  lab_.tick();
+  ASSERT_TRUE(lab_.update(web_, [](auto& spec) { publish(spec, 8010); }));
+  lab_.tick();
+  EXPECT_FALSE(is_published(web_));
+  EXPECT_TRUE(lab_.run_until([&] { return is_published(web_); }, seconds(1)));
+}
+
+TEST_F(PassingOn, AddressesOfANodeThatWasRemoved) {
+  lab_.cut("node2");
+  ASSERT_TRUE(lab_.run_until([&] { return lab_.view().node("node2")->status.state == model::NodeState::kDown; }));
+  lab_.hosts().at("node2").up = false;
+  std::set<std::string> old;
+  for (const model::Task* task : lab_.view().tasks_of_node("node2")) {
+    if (!task->mesh.ingress_v4.is_unset()) old.insert(task->mesh.ingress_v4.to_string());
+  }
+  ASSERT_FALSE(old.empty());
+  ASSERT_TRUE(lab_.manager().remove_node("node2", true, lab_.now()));
+  lab_.tick();
+  for (const std::string& address : old) EXPECT_NE(lab_.view().withdrawn("address/" + address), nullptr) << address;
+  EXPECT_TRUE(lab_.run_until([&] { return lab_.view().withdrawn().empty(); }, seconds(10)));
+}
+
+TEST_F(PassingOn, TheLastAddressAndTheNumberOfANetwork) {
+  Manager& manager = lab_.manager();
+  model::Network small{.name = "small"};
+  small.ipam.config.push_back({.subnet = "10.9.0.0/29"});
+  ASSERT_TRUE(manager.create_network(small, lab_.now()));
+  std::vector<std::string> services;
+  const auto spec_of = [](const std::string& name) {
+    model::ServiceSpec spec;
+    spec.name = name;
+    spec.task_template.container_spec.emplace().image = "image:1";
+    spec.task_template.networks.push_back({.target = "small"});
+    spec.mode.replicated.emplace().replicas = 0;
+    return spec;
+  };
+  for (const char* name : {"a", "b", "c", "d"}) {
+    const auto made = manager.create_service(spec_of(name), lab_.now());
+    ASSERT_TRUE(made) << made.error().message;
+    services.push_back(*made);
+  }
+  lab_.tick();
+  lab_.run_for(seconds(2));
+  const std::string last = vip(services[3]);
+  ASSERT_TRUE(manager.remove_service(services[3], lab_.now()));
+  EXPECT_EQ(manager.create_service(spec_of("e"), lab_.now()).error().kind, ErrorKind::kExhausted);
+  lab_.tick();
+  lab_.run_for(seconds(1));
+  const auto made = manager.create_service(spec_of("e"), lab_.now());
+  ASSERT_TRUE(made) << made.error().message;
+  EXPECT_EQ(vip(*made), last);
+
+  const auto vni = [&](const std::string& id) { return lab_.view().network(id)->mesh->vni; };
+  const auto first = manager.create_network({.name = "first"}, lab_.now());
+  ASSERT_TRUE(first);
+  lab_.tick();
+  const std::uint32_t number = vni(*first);
+  ASSERT_TRUE(manager.remove_network(*first, lab_.now()));
+  const auto second = manager.create_network({.name = "second"}, lab_.now());
+  ASSERT_TRUE(second);
+  EXPECT_NE(vni(*second), number);
+  lab_.tick();
+  EXPECT_TRUE(lab_.run_until([&] { return lab_.view().withdrawn().empty(); }, seconds(10)));
+}
+
 TEST_F(ManagerTest, RingsOutliveTheManager) {
   const std::string web = lab_.create("web", 3, [](auto& spec) { publish(spec, 8010); });
   converge(web);

@@ -33,6 +33,7 @@ class Invariants {
     bindings_are_unique();
     rings_lead_to_backends_that_hosts_know();
     at_most_one_runs_per_slot();
+    ASSERT_EQ(lab_.passed_on_early(), "");
     for (const Delivery& delivery : step.deliveries) {
       for (const model::Task& task : delivery.upsert) stops_only_what_is_drained(task);
     }
@@ -196,6 +197,7 @@ void expect_settled(Lab& lab) {
     EXPECT_EQ(host.tables.version, lab.manager().tables().version);
     EXPECT_TRUE(same_rows(host.tables, lab.manager().tables())) << id;
   }
+  for (const auto& [id, row] : view.withdrawn()) ADD_FAILURE() << "never free again: " << id;
   const std::uint64_t version = view.version();
   lab.tick();
   EXPECT_EQ(view.version(), version) << "a pass over a settled cluster changes nothing";
@@ -289,19 +291,28 @@ class Troublemaker {
     if (services_.size() < 2 || lab_.roll(3) != 0) return;
     EXPECT_TRUE(lab_.manager().remove_service(service, lab_.now()));
     std::erase(services_, service);
+    if (lab_.roll(2) == 0) create();  // gets what was given back, if it may
   }
   void crash(const std::string& service) {
     const auto running = lab_.running_on_hosts(service);
     if (!running.empty()) lab_.crash_task(running[lab_.roll(running.size())], static_cast<std::int64_t>(lab_.roll(2)));
   }
   void publish_or_not(const std::string& service) {
-    std::ignore = lab_.update(service, [](model::ServiceSpec& spec) {
-      if (spec.endpoint_spec && !spec.endpoint_spec->ports.empty()) {
+    const auto wanted = static_cast<std::uint16_t>(lab_.roll(2) == 0 ? 0 : 9000 + lab_.roll(2));
+    bool given_up = false;
+    std::ignore = lab_.update(service, [&](model::ServiceSpec& spec) {
+      given_up = spec.endpoint_spec && !spec.endpoint_spec->ports.empty();
+      if (given_up) {
         spec.endpoint_spec->ports.clear();
       } else {
-        publish(spec, 0);
+        publish(spec, wanted);
       }
     });
+    if (!given_up || services_.empty()) return;
+    // Another service wants it, perhaps in the same moment.
+    if (lab_.roll(2) == 0) lab_.tick();
+    std::ignore = lab_.update(services_[lab_.roll(services_.size())],
+                              [&](model::ServiceSpec& spec) { publish(spec, wanted == 0 ? 30000 : wanted); });
   }
   void trouble_host(const std::string& node) {
     if (!lose_hosts_) {
