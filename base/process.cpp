@@ -61,14 +61,24 @@ std::vector<char*> pointers(const std::vector<std::string>& texts) {
   return list;
 }
 
-std::vector<char*> inherited_environment() {
+std::vector<char*> environment_of(const ProcessSpec& spec) {
   constexpr std::array<std::string_view, 6> kOurs{
       "NOTIFY_SOCKET=", "WATCHDOG_USEC=", "WATCHDOG_PID=", "LISTEN_FDS=", "LISTEN_PID=", "LISTEN_FDNAMES="};
-  std::vector<char*> list;
-  for (char** entry = environ; *entry != nullptr; ++entry) {
-    const std::string_view text = *entry;
-    if (std::none_of(kOurs.begin(), kOurs.end(), [&](std::string_view name) { return text.starts_with(name); })) {
-      list.push_back(*entry);
+  const auto is_ours = [&](std::string_view entry) {
+    return std::ranges::any_of(kOurs, [&](std::string_view name) { return entry.starts_with(name); });
+  };
+  const auto is_replaced = [&](std::string_view entry) {
+    const std::string_view name = entry.substr(0, entry.find('=') + 1);
+    return std::ranges::any_of(spec.extra_environment,
+                               [&](const std::string& extra) { return extra.starts_with(name); });
+  };
+  std::vector<char*> list = pointers(spec.extra_environment);
+  list.pop_back();
+  if (spec.environment) {
+    for (const std::string& entry : *spec.environment) list.push_back(const_cast<char*>(entry.c_str()));
+  } else {
+    for (char** entry = environ; *entry != nullptr; ++entry) {
+      if (!is_ours(*entry) && !is_replaced(*entry)) list.push_back(*entry);
     }
   }
   list.push_back(nullptr);
@@ -209,7 +219,7 @@ Result<ProcessOutcome> run_process(const ProcessSpec& spec) {
   options.connect(err.write_end.get(), STDERR_FILENO);
   options.close_the_rest();
   const std::vector<char*> arguments = pointers(spec.argv);
-  const std::vector<char*> environment = spec.environment ? pointers(*spec.environment) : inherited_environment();
+  const std::vector<char*> environment = environment_of(spec);
   pid_t pid = -1;
   const int code = ::posix_spawnp(&pid, spec.argv[0].c_str(), options.actions(), options.attributes(), arguments.data(),
                                   environment.data());

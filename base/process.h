@@ -19,8 +19,9 @@ struct ProcessSpec {
   // "NAME=value"; absent: our own environment, but without what the service manager told us alone (sd_notify(3)):
   // runtimes that find NOTIFY_SOCKET expect a container that notifies.
   std::optional<std::vector<std::string>> environment;
-  std::string directory;   // working directory; "": ours
-  std::string stdin_text;  // "": /dev/null
+  std::vector<std::string> extra_environment;  // "NAME=value", besides those or instead
+  std::string directory;                       // working directory; "": ours
+  std::string stdin_text;                      // "": /dev/null
   Duration timeout = kProcessTimeout;
   std::size_t output_bytes_max = kProcessOutputBytesMax;  // of each stream; the rest is read and dropped
 };

@@ -64,6 +64,7 @@ class Skopeo {
   static Result<Skopeo> make(const RegistryAccess& access, const Workspace& workspace,
                              const ImageReference& reference) {
     Skopeo skopeo;
+    skopeo.home_ = workspace.path();
     skopeo.policy_ = workspace.path() + "/policy.json";
     // Digests are checked by us; signatures are not asked for, as with docker.
     TRY(write_file(skopeo.policy_, R"({"default":[{"type":"insecureAcceptAnything"}]})"));
@@ -95,6 +96,9 @@ class Skopeo {
     spec.argv.push_back("docker://" + there.transport_name());
     spec.argv.insert(spec.argv.end(), rest.begin(), rest.end());
     spec.timeout = timeout;
+    // skopeo notes which blobs it saw, for root in /var/lib/containers, where other programs' notes are and ours would
+    // stay. Nobody's are in the data home. (containers/image, pkg/blobinfocache/default.go)
+    spec.extra_environment = {"XDG_DATA_HOME=" + home_, "_CONTAINERS_ROOTLESS_UID=65534"};
     const ProcessOutcome outcome =
         TRY_IN(fmt::format("pull \"{}\" from {}", reference.familiar(), source.registry), run_process(spec));
     if (outcome.exit_status != 0) return std::unexpected(registry_error(reference, source.registry, outcome.err));
@@ -115,6 +119,7 @@ class Skopeo {
     return to_text(document);
   }
 
+  std::string home_;
   std::string policy_;
   std::string auth_file_;
 };

@@ -1,7 +1,8 @@
-// Pulls from a real registry on the loopback of a network namespace of its own: digests, shared layers, corrupt and
-// missing blobs, unknown images, a registry that is not there.
+// Pulls from a real registry on the loopback of a network namespace of its own, below an empty /var/lib of its own:
+// digests, shared layers, corrupt and missing blobs, unknown images, a registry that is not there.
 #include <sched.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <thread>
@@ -216,6 +217,16 @@ TEST_F(PullTest, OtherPlatformsAreRefusedByName) {
   EXPECT_THAT(pulled.error().message, HasSubstr("s390x"));
 }
 
+// What a pull leaves outside of our directories, meshd --cleanup would never find.
+TEST_F(PullTest, NotesOfSkopeoGoWithThePull) {
+  push("app:latest", {layer_with("a")});
+  ASSERT_TRUE(remove_tree("/var/lib/containers"));  // the push's
+  const auto pulled = pull("app");
+  ASSERT_TRUE(pulled) << pulled.error().message;
+  EXPECT_THAT(*list_directory("/var/lib"), testing::IsEmpty());
+  EXPECT_THAT(*list_directory(store_->paths().tmp()), testing::IsEmpty());
+}
+
 TEST_F(PullTest, UnknownImageAndUnreachableRegistry) {
   push("app:latest", {layer_with("a")});
   const auto unknown = pull("nope:7");
@@ -248,8 +259,10 @@ TEST_F(PullTest, ResolveSaysWhatIsThereAndFetchesNothing) {
 int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
   // A registry port of our own, and no way to any other registry.
-  if (geteuid() == 0 && unshare(CLONE_NEWNET) != 0) {
-    perror("own network namespace");
+  if (geteuid() == 0 &&
+      (unshare(CLONE_NEWNET | CLONE_NEWNS) != 0 || mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+       mount("tmpfs", "/var/lib", "tmpfs", 0, nullptr) != 0)) {
+    perror("own namespaces");
     return 1;
   }
   if (geteuid() == 0) (void)mesh::run_process({.argv = {"ip", "link", "set", "lo", "up"}});

@@ -58,11 +58,16 @@ TEST(Process, environment_and_directory) {
 TEST(Process, inherits_the_environment_but_not_the_service_manager) {
   ::setenv("NOTIFY_SOCKET", "/run/nowhere", 1);
   ::setenv("MESH_TEST_VARIABLE", "kept", 1);
-  const auto outcome = run_process(shell("echo [$NOTIFY_SOCKET] [$MESH_TEST_VARIABLE]"));
+  ProcessSpec spec = shell("echo [$NOTIFY_SOCKET] [$MESH_TEST_VARIABLE] [$MESH_TEST_EXTRA]");
+  spec.extra_environment = {"MESH_TEST_EXTRA=added"};
+  const auto outcome = run_process(spec);
+  spec.extra_environment = {"MESH_TEST_VARIABLE=replaced"};
+  const auto replaced = run_process(spec);
   ::unsetenv("NOTIFY_SOCKET");
   ::unsetenv("MESH_TEST_VARIABLE");
-  ASSERT_TRUE(outcome);
-  EXPECT_EQ(outcome->out, "[] [kept]\n");
+  ASSERT_TRUE(outcome && replaced);
+  EXPECT_EQ(outcome->out, "[] [kept] [added]\n");
+  EXPECT_EQ(replaced->out, "[] [replaced] []\n");
 }
 
 TEST(Process, output_is_limited_and_the_child_is_not_blocked) {
