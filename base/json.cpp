@@ -159,6 +159,13 @@ std::unexpected<Error> type_error(const std::string& path, std::string_view expe
   return at_path(path, fmt::format("expected {}, got {}", expected, kind_name(got)));
 }
 
+const Json* member_of(const JsonObject& object, const char* key) {
+  const Json* value = object.if_contains(key);
+  return value == nullptr || value->is_null() ? nullptr : value;
+}
+
+std::string path_of(const std::string& path, const char* key) { return path.empty() ? key : path + "." + key; }
+
 std::unexpected<Error> enum_error(const std::string& path, std::string_view got, const std::string& allowed) {
   return at_path(path, fmt::format("\"{}\" is none of: {}", got.substr(0, 64), allowed));
 }

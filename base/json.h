@@ -1,9 +1,10 @@
 // JSON codec: plain structs to and from JSON with exact key names, and errors that carry the path of the value.
 //
 //   struct Port { std::uint32_t target = 0; std::string protocol; std::optional<Duration> delay; };
-//   constexpr auto json_fields(const Port*) {
-//     return std::tuple{field("TargetPort", &Port::target), field("Protocol", &Port::protocol, kOmitEmpty),
-//                       field("Delay", &Port::delay)};
+//   template <class Visit>
+//   constexpr bool json_fields(const Port*, Visit&& visit) {
+//     return visit("TargetPort", &Port::target) && visit("Protocol", &Port::protocol, kOmitEmpty) &&
+//            visit("Delay", &Port::delay);
 //   }
 //   Result<Port> p = decode<Port>(value);   // "Spec.Ports[2].TargetPort: expected a number, got string"
 //   Json v = encode(port);
@@ -20,7 +21,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <tuple>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -45,25 +45,20 @@ using Bytes = std::vector<std::uint8_t>;
 
 enum FieldFlag : std::uint8_t { kAlways = 0, kOmitEmpty = 1 };
 
-template <class S, class T>
-struct Field {
-  const char* key;
-  T S::* member;
-  FieldFlag flag;
-};
-template <class S, class T>
-constexpr Field<S, T> field(const char* key, T S::* member, FieldFlag flag = kAlways) {
-  return {key, member, flag};
-}
-
 template <class E>
 struct EnumName {
   E value;
   const char* name;
 };
 
+// json_fields calls this once per field, until it returns false. (A template, so that the headers of structs stay cheap
+// to include: nothing is instantiated before a codec is.)
+struct AnyVisit {
+  template <class S, class M>
+  bool operator()(const char* key, M S::* member, FieldFlag flag = kAlways) const;
+};
 template <class T>
-concept JsonStruct = requires { json_fields(static_cast<const T*>(nullptr)); };
+concept JsonStruct = requires(const T* type, AnyVisit visit) { json_fields(type, visit); };
 template <class T>
 concept JsonEnum = std::is_enum_v<T> && requires { json_names(static_cast<const T*>(nullptr)); };
 
@@ -88,6 +83,9 @@ Result<std::int64_t> read_signed(const Json& from, std::int64_t low, std::int64_
 Result<std::uint64_t> read_unsigned(const Json& from, std::uint64_t high, const std::string& path);
 std::unexpected<Error> type_error(const std::string& path, std::string_view expected, const Json& got);
 std::unexpected<Error> enum_error(const std::string& path, std::string_view got, const std::string& allowed);
+// A struct's member: what is to be read for it, nullptr if nothing; and its path.
+const Json* member_of(const JsonObject& object, const char* key);
+std::string path_of(const std::string& path, const char* key);
 
 Json write(const std::string& from);
 Json write(bool from);
@@ -149,13 +147,11 @@ Status read(const Json& from, T& to, const std::string& path) {
   const JsonObject* object = from.if_object();
   if (object == nullptr) return type_error(path, "an object", from);
   Status status;
-  auto one = [&](const auto& f) {
-    const Json* value = object->if_contains(f.key);
-    if (value == nullptr || value->is_null()) return true;
-    status = read(*value, to.*(f.member), path.empty() ? std::string(f.key) : path + "." + f.key);
+  json_fields(&to, [&](const char* key, auto member, FieldFlag = kAlways) {
+    const Json* value = member_of(*object, key);
+    if (value != nullptr) status = read(*value, to.*member, path_of(path, key));
     return status.has_value();
-  };
-  std::apply([&](const auto&... f) { (void)(one(f) && ...); }, json_fields(static_cast<const T*>(nullptr)));
+  });
   return status;
 }
 
@@ -247,19 +243,18 @@ Json write(T from) {
 template <JsonStruct T>
 Json write(const T& from) {
   JsonObject object;
-  auto one = [&](const auto& f) {
-    const auto& value = from.*(f.member);
+  json_fields(&from, [&](const char* key, auto member, FieldFlag flag = kAlways) {
+    const auto& value = from.*member;
     using Value = std::remove_cvref_t<decltype(value)>;
     if constexpr (requires(Value v) {
                     v.has_value();
                     v.reset();
                   }) {
-      if (!value.has_value()) return;
+      if (!value.has_value()) return true;
     }
-    if (f.flag == kOmitEmpty && is_empty(value)) return;
-    object.emplace(f.key, write(value));
-  };
-  std::apply([&](const auto&... f) { (one(f), ...); }, json_fields(static_cast<const T*>(nullptr)));
+    if (flag != kOmitEmpty || !is_empty(value)) object.emplace(key, write(value));
+    return true;
+  });
   return object;
 }
 
@@ -301,3 +296,12 @@ template <class T>
 }
 
 }  // namespace mesh
+
+// A big struct's codec is compiled once, not in every file that uses it: MESH_JSON_DECLARE at the end of its header
+// (outside namespaces), MESH_JSON_COMPILE in one source file.
+#define MESH_JSON_DECLARE(Type)                                                                             \
+  extern template mesh::Status mesh::json_detail::read<Type>(const mesh::Json&, Type&, const std::string&); \
+  extern template mesh::Json mesh::json_detail::write<Type>(const Type&)
+#define MESH_JSON_COMPILE(Type)                                                                      \
+  template mesh::Status mesh::json_detail::read<Type>(const mesh::Json&, Type&, const std::string&); \
+  template mesh::Json mesh::json_detail::write<Type>(const Type&)

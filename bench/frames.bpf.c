@@ -2,10 +2,11 @@
 // A packet generator and a counting sink for one interface. The generator is run by BPF_PROG_TEST_RUN with live frames
 // (kernel 5.18): each run turns the test frame into a real packet that leaves through `ifindex`. The whole header is
 // written each time, because recycled pages keep the forwarder's edits.
-#include <bpf/bpf_endian.h>
-#include <bpf/bpf_helpers.h>
 #include <linux/bpf.h>
 #include <linux/types.h>
+
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
 
 #define FRAME_BYTES 60
 

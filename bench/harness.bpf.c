@@ -2,10 +2,11 @@
 // Runs a program under test many times in one BPF_PROG_TEST_RUN: a test run with repeat > 1 does not restore the
 // packet, so an encapsulating program would measure its own output. Each run puts the packet back, varies the flow, and
 // tail-calls the program. The figure of the `stub` program is the harness's own cost.
-#include <bpf/bpf_endian.h>
-#include <bpf/bpf_helpers.h>
 #include <linux/bpf.h>
 #include <linux/types.h>
+
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
 
 #define FRAME_MAX 144
 

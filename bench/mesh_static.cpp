@@ -31,27 +31,29 @@ struct NodeText {
   mesh::IpAddress source;
   mesh::MacAddress next_hop;
 };
-constexpr auto json_fields(const NodeText*) {
-  using mesh::field;
-  return std::tuple{field("Number", &NodeText::number), field("Address", &NodeText::address),
-                    field("Uplink", &NodeText::uplink), field("Source", &NodeText::source),
-                    field("NextHop", &NodeText::next_hop)};
+template <class Visit>
+constexpr bool json_fields(const NodeText*, Visit&& visit) {
+  return visit("Number", &NodeText::number) && visit("Address", &NodeText::address) &&
+         visit("Uplink", &NodeText::uplink) && visit("Source", &NodeText::source) &&
+         visit("NextHop", &NodeText::next_hop);
 }
 struct BackendText {
   std::uint16_t node = 0;
   std::uint16_t binding = 0;
 };
-constexpr auto json_fields(const BackendText*) {
-  return std::tuple{mesh::field("Node", &BackendText::node), mesh::field("Binding", &BackendText::binding)};
+template <class Visit>
+constexpr bool json_fields(const BackendText*, Visit&& visit) {
+  return visit("Node", &BackendText::node) && visit("Binding", &BackendText::binding);
 }
 struct PortText {
   std::string protocol;
   std::uint16_t port = 0;
   std::vector<BackendText> backends;
 };
-constexpr auto json_fields(const PortText*) {
-  return std::tuple{mesh::field("Protocol", &PortText::protocol), mesh::field("Port", &PortText::port),
-                    mesh::field("Backends", &PortText::backends)};
+template <class Visit>
+constexpr bool json_fields(const PortText*, Visit&& visit) {
+  return visit("Protocol", &PortText::protocol) && visit("Port", &PortText::port) &&
+         visit("Backends", &PortText::backends);
 }
 struct Description {
   std::uint16_t self = 0;
@@ -60,10 +62,11 @@ struct Description {
   std::vector<NodeText> nodes;
   std::vector<PortText> ports;
 };
-constexpr auto json_fields(const Description*) {
-  return std::tuple{mesh::field("Self", &Description::self), mesh::field("Mode", &Description::mode),
-                    mesh::field("Uplinks", &Description::uplinks), mesh::field("Nodes", &Description::nodes),
-                    mesh::field("Ports", &Description::ports)};
+template <class Visit>
+constexpr bool json_fields(const Description*, Visit&& visit) {
+  return visit("Self", &Description::self) && visit("Mode", &Description::mode) &&
+         visit("Uplinks", &Description::uplinks) && visit("Nodes", &Description::nodes) &&
+         visit("Ports", &Description::ports);
 }
 
 Result<mesh::MacAddress> mac_of(const std::string& interface) {

@@ -4,7 +4,6 @@
 
 #include <cstdint>
 #include <string>
-#include <tuple>
 #include <vector>
 
 #include "base/address.h"
@@ -20,8 +19,9 @@ struct Name {
   std::vector<IpAddress> addresses;
   bool operator==(const Name&) const = default;
 };
-constexpr auto json_fields(const Name*) {
-  return std::tuple{field("Name", &Name::name), field("Addresses", &Name::addresses)};
+template <class Visit>
+constexpr bool json_fields(const Name*, Visit&& visit) {
+  return visit("Name", &Name::name) && visit("Addresses", &Name::addresses);
 }
 
 // address -> "image-gallery.1.<task id>.<network name>".
@@ -30,8 +30,9 @@ struct Reverse {
   std::string name;
   bool operator==(const Reverse&) const = default;
 };
-constexpr auto json_fields(const Reverse*) {
-  return std::tuple{field("Address", &Reverse::address), field("Name", &Reverse::name)};
+template <class Visit>
+constexpr bool json_fields(const Reverse*, Visit&& visit) {
+  return visit("Address", &Reverse::address) && visit("Name", &Reverse::name);
 }
 
 struct Network {
@@ -41,9 +42,10 @@ struct Network {
   std::vector<Reverse> reverse;
   bool operator==(const Network&) const = default;
 };
-constexpr auto json_fields(const Network*) {
-  return std::tuple{field("ID", &Network::id), field("Name", &Network::name), field("Names", &Network::names),
-                    field("Reverse", &Network::reverse)};
+template <class Visit>
+constexpr bool json_fields(const Network*, Visit&& visit) {
+  return visit("ID", &Network::id) && visit("Name", &Network::name) && visit("Names", &Network::names) &&
+         visit("Reverse", &Network::reverse);
 }
 
 // A local task that may ask. `address` and `address_v6` are its ingress addresses, the source of its queries.
@@ -53,9 +55,10 @@ struct Client {
   std::vector<std::string> network_ids;  // in the order of the task's attachments: the first match wins
   bool operator==(const Client&) const = default;
 };
-constexpr auto json_fields(const Client*) {
-  return std::tuple{field("Address", &Client::address), field("AddressV6", &Client::address_v6),
-                    field("NetworkIDs", &Client::network_ids)};
+template <class Visit>
+constexpr bool json_fields(const Client*, Visit&& visit) {
+  return visit("Address", &Client::address) && visit("AddressV6", &Client::address_v6) &&
+         visit("NetworkIDs", &Client::network_ids);
 }
 
 // A resolver of the host, for names that are not the cluster's.
@@ -64,8 +67,9 @@ struct Upstream {
   std::uint16_t port = 53;
   bool operator==(const Upstream&) const = default;
 };
-constexpr auto json_fields(const Upstream*) {
-  return std::tuple{field("Address", &Upstream::address), field("Port", &Upstream::port)};
+template <class Visit>
+constexpr bool json_fields(const Upstream*, Visit&& visit) {
+  return visit("Address", &Upstream::address) && visit("Port", &Upstream::port);
 }
 
 inline constexpr std::size_t kUpstreamsMax = 3;  // as resolv.conf(5)
@@ -78,10 +82,11 @@ struct Desired {
   std::uint32_t ttl_s = 600;        // Docker's
   bool operator==(const Desired&) const = default;
 };
-constexpr auto json_fields(const Desired*) {
-  return std::tuple{field("Version", &Desired::version), field("Networks", &Desired::networks),
-                    field("Clients", &Desired::clients), field("Upstreams", &Desired::upstreams),
-                    field("TTL", &Desired::ttl_s)};
+template <class Visit>
+constexpr bool json_fields(const Desired*, Visit&& visit) {
+  return visit("Version", &Desired::version) && visit("Networks", &Desired::networks) &&
+         visit("Clients", &Desired::clients) && visit("Upstreams", &Desired::upstreams) &&
+         visit("TTL", &Desired::ttl_s);
 }
 
 // Resolvers from the text of a resolv.conf(5): its `nameserver` lines, without 127.0.0.11 (that is ourselves).

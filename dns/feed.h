@@ -23,16 +23,13 @@ struct ServerState {
   std::uint64_t forward_failed = 0;   // no upstream answered
   std::uint64_t forward_limited = 0;  // too many at once: answered SERVFAIL
 };
-constexpr auto json_fields(const ServerState*) {
-  return std::tuple{field("Version", &ServerState::version),
-                    field("Pid", &ServerState::pid),
-                    field("Build", &ServerState::build),
-                    field("Answered", &ServerState::answered),
-                    field("Forwarded", &ServerState::forwarded),
-                    field("Refused", &ServerState::refused),
-                    field("Malformed", &ServerState::malformed),
-                    field("ForwardFailed", &ServerState::forward_failed),
-                    field("ForwardLimited", &ServerState::forward_limited)};
+template <class Visit>
+constexpr bool json_fields(const ServerState*, Visit&& visit) {
+  return visit("Version", &ServerState::version) && visit("Pid", &ServerState::pid) &&
+         visit("Build", &ServerState::build) && visit("Answered", &ServerState::answered) &&
+         visit("Forwarded", &ServerState::forwarded) && visit("Refused", &ServerState::refused) &&
+         visit("Malformed", &ServerState::malformed) && visit("ForwardFailed", &ServerState::forward_failed) &&
+         visit("ForwardLimited", &ServerState::forward_limited);
 }
 
 // Both block for at most a second. kUnavailable: no mesh-dns listens at `path`.

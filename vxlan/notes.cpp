@@ -15,14 +15,16 @@ struct NotesFile {
   std::vector<Note> sysctls;
   std::vector<std::uint16_t> reserved_ports;
 };
-constexpr auto json_fields(const NotesFile*) {
-  return std::tuple{field("Sysctls", &NotesFile::sysctls), field("ReservedPorts", &NotesFile::reserved_ports)};
+template <class Visit>
+constexpr bool json_fields(const NotesFile*, Visit&& visit) {
+  return visit("Sysctls", &NotesFile::sysctls) && visit("ReservedPorts", &NotesFile::reserved_ports);
 }
 
 }  // namespace
 
-constexpr auto json_fields(const Note*) {
-  return std::tuple{field("Path", &Note::path), field("Before", &Note::before), field("Ours", &Note::ours)};
+template <class Visit>
+constexpr bool json_fields(const Note*, Visit&& visit) {
+  return visit("Path", &Note::path) && visit("Before", &Note::before) && visit("Ours", &Note::ours);
 }
 
 Result<Notes> Notes::load(const std::string& run_dir) {

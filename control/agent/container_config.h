@@ -24,14 +24,12 @@ struct HealthPlan {
   std::int64_t retries = 3;
   bool operator==(const HealthPlan&) const = default;
 };
-constexpr auto json_fields(const HealthPlan*) {
+template <class Visit>
+constexpr bool json_fields(const HealthPlan*, Visit&& visit) {
   using S = HealthPlan;
-  return std::tuple{field("Argv", &S::argv),
-                    field("Interval", &S::interval),
-                    field("Timeout", &S::timeout),
-                    field("StartPeriod", &S::start_period),
-                    field("StartInterval", &S::start_interval),
-                    field("Retries", &S::retries)};
+  return visit("Argv", &S::argv) && visit("Interval", &S::interval) && visit("Timeout", &S::timeout) &&
+         visit("StartPeriod", &S::start_period) && visit("StartInterval", &S::start_interval) &&
+         visit("Retries", &S::retries);
 }
 
 struct ContainerMount {
@@ -40,10 +38,11 @@ struct ContainerMount {
   std::string target;
   std::vector<std::string> options;
 };
-constexpr auto json_fields(const ContainerMount*) {
+template <class Visit>
+constexpr bool json_fields(const ContainerMount*, Visit&& visit) {
   using S = ContainerMount;
-  return std::tuple{field("Type", &S::type), field("Source", &S::source), field("Target", &S::target),
-                    field("Options", &S::options)};
+  return visit("Type", &S::type) && visit("Source", &S::source) && visit("Target", &S::target) &&
+         visit("Options", &S::options);
 }
 
 struct ContainerConfig {
@@ -82,40 +81,20 @@ struct ContainerConfig {
   std::optional<HealthPlan> health;
   std::map<std::string, std::string> labels;
 };
-constexpr auto json_fields(const ContainerConfig*) {
+template <class Visit>
+constexpr bool json_fields(const ContainerConfig*, Visit&& visit) {
   using S = ContainerConfig;
-  return std::tuple{field("ID", &S::id),
-                    field("TaskID", &S::task_id),
-                    field("Name", &S::name),
-                    field("Image", &S::image),
-                    field("ImageID", &S::image_id),
-                    field("Layers", &S::layers),
-                    field("Argv", &S::argv),
-                    field("Env", &S::env),
-                    field("Cwd", &S::cwd),
-                    field("User", &S::user),
-                    field("Groups", &S::groups),
-                    field("Hostname", &S::hostname),
-                    field("TTY", &S::tty),
-                    field("OpenStdin", &S::open_stdin),
-                    field("Init", &S::init),
-                    field("ReadOnly", &S::read_only),
-                    field("StopSignal", &S::stop_signal),
-                    field("StopGrace", &S::stop_grace),
-                    field("NanoCPUs", &S::nano_cpus),
-                    field("MemoryBytes", &S::memory_bytes),
-                    field("Pids", &S::pids),
-                    field("OomScoreAdj", &S::oom_score_adj),
-                    field("Capabilities", &S::capabilities),
-                    field("Sysctls", &S::sysctls),
-                    field("Ulimits", &S::ulimits),
-                    field("Mounts", &S::mounts),
-                    field("Hosts", &S::hosts),
-                    field("DNS", &S::dns),
-                    field("IngressV4", &S::ingress_v4),
-                    field("IngressV6", &S::ingress_v6),
-                    field("Health", &S::health),
-                    field("Labels", &S::labels)};
+  return visit("ID", &S::id) && visit("TaskID", &S::task_id) && visit("Name", &S::name) && visit("Image", &S::image) &&
+         visit("ImageID", &S::image_id) && visit("Layers", &S::layers) && visit("Argv", &S::argv) &&
+         visit("Env", &S::env) && visit("Cwd", &S::cwd) && visit("User", &S::user) && visit("Groups", &S::groups) &&
+         visit("Hostname", &S::hostname) && visit("TTY", &S::tty) && visit("OpenStdin", &S::open_stdin) &&
+         visit("Init", &S::init) && visit("ReadOnly", &S::read_only) && visit("StopSignal", &S::stop_signal) &&
+         visit("StopGrace", &S::stop_grace) && visit("NanoCPUs", &S::nano_cpus) &&
+         visit("MemoryBytes", &S::memory_bytes) && visit("Pids", &S::pids) && visit("OomScoreAdj", &S::oom_score_adj) &&
+         visit("Capabilities", &S::capabilities) && visit("Sysctls", &S::sysctls) && visit("Ulimits", &S::ulimits) &&
+         visit("Mounts", &S::mounts) && visit("Hosts", &S::hosts) && visit("DNS", &S::dns) &&
+         visit("IngressV4", &S::ingress_v4) && visit("IngressV6", &S::ingress_v6) && visit("Health", &S::health) &&
+         visit("Labels", &S::labels);
 }
 
 // kInvalid or kUnsupported with what the spec asks that cannot be done here; such a task is rejected.

@@ -20,9 +20,10 @@ struct Descriptor {
   std::string digest;
   std::uint64_t size = 0;
 };
-constexpr auto json_fields(const Descriptor*) {
-  return std::tuple{field("mediaType", &Descriptor::media_type), field("digest", &Descriptor::digest),
-                    field("size", &Descriptor::size)};
+template <class Visit>
+constexpr bool json_fields(const Descriptor*, Visit&& visit) {
+  return visit("mediaType", &Descriptor::media_type) && visit("digest", &Descriptor::digest) &&
+         visit("size", &Descriptor::size);
 }
 
 struct Manifest {
@@ -31,9 +32,10 @@ struct Manifest {
   Descriptor config;
   std::vector<Descriptor> layers;  // lowest first
 };
-constexpr auto json_fields(const Manifest*) {
-  return std::tuple{field("schemaVersion", &Manifest::schema_version), field("mediaType", &Manifest::media_type),
-                    field("config", &Manifest::config), field("layers", &Manifest::layers)};
+template <class Visit>
+constexpr bool json_fields(const Manifest*, Visit&& visit) {
+  return visit("schemaVersion", &Manifest::schema_version) && visit("mediaType", &Manifest::media_type) &&
+         visit("config", &Manifest::config) && visit("layers", &Manifest::layers);
 }
 
 // HEALTHCHECK of an image; zero or absent means the default.
@@ -42,13 +44,14 @@ struct ImageHealthcheck {
   Duration interval{}, timeout{}, start_period{}, start_interval{};
   int retries = 0;
 };
-constexpr auto json_fields(const ImageHealthcheck*) {
-  return std::tuple{field("Test", &ImageHealthcheck::test, kOmitEmpty),
-                    field("Interval", &ImageHealthcheck::interval, kOmitEmpty),
-                    field("Timeout", &ImageHealthcheck::timeout, kOmitEmpty),
-                    field("StartPeriod", &ImageHealthcheck::start_period, kOmitEmpty),
-                    field("StartInterval", &ImageHealthcheck::start_interval, kOmitEmpty),
-                    field("Retries", &ImageHealthcheck::retries, kOmitEmpty)};
+template <class Visit>
+constexpr bool json_fields(const ImageHealthcheck*, Visit&& visit) {
+  return visit("Test", &ImageHealthcheck::test, kOmitEmpty) &&
+         visit("Interval", &ImageHealthcheck::interval, kOmitEmpty) &&
+         visit("Timeout", &ImageHealthcheck::timeout, kOmitEmpty) &&
+         visit("StartPeriod", &ImageHealthcheck::start_period, kOmitEmpty) &&
+         visit("StartInterval", &ImageHealthcheck::start_interval, kOmitEmpty) &&
+         visit("Retries", &ImageHealthcheck::retries, kOmitEmpty);
 }
 
 // What a container takes from its image ("config" object of the image config).
@@ -59,26 +62,24 @@ struct ImageRunConfig {
   std::map<std::string, std::string> labels;
   std::optional<ImageHealthcheck> healthcheck;
 };
-constexpr auto json_fields(const ImageRunConfig*) {
-  return std::tuple{field("Env", &ImageRunConfig::env),
-                    field("Cmd", &ImageRunConfig::cmd),
-                    field("Entrypoint", &ImageRunConfig::entrypoint),
-                    field("Shell", &ImageRunConfig::shell, kOmitEmpty),
-                    field("User", &ImageRunConfig::user),
-                    field("WorkingDir", &ImageRunConfig::working_dir),
-                    field("StopSignal", &ImageRunConfig::stop_signal, kOmitEmpty),
-                    field("ExposedPorts", &ImageRunConfig::exposed_ports, kOmitEmpty),
-                    field("Volumes", &ImageRunConfig::volumes, kOmitEmpty),
-                    field("Labels", &ImageRunConfig::labels, kOmitEmpty),
-                    field("Healthcheck", &ImageRunConfig::healthcheck)};
+template <class Visit>
+constexpr bool json_fields(const ImageRunConfig*, Visit&& visit) {
+  return visit("Env", &ImageRunConfig::env) && visit("Cmd", &ImageRunConfig::cmd) &&
+         visit("Entrypoint", &ImageRunConfig::entrypoint) && visit("Shell", &ImageRunConfig::shell, kOmitEmpty) &&
+         visit("User", &ImageRunConfig::user) && visit("WorkingDir", &ImageRunConfig::working_dir) &&
+         visit("StopSignal", &ImageRunConfig::stop_signal, kOmitEmpty) &&
+         visit("ExposedPorts", &ImageRunConfig::exposed_ports, kOmitEmpty) &&
+         visit("Volumes", &ImageRunConfig::volumes, kOmitEmpty) &&
+         visit("Labels", &ImageRunConfig::labels, kOmitEmpty) && visit("Healthcheck", &ImageRunConfig::healthcheck);
 }
 
 struct ImageRootfs {
   std::string type;
   std::vector<std::string> diff_ids;  // digests of the uncompressed layers, lowest first
 };
-constexpr auto json_fields(const ImageRootfs*) {
-  return std::tuple{field("type", &ImageRootfs::type), field("diff_ids", &ImageRootfs::diff_ids)};
+template <class Visit>
+constexpr bool json_fields(const ImageRootfs*, Visit&& visit) {
+  return visit("type", &ImageRootfs::type) && visit("diff_ids", &ImageRootfs::diff_ids);
 }
 
 struct ImageConfig {
@@ -88,14 +89,12 @@ struct ImageConfig {
   Json raw_config;  // the "config" object as it is
   ImageRootfs rootfs;
 };
-constexpr auto json_fields(const ImageConfig*) {
-  return std::tuple{field("architecture", &ImageConfig::architecture),
-                    field("os", &ImageConfig::os),
-                    field("variant", &ImageConfig::variant),
-                    field("author", &ImageConfig::author),
-                    field("created", &ImageConfig::created),
-                    field("config", &ImageConfig::config),
-                    field("rootfs", &ImageConfig::rootfs)};
+template <class Visit>
+constexpr bool json_fields(const ImageConfig*, Visit&& visit) {
+  return visit("architecture", &ImageConfig::architecture) && visit("os", &ImageConfig::os) &&
+         visit("variant", &ImageConfig::variant) && visit("author", &ImageConfig::author) &&
+         visit("created", &ImageConfig::created) && visit("config", &ImageConfig::config) &&
+         visit("rootfs", &ImageConfig::rootfs);
 }
 
 // How a layer's blob is packed, from its media type; kUnsupported for a foreign or encrypted layer.

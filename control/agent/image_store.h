@@ -50,10 +50,11 @@ struct StoredImage {
   std::uint64_t size_bytes = 0;
   ImageConfig config;  // from the blob, not from images.json
 };
-constexpr auto json_fields(const StoredImage*) {
-  return std::tuple{field("ID", &StoredImage::id), field("ManifestDigest", &StoredImage::manifest_digest),
-                    field("Tags", &StoredImage::tags), field("Digests", &StoredImage::digests),
-                    field("SizeBytes", &StoredImage::size_bytes)};
+template <class Visit>
+constexpr bool json_fields(const StoredImage*, Visit&& visit) {
+  return visit("ID", &StoredImage::id) && visit("ManifestDigest", &StoredImage::manifest_digest) &&
+         visit("Tags", &StoredImage::tags) && visit("Digests", &StoredImage::digests) &&
+         visit("SizeBytes", &StoredImage::size_bytes);
 }
 
 class ImageStore {

@@ -115,8 +115,9 @@ struct Answer {
   std::int64_t data = -1;
   std::string message;
 };
-constexpr auto json_fields(const Answer*) {
-  return std::tuple{field("data", &Answer::data), field("message", &Answer::message)};
+template <class Visit>
+constexpr bool json_fields(const Answer*, Visit&& visit) {
+  return visit("data", &Answer::data) && visit("message", &Answer::message);
 }
 
 }  // namespace

@@ -23,9 +23,10 @@ struct GatewayFacts {
   std::uint16_t node_number = 0;
   IpAddress gateway_v4, gateway_v6;  // the mesh address is the one after each
 };
-constexpr auto json_fields(const GatewayFacts*) {
-  return std::tuple{field("NodeNumber", &GatewayFacts::node_number), field("GatewayV4", &GatewayFacts::gateway_v4),
-                    field("GatewayV6", &GatewayFacts::gateway_v6)};
+template <class Visit>
+constexpr bool json_fields(const GatewayFacts*, Visit&& visit) {
+  return visit("NodeNumber", &GatewayFacts::node_number) && visit("GatewayV4", &GatewayFacts::gateway_v4) &&
+         visit("GatewayV6", &GatewayFacts::gateway_v6);
 }
 
 // What is known of this host from its kernel.

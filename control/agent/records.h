@@ -16,17 +16,19 @@ struct TaskRecord {
   model::TaskStatus status;
   bool absent = false;
 };
-constexpr auto json_fields(const TaskRecord*) {
-  return std::tuple{field("Task", &TaskRecord::task), field("Status", &TaskRecord::status),
-                    field("Absent", &TaskRecord::absent)};
+template <class Visit>
+constexpr bool json_fields(const TaskRecord*, Visit&& visit) {
+  return visit("Task", &TaskRecord::task) && visit("Status", &TaskRecord::status) &&
+         visit("Absent", &TaskRecord::absent);
 }
 
 struct NodeRecords {
   GatewayFacts gateway;
   std::vector<TaskRecord> tasks;
 };
-constexpr auto json_fields(const NodeRecords*) {
-  return std::tuple{field("Gateway", &NodeRecords::gateway), field("Tasks", &NodeRecords::tasks)};
+template <class Visit>
+constexpr bool json_fields(const NodeRecords*, Visit&& visit) {
+  return visit("Gateway", &NodeRecords::gateway) && visit("Tasks", &NodeRecords::tasks);
 }
 
 // Absent files give empty values; unreadable ones an error that names the file.

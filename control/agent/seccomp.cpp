@@ -11,8 +11,9 @@ namespace {
 struct Condition {
   std::vector<std::string> arches, caps;
 };
-constexpr auto json_fields(const Condition*) {
-  return std::tuple{field("arches", &Condition::arches), field("caps", &Condition::caps)};
+template <class Visit>
+constexpr bool json_fields(const Condition*, Visit&& visit) {
+  return visit("arches", &Condition::arches) && visit("caps", &Condition::caps);
 }
 
 struct Argument {
@@ -20,9 +21,10 @@ struct Argument {
   std::uint64_t value = 0, value_two = 0;
   std::string op;
 };
-constexpr auto json_fields(const Argument*) {
-  return std::tuple{field("index", &Argument::index), field("value", &Argument::value),
-                    field("valueTwo", &Argument::value_two, kOmitEmpty), field("op", &Argument::op)};
+template <class Visit>
+constexpr bool json_fields(const Argument*, Visit&& visit) {
+  return visit("index", &Argument::index) && visit("value", &Argument::value) &&
+         visit("valueTwo", &Argument::value_two, kOmitEmpty) && visit("op", &Argument::op);
 }
 
 struct Rule {
@@ -32,19 +34,21 @@ struct Rule {
   std::optional<std::uint32_t> errno_ret;
   Condition includes, excludes;
 };
-constexpr auto json_fields(const Rule*) {
-  return std::tuple{field("names", &Rule::names),       field("action", &Rule::action),
-                    field("args", &Rule::args),         field("errnoRet", &Rule::errno_ret),
-                    field("includes", &Rule::includes), field("excludes", &Rule::excludes)};
+template <class Visit>
+constexpr bool json_fields(const Rule*, Visit&& visit) {
+  return visit("names", &Rule::names) && visit("action", &Rule::action) && visit("args", &Rule::args) &&
+         visit("errnoRet", &Rule::errno_ret) && visit("includes", &Rule::includes) &&
+         visit("excludes", &Rule::excludes);
 }
 
 struct Architecture {
   std::string architecture;
   std::vector<std::string> sub_architectures;
 };
-constexpr auto json_fields(const Architecture*) {
-  return std::tuple{field("architecture", &Architecture::architecture),
-                    field("subArchitectures", &Architecture::sub_architectures)};
+template <class Visit>
+constexpr bool json_fields(const Architecture*, Visit&& visit) {
+  return visit("architecture", &Architecture::architecture) &&
+         visit("subArchitectures", &Architecture::sub_architectures);
 }
 
 struct Profile {
@@ -53,10 +57,10 @@ struct Profile {
   std::vector<Architecture> arch_map;
   std::vector<Rule> syscalls;
 };
-constexpr auto json_fields(const Profile*) {
-  return std::tuple{field("defaultAction", &Profile::default_action),
-                    field("defaultErrnoRet", &Profile::default_errno_ret), field("archMap", &Profile::arch_map),
-                    field("syscalls", &Profile::syscalls)};
+template <class Visit>
+constexpr bool json_fields(const Profile*, Visit&& visit) {
+  return visit("defaultAction", &Profile::default_action) && visit("defaultErrnoRet", &Profile::default_errno_ret) &&
+         visit("archMap", &Profile::arch_map) && visit("syscalls", &Profile::syscalls);
 }
 
 Result<std::string> native_name(const std::string& architecture) {

@@ -4,10 +4,11 @@
 
 namespace mesh::api {
 
-static constexpr auto json_fields(const RegistryAuth*) {
+template <class Visit>
+static constexpr bool json_fields(const RegistryAuth*, Visit&& visit) {
   using A = RegistryAuth;
-  return std::tuple{field("username", &A::username), field("password", &A::password),
-                    field("serveraddress", &A::server_address), field("identitytoken", &A::identity_token)};
+  return visit("username", &A::username) && visit("password", &A::password) &&
+         visit("serveraddress", &A::server_address) && visit("identitytoken", &A::identity_token);
 }
 
 Result<RegistryAuth> registry_auth(const Request& request) {

@@ -31,8 +31,9 @@ struct RemoteManager {
   std::string node_id;
   std::string addr;  // "192.168.1.10:2377"
 };
-constexpr auto json_fields(const RemoteManager*) {
-  return std::tuple{field("NodeID", &RemoteManager::node_id), field("Addr", &RemoteManager::addr)};
+template <class Visit>
+constexpr bool json_fields(const RemoteManager*, Visit&& visit) {
+  return visit("NodeID", &RemoteManager::node_id) && visit("Addr", &RemoteManager::addr);
 }
 
 struct SwarmInfo {
@@ -56,18 +57,14 @@ struct SwarmInit {
   std::string availability;  // "": active, as older clients say it
   model::ClusterSpec spec;
 };
-constexpr auto json_fields(const SwarmInit*) {
+template <class Visit>
+constexpr bool json_fields(const SwarmInit*, Visit&& visit) {
   using S = SwarmInit;
-  return std::tuple{field("ListenAddr", &S::listen_addr),
-                    field("AdvertiseAddr", &S::advertise_addr),
-                    field("DataPathAddr", &S::data_path_addr),
-                    field("DataPathPort", &S::data_path_port),
-                    field("DefaultAddrPool", &S::default_addr_pool),
-                    field("SubnetSize", &S::subnet_size),
-                    field("ForceNewCluster", &S::force_new_cluster),
-                    field("AutoLockManagers", &S::auto_lock_managers),
-                    field("Availability", &S::availability),
-                    field("Spec", &S::spec)};
+  return visit("ListenAddr", &S::listen_addr) && visit("AdvertiseAddr", &S::advertise_addr) &&
+         visit("DataPathAddr", &S::data_path_addr) && visit("DataPathPort", &S::data_path_port) &&
+         visit("DefaultAddrPool", &S::default_addr_pool) && visit("SubnetSize", &S::subnet_size) &&
+         visit("ForceNewCluster", &S::force_new_cluster) && visit("AutoLockManagers", &S::auto_lock_managers) &&
+         visit("Availability", &S::availability) && visit("Spec", &S::spec);
 }
 
 // POST /swarm/join.
@@ -77,11 +74,12 @@ struct SwarmJoin {
   std::string join_token;
   std::string availability;  // "": active
 };
-constexpr auto json_fields(const SwarmJoin*) {
+template <class Visit>
+constexpr bool json_fields(const SwarmJoin*, Visit&& visit) {
   using S = SwarmJoin;
-  return std::tuple{field("ListenAddr", &S::listen_addr),      field("AdvertiseAddr", &S::advertise_addr),
-                    field("DataPathAddr", &S::data_path_addr), field("RemoteAddrs", &S::remote_addrs),
-                    field("JoinToken", &S::join_token),        field("Availability", &S::availability)};
+  return visit("ListenAddr", &S::listen_addr) && visit("AdvertiseAddr", &S::advertise_addr) &&
+         visit("DataPathAddr", &S::data_path_addr) && visit("RemoteAddrs", &S::remote_addrs) &&
+         visit("JoinToken", &S::join_token) && visit("Availability", &S::availability);
 }
 
 class Swarm {

@@ -22,16 +22,19 @@ struct JoinRequest {
   std::string hostname;      // for the manager's log and the node list until the node's first hello
   std::string availability;  // "": active; pause, drain: as it should be from the start
 };
-constexpr auto json_fields(const JoinRequest*) {
-  return std::tuple{field("Secret", &JoinRequest::secret), field("Request", &JoinRequest::request),
-                    field("Hostname", &JoinRequest::hostname),
-                    field("Availability", &JoinRequest::availability, kOmitEmpty)};
+template <class Visit>
+constexpr bool json_fields(const JoinRequest*, Visit&& visit) {
+  return visit("Secret", &JoinRequest::secret) && visit("Request", &JoinRequest::request) &&
+         visit("Hostname", &JoinRequest::hostname) && visit("Availability", &JoinRequest::availability, kOmitEmpty);
 }
 
 struct JoinAnswer {
   std::string certificate;  // PEM; its subject has node id, role and cluster id
 };
-constexpr auto json_fields(const JoinAnswer*) { return std::tuple{field("Certificate", &JoinAnswer::certificate)}; }
+template <class Visit>
+constexpr bool json_fields(const JoinAnswer*, Visit&& visit) {
+  return visit("Certificate", &JoinAnswer::certificate);
+}
 
 // The two secrets in force.
 struct JoinSecrets {

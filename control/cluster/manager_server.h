@@ -30,19 +30,15 @@ struct ServerCounters {
   std::uint64_t queues_overflowed = 0;
   std::uint64_t sessions = 0;  // open now
 };
-constexpr auto json_fields(const ServerCounters*) {
+template <class Visit>
+constexpr bool json_fields(const ServerCounters*, Visit&& visit) {
   using C = ServerCounters;
-  return std::tuple{field("Connections", &C::connections),
-                    field("ConnectionsRefused", &C::connections_refused),
-                    field("HandshakesFailed", &C::handshakes_failed),
-                    field("Joins", &C::joins),
-                    field("JoinsRefused", &C::joins_refused),
-                    field("JoinsLimited", &C::joins_limited),
-                    field("NoCertificate", &C::no_certificate),
-                    field("NodesRefused", &C::nodes_refused),
-                    field("FramesRefused", &C::frames_refused),
-                    field("QueuesOverflowed", &C::queues_overflowed),
-                    field("Sessions", &C::sessions)};
+  return visit("Connections", &C::connections) && visit("ConnectionsRefused", &C::connections_refused) &&
+         visit("HandshakesFailed", &C::handshakes_failed) && visit("Joins", &C::joins) &&
+         visit("JoinsRefused", &C::joins_refused) && visit("JoinsLimited", &C::joins_limited) &&
+         visit("NoCertificate", &C::no_certificate) && visit("NodesRefused", &C::nodes_refused) &&
+         visit("FramesRefused", &C::frames_refused) && visit("QueuesOverflowed", &C::queues_overflowed) &&
+         visit("Sessions", &C::sessions);
 }
 
 class ManagerServer {

@@ -98,55 +98,71 @@ struct ManagerMessage {
   std::optional<Certificate> certificate;
 };
 
-constexpr auto json_fields(const Hello*) {
-  return std::tuple{field("NodeID", &Hello::node_id),
-                    field("Description", &Hello::description),
-                    field("Address", &Hello::address),
-                    field("Addresses", &Hello::addresses),
-                    field("ConnectedRoutes", &Hello::connected_routes, kOmitEmpty),
-                    field("Have", &Hello::have)};
+template <class Visit>
+constexpr bool json_fields(const Hello*, Visit&& visit) {
+  return visit("NodeID", &Hello::node_id) && visit("Description", &Hello::description) &&
+         visit("Address", &Hello::address) && visit("Addresses", &Hello::addresses) &&
+         visit("ConnectedRoutes", &Hello::connected_routes, kOmitEmpty) && visit("Have", &Hello::have);
 }
-constexpr auto json_fields(const TaskStatusReport*) {
-  return std::tuple{field("TaskID", &TaskStatusReport::task_id), field("Status", &TaskStatusReport::status)};
+template <class Visit>
+constexpr bool json_fields(const TaskStatusReport*, Visit&& visit) {
+  return visit("TaskID", &TaskStatusReport::task_id) && visit("Status", &TaskStatusReport::status);
 }
-constexpr auto json_fields(const StatusReport*) { return std::tuple{field("Tasks", &StatusReport::tasks)}; }
-constexpr auto json_fields(const Acknowledge*) {
-  return std::tuple{field("Version", &Acknowledge::version), field("Problems", &Acknowledge::problems, kOmitEmpty)};
+template <class Visit>
+constexpr bool json_fields(const StatusReport*, Visit&& visit) {
+  return visit("Tasks", &StatusReport::tasks);
 }
-constexpr auto json_fields(const ForeignReport*) {
-  return std::tuple{field("ServiceID", &ForeignReport::service_id), field("Protocol", &ForeignReport::protocol),
-                    field("Port", &ForeignReport::port), field("RingVersion", &ForeignReport::ring_version),
-                    field("Held", &ForeignReport::held)};
+template <class Visit>
+constexpr bool json_fields(const Acknowledge*, Visit&& visit) {
+  return visit("Version", &Acknowledge::version) && visit("Problems", &Acknowledge::problems, kOmitEmpty);
 }
-constexpr auto json_fields(const Heartbeat*) { return std::tuple{field("Sequence", &Heartbeat::sequence)}; }
-constexpr auto json_fields(const Assignments*) { return std::tuple{field("Tasks", &Assignments::tasks)}; }
-constexpr auto json_fields(const AssignmentChange*) {
-  return std::tuple{field("Upsert", &AssignmentChange::upsert),
-                    field("Removed", &AssignmentChange::removed, kOmitEmpty)};
+template <class Visit>
+constexpr bool json_fields(const ForeignReport*, Visit&& visit) {
+  return visit("ServiceID", &ForeignReport::service_id) && visit("Protocol", &ForeignReport::protocol) &&
+         visit("Port", &ForeignReport::port) && visit("RingVersion", &ForeignReport::ring_version) &&
+         visit("Held", &ForeignReport::held);
 }
-constexpr auto json_fields(const Welcome*) {
-  return std::tuple{field("ClusterID", &Welcome::cluster_id), field("NodeNumber", &Welcome::node_number),
-                    field("HeartbeatPeriod", &Welcome::heartbeat_period), field("GatewayV4", &Welcome::gateway_v4),
-                    field("GatewayV6", &Welcome::gateway_v6)};
+template <class Visit>
+constexpr bool json_fields(const Heartbeat*, Visit&& visit) {
+  return visit("Sequence", &Heartbeat::sequence);
 }
-constexpr auto json_fields(const Renew*) { return std::tuple{field("Request", &Renew::request)}; }
-constexpr auto json_fields(const Certificate*) { return std::tuple{field("Certificate", &Certificate::certificate)}; }
-constexpr auto json_fields(const AgentMessage*) {
-  return std::tuple{field("Hello", &AgentMessage::hello),
-                    field("Status", &AgentMessage::status),
-                    field("Acknowledge", &AgentMessage::acknowledge),
-                    field("Foreign", &AgentMessage::foreign),
-                    field("Heartbeat", &AgentMessage::heartbeat),
-                    field("Renew", &AgentMessage::renew)};
+template <class Visit>
+constexpr bool json_fields(const Assignments*, Visit&& visit) {
+  return visit("Tasks", &Assignments::tasks);
 }
-constexpr auto json_fields(const ManagerMessage*) {
-  return std::tuple{field("Welcome", &ManagerMessage::welcome),
-                    field("Assignments", &ManagerMessage::assignments),
-                    field("AssignmentChange", &ManagerMessage::assignment_change),
-                    field("Tables", &ManagerMessage::tables),
-                    field("TableChange", &ManagerMessage::table_change),
-                    field("Heartbeat", &ManagerMessage::heartbeat),
-                    field("Certificate", &ManagerMessage::certificate)};
+template <class Visit>
+constexpr bool json_fields(const AssignmentChange*, Visit&& visit) {
+  return visit("Upsert", &AssignmentChange::upsert) && visit("Removed", &AssignmentChange::removed, kOmitEmpty);
+}
+template <class Visit>
+constexpr bool json_fields(const Welcome*, Visit&& visit) {
+  return visit("ClusterID", &Welcome::cluster_id) && visit("NodeNumber", &Welcome::node_number) &&
+         visit("HeartbeatPeriod", &Welcome::heartbeat_period) && visit("GatewayV4", &Welcome::gateway_v4) &&
+         visit("GatewayV6", &Welcome::gateway_v6);
+}
+template <class Visit>
+constexpr bool json_fields(const Renew*, Visit&& visit) {
+  return visit("Request", &Renew::request);
+}
+template <class Visit>
+constexpr bool json_fields(const Certificate*, Visit&& visit) {
+  return visit("Certificate", &Certificate::certificate);
+}
+template <class Visit>
+constexpr bool json_fields(const AgentMessage*, Visit&& visit) {
+  return visit("Hello", &AgentMessage::hello) && visit("Status", &AgentMessage::status) &&
+         visit("Acknowledge", &AgentMessage::acknowledge) && visit("Foreign", &AgentMessage::foreign) &&
+         visit("Heartbeat", &AgentMessage::heartbeat) && visit("Renew", &AgentMessage::renew);
+}
+template <class Visit>
+constexpr bool json_fields(const ManagerMessage*, Visit&& visit) {
+  return visit("Welcome", &ManagerMessage::welcome) && visit("Assignments", &ManagerMessage::assignments) &&
+         visit("AssignmentChange", &ManagerMessage::assignment_change) && visit("Tables", &ManagerMessage::tables) &&
+         visit("TableChange", &ManagerMessage::table_change) && visit("Heartbeat", &ManagerMessage::heartbeat) &&
+         visit("Certificate", &ManagerMessage::certificate);
 }
 
 }  // namespace mesh::cluster
+
+MESH_JSON_DECLARE(mesh::cluster::AgentMessage);
+MESH_JSON_DECLARE(mesh::cluster::ManagerMessage);

@@ -45,8 +45,10 @@ template <class Message>
   const Json value = TRY(parse_json(text, bytes_max));
   Message message = TRY(decode<Message>(value));
   std::size_t set = 0;
-  std::apply([&](const auto&... f) { ((set += (message.*(f.member)).has_value() ? 1U : 0U), ...); },
-             json_fields(static_cast<const Message*>(nullptr)));
+  json_fields(&message, [&](const char*, auto member) {
+    set += (message.*member).has_value() ? 1U : 0U;
+    return true;
+  });
   if (set != 1) {
     return fail(ErrorKind::kInvalid, "a frame has " + std::to_string(set) + " messages instead of one");
   }

@@ -21,8 +21,9 @@ using api::Client;
 struct RemoteManager {
   std::string node_id, addr;
 };
-constexpr auto json_fields(const RemoteManager*) {
-  return std::tuple{field("NodeID", &RemoteManager::node_id), field("Addr", &RemoteManager::addr)};
+template <class Visit>
+constexpr bool json_fields(const RemoteManager*, Visit&& visit) {
+  return visit("NodeID", &RemoteManager::node_id) && visit("Addr", &RemoteManager::addr);
 }
 struct SwarmInfo {
   std::string node_id, node_addr, local_node_state, error;
@@ -30,16 +31,13 @@ struct SwarmInfo {
   std::vector<RemoteManager> remote_managers;
   std::int64_t nodes = 0, managers = 0;
 };
-constexpr auto json_fields(const SwarmInfo*) {
+template <class Visit>
+constexpr bool json_fields(const SwarmInfo*, Visit&& visit) {
   using S = SwarmInfo;
-  return std::tuple{field("NodeID", &S::node_id),
-                    field("NodeAddr", &S::node_addr),
-                    field("LocalNodeState", &S::local_node_state),
-                    field("Error", &S::error),
-                    field("ControlAvailable", &S::control_available),
-                    field("RemoteManagers", &S::remote_managers),
-                    field("Nodes", &S::nodes),
-                    field("Managers", &S::managers)};
+  return visit("NodeID", &S::node_id) && visit("NodeAddr", &S::node_addr) &&
+         visit("LocalNodeState", &S::local_node_state) && visit("Error", &S::error) &&
+         visit("ControlAvailable", &S::control_available) && visit("RemoteManagers", &S::remote_managers) &&
+         visit("Nodes", &S::nodes) && visit("Managers", &S::managers);
 }
 
 // The version of the API that is spoken, with its slash: "/v1.41" + "/services".

@@ -8,9 +8,9 @@ namespace {
 struct PullMessage {
   std::string status, id, error;
 };
-constexpr auto json_fields(const PullMessage*) {
-  return std::tuple{field("status", &PullMessage::status), field("id", &PullMessage::id),
-                    field("error", &PullMessage::error)};
+template <class Visit>
+constexpr bool json_fields(const PullMessage*, Visit&& visit) {
+  return visit("status", &PullMessage::status) && visit("id", &PullMessage::id) && visit("error", &PullMessage::error);
 }
 
 }  // namespace

@@ -123,10 +123,11 @@ struct ImageItem {
   std::int64_t created = 0;  // seconds since 1970
   std::uint64_t size = 0;
 };
-constexpr auto json_fields(const ImageItem*) {
-  return std::tuple{field("Id", &ImageItem::id), field("RepoTags", &ImageItem::repo_tags),
-                    field("RepoDigests", &ImageItem::repo_digests), field("Created", &ImageItem::created),
-                    field("Size", &ImageItem::size)};
+template <class Visit>
+constexpr bool json_fields(const ImageItem*, Visit&& visit) {
+  return visit("Id", &ImageItem::id) && visit("RepoTags", &ImageItem::repo_tags) &&
+         visit("RepoDigests", &ImageItem::repo_digests) && visit("Created", &ImageItem::created) &&
+         visit("Size", &ImageItem::size);
 }
 
 }  // namespace

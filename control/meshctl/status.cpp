@@ -17,11 +17,12 @@ struct StatusSwarm {
   std::string state, node_id, node_addr, cluster_id, error;
   bool manager = false, session = false;
 };
-constexpr auto json_fields(const StatusSwarm*) {
+template <class Visit>
+constexpr bool json_fields(const StatusSwarm*, Visit&& visit) {
   using S = StatusSwarm;
-  return std::tuple{field("State", &S::state),          field("NodeID", &S::node_id), field("NodeAddr", &S::node_addr),
-                    field("ClusterID", &S::cluster_id), field("Error", &S::error),    field("Manager", &S::manager),
-                    field("Session", &S::session)};
+  return visit("State", &S::state) && visit("NodeID", &S::node_id) && visit("NodeAddr", &S::node_addr) &&
+         visit("ClusterID", &S::cluster_id) && visit("Error", &S::error) && visit("Manager", &S::manager) &&
+         visit("Session", &S::session);
 }
 
 struct StatusNode {
@@ -31,16 +32,12 @@ struct StatusNode {
   std::optional<model::TableVersion> acknowledged;
   std::vector<std::string> problems;
 };
-constexpr auto json_fields(const StatusNode*) {
+template <class Visit>
+constexpr bool json_fields(const StatusNode*, Visit&& visit) {
   using S = StatusNode;
-  return std::tuple{field("ID", &S::id),
-                    field("Hostname", &S::hostname),
-                    field("State", &S::state),
-                    field("Address", &S::address),
-                    field("Number", &S::number),
-                    field("Session", &S::session),
-                    field("Acknowledged", &S::acknowledged),
-                    field("Problems", &S::problems)};
+  return visit("ID", &S::id) && visit("Hostname", &S::hostname) && visit("State", &S::state) &&
+         visit("Address", &S::address) && visit("Number", &S::number) && visit("Session", &S::session) &&
+         visit("Acknowledged", &S::acknowledged) && visit("Problems", &S::problems);
 }
 
 struct StatusAnswer {
@@ -50,10 +47,11 @@ struct StatusAnswer {
   std::vector<StatusNode> nodes;
   std::vector<std::string> problems;  // of the cluster as a whole
 };
-constexpr auto json_fields(const StatusAnswer*) {
+template <class Visit>
+constexpr bool json_fields(const StatusAnswer*, Visit&& visit) {
   using S = StatusAnswer;
-  return std::tuple{field("Version", &S::version), field("Swarm", &S::swarm), field("Tables", &S::tables),
-                    field("Nodes", &S::nodes), field("Problems", &S::problems)};
+  return visit("Version", &S::version) && visit("Swarm", &S::swarm) && visit("Tables", &S::tables) &&
+         visit("Nodes", &S::nodes) && visit("Problems", &S::problems);
 }
 
 std::string version_text(const model::TableVersion& version) {

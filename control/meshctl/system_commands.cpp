@@ -21,28 +21,24 @@ struct FormatFlag {
 struct VersionAnswer {
   std::string version, api_version, os, arch, kernel_version, git_commit;
 };
-constexpr auto json_fields(const VersionAnswer*) {
+template <class Visit>
+constexpr bool json_fields(const VersionAnswer*, Visit&& visit) {
   using S = VersionAnswer;
-  return std::tuple{
-      field("Version", &S::version), field("ApiVersion", &S::api_version),       field("Os", &S::os),
-      field("Arch", &S::arch),       field("KernelVersion", &S::kernel_version), field("GitCommit", &S::git_commit)};
+  return visit("Version", &S::version) && visit("ApiVersion", &S::api_version) && visit("Os", &S::os) &&
+         visit("Arch", &S::arch) && visit("KernelVersion", &S::kernel_version) && visit("GitCommit", &S::git_commit);
 }
 
 struct InfoAnswer {
   std::string name, server_version, operating_system, kernel_version, architecture;
   std::int64_t containers_running = 0, images = 0, cpus = 0, memory_bytes = 0;
 };
-constexpr auto json_fields(const InfoAnswer*) {
+template <class Visit>
+constexpr bool json_fields(const InfoAnswer*, Visit&& visit) {
   using S = InfoAnswer;
-  return std::tuple{field("Name", &S::name),
-                    field("ServerVersion", &S::server_version),
-                    field("OperatingSystem", &S::operating_system),
-                    field("KernelVersion", &S::kernel_version),
-                    field("Architecture", &S::architecture),
-                    field("ContainersRunning", &S::containers_running),
-                    field("Images", &S::images),
-                    field("NCPU", &S::cpus),
-                    field("MemTotal", &S::memory_bytes)};
+  return visit("Name", &S::name) && visit("ServerVersion", &S::server_version) &&
+         visit("OperatingSystem", &S::operating_system) && visit("KernelVersion", &S::kernel_version) &&
+         visit("Architecture", &S::architecture) && visit("ContainersRunning", &S::containers_running) &&
+         visit("Images", &S::images) && visit("NCPU", &S::cpus) && visit("MemTotal", &S::memory_bytes);
 }
 
 Status print_formatted(std::string_view format, const Json& value) {

@@ -16,10 +16,11 @@ struct SwarmFile {
   std::uint16_t port = 0;             // of a manager, as others reach it
   std::vector<std::string> managers;  // "192.168.1.10:2377", of a worker
 };
-constexpr auto json_fields(const SwarmFile*) {
+template <class Visit>
+constexpr bool json_fields(const SwarmFile*, Visit&& visit) {
   using S = SwarmFile;
-  return std::tuple{field("Manager", &S::manager), field("Listen", &S::listen), field("Advertise", &S::advertise),
-                    field("Port", &S::port), field("Managers", &S::managers)};
+  return visit("Manager", &S::manager) && visit("Listen", &S::listen) && visit("Advertise", &S::advertise) &&
+         visit("Port", &S::port) && visit("Managers", &S::managers);
 }
 
 // `directory`: <data dir>/cluster. kNotFound: in no swarm.

@@ -14,8 +14,9 @@ struct OrchestrationConfig {
   std::optional<std::int64_t> task_history_retention_limit;  // tasks per slot, the live one included; negative: all
   bool operator==(const OrchestrationConfig&) const = default;
 };
-constexpr auto json_fields(const OrchestrationConfig*) {
-  return std::tuple{field("TaskHistoryRetentionLimit", &OrchestrationConfig::task_history_retention_limit)};
+template <class Visit>
+constexpr bool json_fields(const OrchestrationConfig*, Visit&& visit) {
+  return visit("TaskHistoryRetentionLimit", &OrchestrationConfig::task_history_retention_limit);
 }
 
 // Kept for the API's sake; nothing here acts on it.
@@ -27,20 +28,21 @@ struct RaftConfig {
   std::int64_t heartbeat_tick = 1;
   bool operator==(const RaftConfig&) const = default;
 };
-constexpr auto json_fields(const RaftConfig*) {
-  return std::tuple{field("SnapshotInterval", &RaftConfig::snapshot_interval, kOmitEmpty),
-                    field("KeepOldSnapshots", &RaftConfig::keep_old_snapshots),
-                    field("LogEntriesForSlowFollowers", &RaftConfig::log_entries_for_slow_followers, kOmitEmpty),
-                    field("ElectionTick", &RaftConfig::election_tick),
-                    field("HeartbeatTick", &RaftConfig::heartbeat_tick)};
+template <class Visit>
+constexpr bool json_fields(const RaftConfig*, Visit&& visit) {
+  return visit("SnapshotInterval", &RaftConfig::snapshot_interval, kOmitEmpty) &&
+         visit("KeepOldSnapshots", &RaftConfig::keep_old_snapshots) &&
+         visit("LogEntriesForSlowFollowers", &RaftConfig::log_entries_for_slow_followers, kOmitEmpty) &&
+         visit("ElectionTick", &RaftConfig::election_tick) && visit("HeartbeatTick", &RaftConfig::heartbeat_tick);
 }
 
 struct DispatcherConfig {
   Duration heartbeat_period{};  // 0: 5 s
   bool operator==(const DispatcherConfig&) const = default;
 };
-constexpr auto json_fields(const DispatcherConfig*) {
-  return std::tuple{field("HeartbeatPeriod", &DispatcherConfig::heartbeat_period, kOmitEmpty)};
+template <class Visit>
+constexpr bool json_fields(const DispatcherConfig*, Visit&& visit) {
+  return visit("HeartbeatPeriod", &DispatcherConfig::heartbeat_period, kOmitEmpty);
 }
 
 struct ExternalCa {
@@ -50,9 +52,10 @@ struct ExternalCa {
   std::string ca_cert;
   bool operator==(const ExternalCa&) const = default;
 };
-constexpr auto json_fields(const ExternalCa*) {
-  return std::tuple{field("Protocol", &ExternalCa::protocol), field("URL", &ExternalCa::url),
-                    field("Options", &ExternalCa::options, kOmitEmpty), field("CACert", &ExternalCa::ca_cert)};
+template <class Visit>
+constexpr bool json_fields(const ExternalCa*, Visit&& visit) {
+  return visit("Protocol", &ExternalCa::protocol) && visit("URL", &ExternalCa::url) &&
+         visit("Options", &ExternalCa::options, kOmitEmpty) && visit("CACert", &ExternalCa::ca_cert);
 }
 
 struct CaConfig {
@@ -63,26 +66,31 @@ struct CaConfig {
   std::uint64_t force_rotate = 0;
   bool operator==(const CaConfig&) const = default;
 };
-constexpr auto json_fields(const CaConfig*) {
-  return std::tuple{field("NodeCertExpiry", &CaConfig::node_cert_expiry, kOmitEmpty),
-                    field("ExternalCAs", &CaConfig::external_cas, kOmitEmpty),
-                    field("SigningCACert", &CaConfig::signing_ca_cert, kOmitEmpty),
-                    field("SigningCAKey", &CaConfig::signing_ca_key, kOmitEmpty),
-                    field("ForceRotate", &CaConfig::force_rotate, kOmitEmpty)};
+template <class Visit>
+constexpr bool json_fields(const CaConfig*, Visit&& visit) {
+  return visit("NodeCertExpiry", &CaConfig::node_cert_expiry, kOmitEmpty) &&
+         visit("ExternalCAs", &CaConfig::external_cas, kOmitEmpty) &&
+         visit("SigningCACert", &CaConfig::signing_ca_cert, kOmitEmpty) &&
+         visit("SigningCAKey", &CaConfig::signing_ca_key, kOmitEmpty) &&
+         visit("ForceRotate", &CaConfig::force_rotate, kOmitEmpty);
 }
 
 struct TaskDefaults {
   std::optional<Driver> log_driver;
   bool operator==(const TaskDefaults&) const = default;
 };
-constexpr auto json_fields(const TaskDefaults*) { return std::tuple{field("LogDriver", &TaskDefaults::log_driver)}; }
+template <class Visit>
+constexpr bool json_fields(const TaskDefaults*, Visit&& visit) {
+  return visit("LogDriver", &TaskDefaults::log_driver);
+}
 
 struct EncryptionConfig {
   bool auto_lock_managers = false;
   bool operator==(const EncryptionConfig&) const = default;
 };
-constexpr auto json_fields(const EncryptionConfig*) {
-  return std::tuple{field("AutoLockManagers", &EncryptionConfig::auto_lock_managers)};
+template <class Visit>
+constexpr bool json_fields(const EncryptionConfig*, Visit&& visit) {
+  return visit("AutoLockManagers", &EncryptionConfig::auto_lock_managers);
 }
 
 struct ClusterSpec {
@@ -96,15 +104,13 @@ struct ClusterSpec {
   EncryptionConfig encryption_config;
   bool operator==(const ClusterSpec&) const = default;
 };
-constexpr auto json_fields(const ClusterSpec*) {
-  return std::tuple{field("Name", &ClusterSpec::name),
-                    field("Labels", &ClusterSpec::labels),
-                    field("Orchestration", &ClusterSpec::orchestration),
-                    field("Raft", &ClusterSpec::raft),
-                    field("Dispatcher", &ClusterSpec::dispatcher),
-                    field("CAConfig", &ClusterSpec::ca_config),
-                    field("TaskDefaults", &ClusterSpec::task_defaults),
-                    field("EncryptionConfig", &ClusterSpec::encryption_config)};
+template <class Visit>
+constexpr bool json_fields(const ClusterSpec*, Visit&& visit) {
+  return visit("Name", &ClusterSpec::name) && visit("Labels", &ClusterSpec::labels) &&
+         visit("Orchestration", &ClusterSpec::orchestration) && visit("Raft", &ClusterSpec::raft) &&
+         visit("Dispatcher", &ClusterSpec::dispatcher) && visit("CAConfig", &ClusterSpec::ca_config) &&
+         visit("TaskDefaults", &ClusterSpec::task_defaults) &&
+         visit("EncryptionConfig", &ClusterSpec::encryption_config);
 }
 
 struct JoinTokens {
@@ -112,8 +118,9 @@ struct JoinTokens {
   std::string manager;
   bool operator==(const JoinTokens&) const = default;
 };
-constexpr auto json_fields(const JoinTokens*) {
-  return std::tuple{field("Worker", &JoinTokens::worker), field("Manager", &JoinTokens::manager)};
+template <class Visit>
+constexpr bool json_fields(const JoinTokens*, Visit&& visit) {
+  return visit("Worker", &JoinTokens::worker) && visit("Manager", &JoinTokens::manager);
 }
 
 // What the manager keeps beside the API's fields. Sealed values are opaque to the store (control/store/seal.h).
@@ -124,12 +131,12 @@ struct ClusterMesh {
   std::vector<std::string> revoked_nodes;           // ids of removed nodes; their certificates are refused
   bool operator==(const ClusterMesh&) const = default;
 };
-constexpr auto json_fields(const ClusterMesh*) {
-  return std::tuple{field("CACertificate", &ClusterMesh::ca_certificate),
-                    field("CAKeySealed", &ClusterMesh::ca_key_sealed),
-                    field("WorkerTokenSealed", &ClusterMesh::worker_token_sealed),
-                    field("ManagerTokenSealed", &ClusterMesh::manager_token_sealed),
-                    field("RevokedNodes", &ClusterMesh::revoked_nodes, kOmitEmpty)};
+template <class Visit>
+constexpr bool json_fields(const ClusterMesh*, Visit&& visit) {
+  return visit("CACertificate", &ClusterMesh::ca_certificate) && visit("CAKeySealed", &ClusterMesh::ca_key_sealed) &&
+         visit("WorkerTokenSealed", &ClusterMesh::worker_token_sealed) &&
+         visit("ManagerTokenSealed", &ClusterMesh::manager_token_sealed) &&
+         visit("RevokedNodes", &ClusterMesh::revoked_nodes, kOmitEmpty);
 }
 
 // One per store. JoinTokens is filled in by the API, from the sealed values, and never stored.
@@ -144,14 +151,16 @@ struct Cluster : Object {
   std::optional<ClusterMesh> mesh;
   bool operator==(const Cluster&) const = default;
 };
-constexpr auto json_fields(const Cluster*) {
-  return std::tuple_cat(
-      object_fields(),
-      std::tuple{field("Spec", &Cluster::spec), field("TLSInfo", &Cluster::tls_info),
-                 field("RootRotationInProgress", &Cluster::root_rotation_in_progress),
-                 field("DefaultAddrPool", &Cluster::default_addr_pool), field("SubnetSize", &Cluster::subnet_size),
-                 field("DataPathPort", &Cluster::data_path_port), field("JoinTokens", &Cluster::join_tokens),
-                 field("Mesh", &Cluster::mesh)});
+template <class Visit>
+constexpr bool json_fields(const Cluster*, Visit&& visit) {
+  return object_fields(visit) && visit("Spec", &Cluster::spec) && visit("TLSInfo", &Cluster::tls_info) &&
+         visit("RootRotationInProgress", &Cluster::root_rotation_in_progress) &&
+         visit("DefaultAddrPool", &Cluster::default_addr_pool) && visit("SubnetSize", &Cluster::subnet_size) &&
+         visit("DataPathPort", &Cluster::data_path_port) && visit("JoinTokens", &Cluster::join_tokens) &&
+         visit("Mesh", &Cluster::mesh);
 }
 
 }  // namespace mesh::model
+
+MESH_JSON_DECLARE(mesh::model::ClusterSpec);
+MESH_JSON_DECLARE(mesh::model::Cluster);

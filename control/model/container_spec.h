@@ -21,13 +21,13 @@ struct HealthConfig {
   std::int64_t retries = 0;
   bool operator==(const HealthConfig&) const = default;
 };
-constexpr auto json_fields(const HealthConfig*) {
-  return std::tuple{field("Test", &HealthConfig::test, kOmitEmpty),
-                    field("Interval", &HealthConfig::interval, kOmitEmpty),
-                    field("Timeout", &HealthConfig::timeout, kOmitEmpty),
-                    field("StartPeriod", &HealthConfig::start_period, kOmitEmpty),
-                    field("StartInterval", &HealthConfig::start_interval, kOmitEmpty),
-                    field("Retries", &HealthConfig::retries, kOmitEmpty)};
+template <class Visit>
+constexpr bool json_fields(const HealthConfig*, Visit&& visit) {
+  return visit("Test", &HealthConfig::test, kOmitEmpty) && visit("Interval", &HealthConfig::interval, kOmitEmpty) &&
+         visit("Timeout", &HealthConfig::timeout, kOmitEmpty) &&
+         visit("StartPeriod", &HealthConfig::start_period, kOmitEmpty) &&
+         visit("StartInterval", &HealthConfig::start_interval, kOmitEmpty) &&
+         visit("Retries", &HealthConfig::retries, kOmitEmpty);
 }
 
 struct DnsConfig {
@@ -36,9 +36,10 @@ struct DnsConfig {
   std::vector<std::string> options;
   bool operator==(const DnsConfig&) const = default;
 };
-constexpr auto json_fields(const DnsConfig*) {
-  return std::tuple{field("Nameservers", &DnsConfig::nameservers, kOmitEmpty),
-                    field("Search", &DnsConfig::search, kOmitEmpty), field("Options", &DnsConfig::options, kOmitEmpty)};
+template <class Visit>
+constexpr bool json_fields(const DnsConfig*, Visit&& visit) {
+  return visit("Nameservers", &DnsConfig::nameservers, kOmitEmpty) && visit("Search", &DnsConfig::search, kOmitEmpty) &&
+         visit("Options", &DnsConfig::options, kOmitEmpty);
 }
 
 struct FileTarget {
@@ -48,9 +49,10 @@ struct FileTarget {
   std::uint32_t mode = 0444;
   bool operator==(const FileTarget&) const = default;
 };
-constexpr auto json_fields(const FileTarget*) {
-  return std::tuple{field("Name", &FileTarget::name), field("UID", &FileTarget::uid), field("GID", &FileTarget::gid),
-                    field("Mode", &FileTarget::mode)};
+template <class Visit>
+constexpr bool json_fields(const FileTarget*, Visit&& visit) {
+  return visit("Name", &FileTarget::name) && visit("UID", &FileTarget::uid) && visit("GID", &FileTarget::gid) &&
+         visit("Mode", &FileTarget::mode);
 }
 
 struct SecretReference {
@@ -59,9 +61,10 @@ struct SecretReference {
   std::string secret_name;
   bool operator==(const SecretReference&) const = default;
 };
-constexpr auto json_fields(const SecretReference*) {
-  return std::tuple{field("File", &SecretReference::file), field("SecretID", &SecretReference::secret_id),
-                    field("SecretName", &SecretReference::secret_name)};
+template <class Visit>
+constexpr bool json_fields(const SecretReference*, Visit&& visit) {
+  return visit("File", &SecretReference::file) && visit("SecretID", &SecretReference::secret_id) &&
+         visit("SecretName", &SecretReference::secret_name);
 }
 
 struct ConfigReference {
@@ -71,9 +74,10 @@ struct ConfigReference {
   std::string config_name;
   bool operator==(const ConfigReference&) const = default;
 };
-constexpr auto json_fields(const ConfigReference*) {
-  return std::tuple{field("File", &ConfigReference::file), field("Runtime", &ConfigReference::runtime, kOmitEmpty),
-                    field("ConfigID", &ConfigReference::config_id), field("ConfigName", &ConfigReference::config_name)};
+template <class Visit>
+constexpr bool json_fields(const ConfigReference*, Visit&& visit) {
+  return visit("File", &ConfigReference::file) && visit("Runtime", &ConfigReference::runtime, kOmitEmpty) &&
+         visit("ConfigID", &ConfigReference::config_id) && visit("ConfigName", &ConfigReference::config_name);
 }
 
 struct Ulimit {
@@ -82,8 +86,9 @@ struct Ulimit {
   std::int64_t soft = 0;
   bool operator==(const Ulimit&) const = default;
 };
-constexpr auto json_fields(const Ulimit*) {
-  return std::tuple{field("Name", &Ulimit::name), field("Hard", &Ulimit::hard), field("Soft", &Ulimit::soft)};
+template <class Visit>
+constexpr bool json_fields(const Ulimit*, Visit&& visit) {
+  return visit("Name", &Ulimit::name) && visit("Hard", &Ulimit::hard) && visit("Soft", &Ulimit::soft);
 }
 
 struct ContainerSpec {
@@ -117,36 +122,26 @@ struct ContainerSpec {
   std::int64_t oom_score_adj = 0;
   bool operator==(const ContainerSpec&) const = default;
 };
-constexpr auto json_fields(const ContainerSpec*) {
+template <class Visit>
+constexpr bool json_fields(const ContainerSpec*, Visit&& visit) {
   using S = ContainerSpec;
-  return std::tuple{field("Image", &S::image, kOmitEmpty),
-                    field("Labels", &S::labels, kOmitEmpty),
-                    field("Command", &S::command, kOmitEmpty),
-                    field("Args", &S::args, kOmitEmpty),
-                    field("Hostname", &S::hostname, kOmitEmpty),
-                    field("Env", &S::env, kOmitEmpty),
-                    field("Dir", &S::dir, kOmitEmpty),
-                    field("User", &S::user, kOmitEmpty),
-                    field("Groups", &S::groups, kOmitEmpty),
-                    field("Privileges", &S::privileges, kOmitEmpty),
-                    field("Init", &S::init),
-                    field("StopSignal", &S::stop_signal, kOmitEmpty),
-                    field("TTY", &S::tty, kOmitEmpty),
-                    field("OpenStdin", &S::open_stdin, kOmitEmpty),
-                    field("ReadOnly", &S::read_only, kOmitEmpty),
-                    field("Mounts", &S::mounts, kOmitEmpty),
-                    field("StopGracePeriod", &S::stop_grace_period),
-                    field("Healthcheck", &S::healthcheck),
-                    field("Hosts", &S::hosts, kOmitEmpty),
-                    field("DNSConfig", &S::dns_config),
-                    field("Secrets", &S::secrets, kOmitEmpty),
-                    field("Configs", &S::configs, kOmitEmpty),
-                    field("Isolation", &S::isolation, kOmitEmpty),
-                    field("Sysctls", &S::sysctls, kOmitEmpty),
-                    field("CapabilityAdd", &S::capability_add, kOmitEmpty),
-                    field("CapabilityDrop", &S::capability_drop, kOmitEmpty),
-                    field("Ulimits", &S::ulimits, kOmitEmpty),
-                    field("OomScoreAdj", &S::oom_score_adj, kOmitEmpty)};
+  return visit("Image", &S::image, kOmitEmpty) && visit("Labels", &S::labels, kOmitEmpty) &&
+         visit("Command", &S::command, kOmitEmpty) && visit("Args", &S::args, kOmitEmpty) &&
+         visit("Hostname", &S::hostname, kOmitEmpty) && visit("Env", &S::env, kOmitEmpty) &&
+         visit("Dir", &S::dir, kOmitEmpty) && visit("User", &S::user, kOmitEmpty) &&
+         visit("Groups", &S::groups, kOmitEmpty) && visit("Privileges", &S::privileges, kOmitEmpty) &&
+         visit("Init", &S::init) && visit("StopSignal", &S::stop_signal, kOmitEmpty) &&
+         visit("TTY", &S::tty, kOmitEmpty) && visit("OpenStdin", &S::open_stdin, kOmitEmpty) &&
+         visit("ReadOnly", &S::read_only, kOmitEmpty) && visit("Mounts", &S::mounts, kOmitEmpty) &&
+         visit("StopGracePeriod", &S::stop_grace_period) && visit("Healthcheck", &S::healthcheck) &&
+         visit("Hosts", &S::hosts, kOmitEmpty) && visit("DNSConfig", &S::dns_config) &&
+         visit("Secrets", &S::secrets, kOmitEmpty) && visit("Configs", &S::configs, kOmitEmpty) &&
+         visit("Isolation", &S::isolation, kOmitEmpty) && visit("Sysctls", &S::sysctls, kOmitEmpty) &&
+         visit("CapabilityAdd", &S::capability_add, kOmitEmpty) &&
+         visit("CapabilityDrop", &S::capability_drop, kOmitEmpty) && visit("Ulimits", &S::ulimits, kOmitEmpty) &&
+         visit("OomScoreAdj", &S::oom_score_adj, kOmitEmpty);
 }
 
 }  // namespace mesh::model
+
+MESH_JSON_DECLARE(mesh::model::ContainerSpec);

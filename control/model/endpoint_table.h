@@ -8,7 +8,6 @@
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <tuple>
 #include <vector>
 
 #include "base/json.h"
@@ -20,8 +19,9 @@ struct TableVersion {
   std::uint64_t version = 0;
   auto operator<=>(const TableVersion&) const = default;
 };
-constexpr auto json_fields(const TableVersion*) {
-  return std::tuple{field("Epoch", &TableVersion::epoch), field("Version", &TableVersion::version)};
+template <class Visit>
+constexpr bool json_fields(const TableVersion*, Visit&& visit) {
+  return visit("Epoch", &TableVersion::epoch) && visit("Version", &TableVersion::version);
 }
 
 enum class EndpointState : std::uint8_t { kReady, kDraining, kGone };
@@ -38,13 +38,11 @@ struct NodeRow {
   bool live = true;
   bool operator==(const NodeRow&) const = default;
 };
-constexpr auto json_fields(const NodeRow*) {
-  return std::tuple{field("ID", &NodeRow::id),
-                    field("Number", &NodeRow::number),
-                    field("Hostname", &NodeRow::hostname),
-                    field("Address", &NodeRow::address),
-                    field("Addresses", &NodeRow::addresses),
-                    field("Live", &NodeRow::live)};
+template <class Visit>
+constexpr bool json_fields(const NodeRow*, Visit&& visit) {
+  return visit("ID", &NodeRow::id) && visit("Number", &NodeRow::number) && visit("Hostname", &NodeRow::hostname) &&
+         visit("Address", &NodeRow::address) && visit("Addresses", &NodeRow::addresses) &&
+         visit("Live", &NodeRow::live);
 }
 
 struct NetworkRow {
@@ -57,14 +55,11 @@ struct NetworkRow {
   bool ingress = false;
   bool operator==(const NetworkRow&) const = default;
 };
-constexpr auto json_fields(const NetworkRow*) {
-  return std::tuple{field("ID", &NetworkRow::id),
-                    field("Name", &NetworkRow::name),
-                    field("VNI", &NetworkRow::vni),
-                    field("SubnetV4", &NetworkRow::subnet_v4),
-                    field("SubnetV6", &NetworkRow::subnet_v6),
-                    field("Internal", &NetworkRow::internal),
-                    field("Ingress", &NetworkRow::ingress)};
+template <class Visit>
+constexpr bool json_fields(const NetworkRow*, Visit&& visit) {
+  return visit("ID", &NetworkRow::id) && visit("Name", &NetworkRow::name) && visit("VNI", &NetworkRow::vni) &&
+         visit("SubnetV4", &NetworkRow::subnet_v4) && visit("SubnetV6", &NetworkRow::subnet_v6) &&
+         visit("Internal", &NetworkRow::internal) && visit("Ingress", &NetworkRow::ingress);
 }
 
 // A name or an address on one network.
@@ -75,9 +70,10 @@ struct NetworkAddress {
   std::vector<std::string> aliases;
   bool operator==(const NetworkAddress&) const = default;
 };
-constexpr auto json_fields(const NetworkAddress*) {
-  return std::tuple{field("NetworkID", &NetworkAddress::network_id), field("V4", &NetworkAddress::v4),
-                    field("V6", &NetworkAddress::v6), field("Aliases", &NetworkAddress::aliases, kOmitEmpty)};
+template <class Visit>
+constexpr bool json_fields(const NetworkAddress*, Visit&& visit) {
+  return visit("NetworkID", &NetworkAddress::network_id) && visit("V4", &NetworkAddress::v4) &&
+         visit("V6", &NetworkAddress::v6) && visit("Aliases", &NetworkAddress::aliases, kOmitEmpty);
 }
 
 // One task as every host sees it. Rows exist from the task's allocation until it is gone everywhere; `serving` is true
@@ -94,17 +90,13 @@ struct EndpointRow {
   bool serving = false;
   bool operator==(const EndpointRow&) const = default;
 };
-constexpr auto json_fields(const EndpointRow*) {
-  return std::tuple{field("TaskID", &EndpointRow::task_id),
-                    field("ServiceID", &EndpointRow::service_id),
-                    field("Name", &EndpointRow::name),
-                    field("Hostname", &EndpointRow::hostname),
-                    field("Node", &EndpointRow::node),
-                    field("IngressV4", &EndpointRow::ingress_v4),
-                    field("IngressV6", &EndpointRow::ingress_v6),
-                    field("Networks", &EndpointRow::networks),
-                    field("State", &EndpointRow::state),
-                    field("Serving", &EndpointRow::serving)};
+template <class Visit>
+constexpr bool json_fields(const EndpointRow*, Visit&& visit) {
+  return visit("TaskID", &EndpointRow::task_id) && visit("ServiceID", &EndpointRow::service_id) &&
+         visit("Name", &EndpointRow::name) && visit("Hostname", &EndpointRow::hostname) &&
+         visit("Node", &EndpointRow::node) && visit("IngressV4", &EndpointRow::ingress_v4) &&
+         visit("IngressV6", &EndpointRow::ingress_v6) && visit("Networks", &EndpointRow::networks) &&
+         visit("State", &EndpointRow::state) && visit("Serving", &EndpointRow::serving);
 }
 
 // dataplane::Ring on the wire: owners base64; previous and foreign sparse.
@@ -114,9 +106,10 @@ struct RingSlot {
   std::vector<std::uint16_t> foreign;
   bool operator==(const RingSlot&) const = default;
 };
-constexpr auto json_fields(const RingSlot*) {
-  return std::tuple{field("Slot", &RingSlot::slot), field("Previous", &RingSlot::previous),
-                    field("Foreign", &RingSlot::foreign, kOmitEmpty)};
+template <class Visit>
+constexpr bool json_fields(const RingSlot*, Visit&& visit) {
+  return visit("Slot", &RingSlot::slot) && visit("Previous", &RingSlot::previous) &&
+         visit("Foreign", &RingSlot::foreign, kOmitEmpty);
 }
 
 struct BackendRow {
@@ -126,9 +119,10 @@ struct BackendRow {
   EndpointState state = EndpointState::kReady;
   bool operator==(const BackendRow&) const = default;
 };
-constexpr auto json_fields(const BackendRow*) {
-  return std::tuple{field("TaskID", &BackendRow::task_id), field("Node", &BackendRow::node),
-                    field("Binding", &BackendRow::binding), field("State", &BackendRow::state)};
+template <class Visit>
+constexpr bool json_fields(const BackendRow*, Visit&& visit) {
+  return visit("TaskID", &BackendRow::task_id) && visit("Node", &BackendRow::node) &&
+         visit("Binding", &BackendRow::binding) && visit("State", &BackendRow::state);
 }
 
 struct PortRow {
@@ -141,11 +135,12 @@ struct PortRow {
   std::vector<BackendRow> backends;
   bool operator==(const PortRow&) const = default;
 };
-constexpr auto json_fields(const PortRow*) {
-  return std::tuple{field("Protocol", &PortRow::protocol), field("Published", &PortRow::published),
-                    field("Target", &PortRow::target),     field("RingVersion", &PortRow::ring_version),
-                    field("Owners", &PortRow::owners),     field("Moved", &PortRow::moved, kOmitEmpty),
-                    field("Backends", &PortRow::backends)};
+template <class Visit>
+constexpr bool json_fields(const PortRow*, Visit&& visit) {
+  return visit("Protocol", &PortRow::protocol) && visit("Published", &PortRow::published) &&
+         visit("Target", &PortRow::target) && visit("RingVersion", &PortRow::ring_version) &&
+         visit("Owners", &PortRow::owners) && visit("Moved", &PortRow::moved, kOmitEmpty) &&
+         visit("Backends", &PortRow::backends);
 }
 
 struct ServiceRow {
@@ -156,9 +151,10 @@ struct ServiceRow {
   std::vector<PortRow> ports;
   bool operator==(const ServiceRow&) const = default;
 };
-constexpr auto json_fields(const ServiceRow*) {
-  return std::tuple{field("ID", &ServiceRow::id), field("Name", &ServiceRow::name), field("DNSRR", &ServiceRow::dnsrr),
-                    field("VirtualIPs", &ServiceRow::virtual_ips), field("Ports", &ServiceRow::ports)};
+template <class Visit>
+constexpr bool json_fields(const ServiceRow*, Visit&& visit) {
+  return visit("ID", &ServiceRow::id) && visit("Name", &ServiceRow::name) && visit("DNSRR", &ServiceRow::dnsrr) &&
+         visit("VirtualIPs", &ServiceRow::virtual_ips) && visit("Ports", &ServiceRow::ports);
 }
 
 struct EndpointTables {
@@ -168,10 +164,11 @@ struct EndpointTables {
   std::vector<ServiceRow> services;
   std::vector<EndpointRow> endpoints;
 };
-constexpr auto json_fields(const EndpointTables*) {
-  return std::tuple{field("Version", &EndpointTables::version), field("Nodes", &EndpointTables::nodes),
-                    field("Networks", &EndpointTables::networks), field("Services", &EndpointTables::services),
-                    field("Endpoints", &EndpointTables::endpoints)};
+template <class Visit>
+constexpr bool json_fields(const EndpointTables*, Visit&& visit) {
+  return visit("Version", &EndpointTables::version) && visit("Nodes", &EndpointTables::nodes) &&
+         visit("Networks", &EndpointTables::networks) && visit("Services", &EndpointTables::services) &&
+         visit("Endpoints", &EndpointTables::endpoints);
 }
 
 // Rows that changed since a version, and ids (task ids for endpoints) that went. Applies to that version only.
@@ -180,13 +177,16 @@ struct TableChange {
   EndpointTables upsert;  // its version is the one reached
   std::vector<std::string> removed_nodes, removed_networks, removed_services, removed_endpoints;
 };
-constexpr auto json_fields(const TableChange*) {
-  return std::tuple{field("From", &TableChange::from),
-                    field("Upsert", &TableChange::upsert),
-                    field("RemovedNodes", &TableChange::removed_nodes, kOmitEmpty),
-                    field("RemovedNetworks", &TableChange::removed_networks, kOmitEmpty),
-                    field("RemovedServices", &TableChange::removed_services, kOmitEmpty),
-                    field("RemovedEndpoints", &TableChange::removed_endpoints, kOmitEmpty)};
+template <class Visit>
+constexpr bool json_fields(const TableChange*, Visit&& visit) {
+  return visit("From", &TableChange::from) && visit("Upsert", &TableChange::upsert) &&
+         visit("RemovedNodes", &TableChange::removed_nodes, kOmitEmpty) &&
+         visit("RemovedNetworks", &TableChange::removed_networks, kOmitEmpty) &&
+         visit("RemovedServices", &TableChange::removed_services, kOmitEmpty) &&
+         visit("RemovedEndpoints", &TableChange::removed_endpoints, kOmitEmpty);
 }
 
 }  // namespace mesh::model
+
+MESH_JSON_DECLARE(mesh::model::EndpointTables);
+MESH_JSON_DECLARE(mesh::model::TableChange);

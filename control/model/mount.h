@@ -18,12 +18,13 @@ struct BindOptions {
   bool read_only_force_recursive = false;
   bool operator==(const BindOptions&) const = default;
 };
-constexpr auto json_fields(const BindOptions*) {
-  return std::tuple{field("Propagation", &BindOptions::propagation, kOmitEmpty),
-                    field("NonRecursive", &BindOptions::non_recursive, kOmitEmpty),
-                    field("CreateMountpoint", &BindOptions::create_mountpoint, kOmitEmpty),
-                    field("ReadOnlyNonRecursive", &BindOptions::read_only_non_recursive, kOmitEmpty),
-                    field("ReadOnlyForceRecursive", &BindOptions::read_only_force_recursive, kOmitEmpty)};
+template <class Visit>
+constexpr bool json_fields(const BindOptions*, Visit&& visit) {
+  return visit("Propagation", &BindOptions::propagation, kOmitEmpty) &&
+         visit("NonRecursive", &BindOptions::non_recursive, kOmitEmpty) &&
+         visit("CreateMountpoint", &BindOptions::create_mountpoint, kOmitEmpty) &&
+         visit("ReadOnlyNonRecursive", &BindOptions::read_only_non_recursive, kOmitEmpty) &&
+         visit("ReadOnlyForceRecursive", &BindOptions::read_only_force_recursive, kOmitEmpty);
 }
 
 struct VolumeOptions {
@@ -33,10 +34,10 @@ struct VolumeOptions {
   std::optional<Driver> driver_config;
   bool operator==(const VolumeOptions&) const = default;
 };
-constexpr auto json_fields(const VolumeOptions*) {
-  return std::tuple{
-      field("NoCopy", &VolumeOptions::no_copy, kOmitEmpty), field("Labels", &VolumeOptions::labels, kOmitEmpty),
-      field("Subpath", &VolumeOptions::subpath, kOmitEmpty), field("DriverConfig", &VolumeOptions::driver_config)};
+template <class Visit>
+constexpr bool json_fields(const VolumeOptions*, Visit&& visit) {
+  return visit("NoCopy", &VolumeOptions::no_copy, kOmitEmpty) && visit("Labels", &VolumeOptions::labels, kOmitEmpty) &&
+         visit("Subpath", &VolumeOptions::subpath, kOmitEmpty) && visit("DriverConfig", &VolumeOptions::driver_config);
 }
 
 struct TmpfsOptions {
@@ -45,10 +46,10 @@ struct TmpfsOptions {
   std::vector<std::vector<std::string>> options;
   bool operator==(const TmpfsOptions&) const = default;
 };
-constexpr auto json_fields(const TmpfsOptions*) {
-  return std::tuple{field("SizeBytes", &TmpfsOptions::size_bytes, kOmitEmpty),
-                    field("Mode", &TmpfsOptions::mode, kOmitEmpty),
-                    field("Options", &TmpfsOptions::options, kOmitEmpty)};
+template <class Visit>
+constexpr bool json_fields(const TmpfsOptions*, Visit&& visit) {
+  return visit("SizeBytes", &TmpfsOptions::size_bytes, kOmitEmpty) && visit("Mode", &TmpfsOptions::mode, kOmitEmpty) &&
+         visit("Options", &TmpfsOptions::options, kOmitEmpty);
 }
 
 struct Mount {
@@ -64,17 +65,13 @@ struct Mount {
   Json cluster_options;
   bool operator==(const Mount&) const = default;
 };
-constexpr auto json_fields(const Mount*) {
-  return std::tuple{field("Type", &Mount::type, kOmitEmpty),
-                    field("Source", &Mount::source, kOmitEmpty),
-                    field("Target", &Mount::target, kOmitEmpty),
-                    field("ReadOnly", &Mount::read_only, kOmitEmpty),
-                    field("Consistency", &Mount::consistency, kOmitEmpty),
-                    field("BindOptions", &Mount::bind_options),
-                    field("VolumeOptions", &Mount::volume_options),
-                    field("ImageOptions", &Mount::image_options, kOmitEmpty),
-                    field("TmpfsOptions", &Mount::tmpfs_options),
-                    field("ClusterOptions", &Mount::cluster_options, kOmitEmpty)};
+template <class Visit>
+constexpr bool json_fields(const Mount*, Visit&& visit) {
+  return visit("Type", &Mount::type, kOmitEmpty) && visit("Source", &Mount::source, kOmitEmpty) &&
+         visit("Target", &Mount::target, kOmitEmpty) && visit("ReadOnly", &Mount::read_only, kOmitEmpty) &&
+         visit("Consistency", &Mount::consistency, kOmitEmpty) && visit("BindOptions", &Mount::bind_options) &&
+         visit("VolumeOptions", &Mount::volume_options) && visit("ImageOptions", &Mount::image_options, kOmitEmpty) &&
+         visit("TmpfsOptions", &Mount::tmpfs_options) && visit("ClusterOptions", &Mount::cluster_options, kOmitEmpty);
 }
 
 }  // namespace mesh::model

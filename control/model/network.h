@@ -19,11 +19,11 @@ struct IpamConfig {
   std::map<std::string, std::string> auxiliary_addresses;
   bool operator==(const IpamConfig&) const = default;
 };
-constexpr auto json_fields(const IpamConfig*) {
-  return std::tuple{field("Subnet", &IpamConfig::subnet, kOmitEmpty),
-                    field("IPRange", &IpamConfig::ip_range, kOmitEmpty),
-                    field("Gateway", &IpamConfig::gateway, kOmitEmpty),
-                    field("AuxiliaryAddresses", &IpamConfig::auxiliary_addresses, kOmitEmpty)};
+template <class Visit>
+constexpr bool json_fields(const IpamConfig*, Visit&& visit) {
+  return visit("Subnet", &IpamConfig::subnet, kOmitEmpty) && visit("IPRange", &IpamConfig::ip_range, kOmitEmpty) &&
+         visit("Gateway", &IpamConfig::gateway, kOmitEmpty) &&
+         visit("AuxiliaryAddresses", &IpamConfig::auxiliary_addresses, kOmitEmpty);
 }
 
 struct Ipam {
@@ -32,15 +32,19 @@ struct Ipam {
   std::vector<IpamConfig> config;
   bool operator==(const Ipam&) const = default;
 };
-constexpr auto json_fields(const Ipam*) {
-  return std::tuple{field("Driver", &Ipam::driver), field("Options", &Ipam::options), field("Config", &Ipam::config)};
+template <class Visit>
+constexpr bool json_fields(const Ipam*, Visit&& visit) {
+  return visit("Driver", &Ipam::driver) && visit("Options", &Ipam::options) && visit("Config", &Ipam::config);
 }
 
 struct ConfigFrom {
   std::string network;
   bool operator==(const ConfigFrom&) const = default;
 };
-constexpr auto json_fields(const ConfigFrom*) { return std::tuple{field("Network", &ConfigFrom::network)}; }
+template <class Visit>
+constexpr bool json_fields(const ConfigFrom*, Visit&& visit) {
+  return visit("Network", &ConfigFrom::network);
+}
 
 struct NetworkMesh {
   Version version;
@@ -50,10 +54,11 @@ struct NetworkMesh {
   std::optional<Cidr> subnet_v6;
   bool operator==(const NetworkMesh&) const = default;
 };
-constexpr auto json_fields(const NetworkMesh*) {
-  return std::tuple{field("Version", &NetworkMesh::version), field("UpdatedAt", &NetworkMesh::updated_at),
-                    field("VNI", &NetworkMesh::vni), field("SubnetV4", &NetworkMesh::subnet_v4),
-                    field("SubnetV6", &NetworkMesh::subnet_v6)};
+template <class Visit>
+constexpr bool json_fields(const NetworkMesh*, Visit&& visit) {
+  return visit("Version", &NetworkMesh::version) && visit("UpdatedAt", &NetworkMesh::updated_at) &&
+         visit("VNI", &NetworkMesh::vni) && visit("SubnetV4", &NetworkMesh::subnet_v4) &&
+         visit("SubnetV6", &NetworkMesh::subnet_v6);
 }
 
 // Docker's JSON has "Id" and "Created" here, and no version.
@@ -75,22 +80,15 @@ struct Network {
   std::optional<NetworkMesh> mesh;  // always set in the store
   bool operator==(const Network&) const = default;
 };
-constexpr auto json_fields(const Network*) {
-  return std::tuple{field("Name", &Network::name),
-                    field("Id", &Network::id),
-                    field("Created", &Network::created_at),
-                    field("Scope", &Network::scope),
-                    field("Driver", &Network::driver),
-                    field("EnableIPv6", &Network::enable_ipv6),
-                    field("IPAM", &Network::ipam),
-                    field("Internal", &Network::internal),
-                    field("Attachable", &Network::attachable),
-                    field("Ingress", &Network::ingress),
-                    field("ConfigFrom", &Network::config_from),
-                    field("ConfigOnly", &Network::config_only),
-                    field("Options", &Network::options),
-                    field("Labels", &Network::labels),
-                    field("Mesh", &Network::mesh)};
+template <class Visit>
+constexpr bool json_fields(const Network*, Visit&& visit) {
+  return visit("Name", &Network::name) && visit("Id", &Network::id) && visit("Created", &Network::created_at) &&
+         visit("Scope", &Network::scope) && visit("Driver", &Network::driver) &&
+         visit("EnableIPv6", &Network::enable_ipv6) && visit("IPAM", &Network::ipam) &&
+         visit("Internal", &Network::internal) && visit("Attachable", &Network::attachable) &&
+         visit("Ingress", &Network::ingress) && visit("ConfigFrom", &Network::config_from) &&
+         visit("ConfigOnly", &Network::config_only) && visit("Options", &Network::options) &&
+         visit("Labels", &Network::labels) && visit("Mesh", &Network::mesh);
 }
 
 // How a task names its network: the Swarm form of the same object, cut to what its readers use.
@@ -103,21 +101,22 @@ struct AttachedNetworkSpec {
   std::string scope;
   bool operator==(const AttachedNetworkSpec&) const = default;
 };
-constexpr auto json_fields(const AttachedNetworkSpec*) {
+template <class Visit>
+constexpr bool json_fields(const AttachedNetworkSpec*, Visit&& visit) {
   using S = AttachedNetworkSpec;
-  return std::tuple{field("Name", &S::name),
-                    field("Labels", &S::labels),
-                    field("DriverConfiguration", &S::driver_configuration),
-                    field("Ingress", &S::ingress, kOmitEmpty),
-                    field("Internal", &S::internal, kOmitEmpty),
-                    field("Scope", &S::scope, kOmitEmpty)};
+  return visit("Name", &S::name) && visit("Labels", &S::labels) &&
+         visit("DriverConfiguration", &S::driver_configuration) && visit("Ingress", &S::ingress, kOmitEmpty) &&
+         visit("Internal", &S::internal, kOmitEmpty) && visit("Scope", &S::scope, kOmitEmpty);
 }
 struct AttachedNetwork : Object {
   AttachedNetworkSpec spec;
   bool operator==(const AttachedNetwork&) const = default;
 };
-constexpr auto json_fields(const AttachedNetwork*) {
-  return std::tuple_cat(object_fields(), std::tuple{field("Spec", &AttachedNetwork::spec)});
+template <class Visit>
+constexpr bool json_fields(const AttachedNetwork*, Visit&& visit) {
+  return object_fields(visit) && visit("Spec", &AttachedNetwork::spec);
 }
 
 }  // namespace mesh::model
+
+MESH_JSON_DECLARE(mesh::model::Network);

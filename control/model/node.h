@@ -27,9 +27,10 @@ struct NodeSpec {
   Availability availability = Availability::kActive;
   bool operator==(const NodeSpec&) const = default;
 };
-constexpr auto json_fields(const NodeSpec*) {
-  return std::tuple{field("Name", &NodeSpec::name, kOmitEmpty), field("Labels", &NodeSpec::labels),
-                    field("Role", &NodeSpec::role), field("Availability", &NodeSpec::availability)};
+template <class Visit>
+constexpr bool json_fields(const NodeSpec*, Visit&& visit) {
+  return visit("Name", &NodeSpec::name, kOmitEmpty) && visit("Labels", &NodeSpec::labels) &&
+         visit("Role", &NodeSpec::role) && visit("Availability", &NodeSpec::availability);
 }
 
 struct NodeResources {
@@ -38,10 +39,11 @@ struct NodeResources {
   Json generic_resources;
   bool operator==(const NodeResources&) const = default;
 };
-constexpr auto json_fields(const NodeResources*) {
-  return std::tuple{field("NanoCPUs", &NodeResources::nano_cpus, kOmitEmpty),
-                    field("MemoryBytes", &NodeResources::memory_bytes, kOmitEmpty),
-                    field("GenericResources", &NodeResources::generic_resources, kOmitEmpty)};
+template <class Visit>
+constexpr bool json_fields(const NodeResources*, Visit&& visit) {
+  return visit("NanoCPUs", &NodeResources::nano_cpus, kOmitEmpty) &&
+         visit("MemoryBytes", &NodeResources::memory_bytes, kOmitEmpty) &&
+         visit("GenericResources", &NodeResources::generic_resources, kOmitEmpty);
 }
 
 struct EnginePlugin {
@@ -49,8 +51,9 @@ struct EnginePlugin {
   std::string name;
   bool operator==(const EnginePlugin&) const = default;
 };
-constexpr auto json_fields(const EnginePlugin*) {
-  return std::tuple{field("Type", &EnginePlugin::type, kOmitEmpty), field("Name", &EnginePlugin::name, kOmitEmpty)};
+template <class Visit>
+constexpr bool json_fields(const EnginePlugin*, Visit&& visit) {
+  return visit("Type", &EnginePlugin::type, kOmitEmpty) && visit("Name", &EnginePlugin::name, kOmitEmpty);
 }
 
 struct EngineDescription {
@@ -59,10 +62,11 @@ struct EngineDescription {
   std::vector<EnginePlugin> plugins;
   bool operator==(const EngineDescription&) const = default;
 };
-constexpr auto json_fields(const EngineDescription*) {
-  return std::tuple{field("EngineVersion", &EngineDescription::engine_version, kOmitEmpty),
-                    field("Labels", &EngineDescription::labels, kOmitEmpty),
-                    field("Plugins", &EngineDescription::plugins, kOmitEmpty)};
+template <class Visit>
+constexpr bool json_fields(const EngineDescription*, Visit&& visit) {
+  return visit("EngineVersion", &EngineDescription::engine_version, kOmitEmpty) &&
+         visit("Labels", &EngineDescription::labels, kOmitEmpty) &&
+         visit("Plugins", &EngineDescription::plugins, kOmitEmpty);
 }
 
 // What a host says about itself when it opens a session.
@@ -74,10 +78,11 @@ struct NodeDescription {
   TlsInfo tls_info;
   bool operator==(const NodeDescription&) const = default;
 };
-constexpr auto json_fields(const NodeDescription*) {
-  return std::tuple{field("Hostname", &NodeDescription::hostname, kOmitEmpty),
-                    field("Platform", &NodeDescription::platform), field("Resources", &NodeDescription::resources),
-                    field("Engine", &NodeDescription::engine), field("TLSInfo", &NodeDescription::tls_info)};
+template <class Visit>
+constexpr bool json_fields(const NodeDescription*, Visit&& visit) {
+  return visit("Hostname", &NodeDescription::hostname, kOmitEmpty) && visit("Platform", &NodeDescription::platform) &&
+         visit("Resources", &NodeDescription::resources) && visit("Engine", &NodeDescription::engine) &&
+         visit("TLSInfo", &NodeDescription::tls_info);
 }
 
 enum class NodeState : std::uint8_t { kUnknown, kDown, kReady, kDisconnected };
@@ -94,9 +99,10 @@ struct NodeStatus {
   std::string addr;  // "192.168.1.10"
   bool operator==(const NodeStatus&) const = default;
 };
-constexpr auto json_fields(const NodeStatus*) {
-  return std::tuple{field("State", &NodeStatus::state), field("Message", &NodeStatus::message, kOmitEmpty),
-                    field("Addr", &NodeStatus::addr, kOmitEmpty)};
+template <class Visit>
+constexpr bool json_fields(const NodeStatus*, Visit&& visit) {
+  return visit("State", &NodeStatus::state) && visit("Message", &NodeStatus::message, kOmitEmpty) &&
+         visit("Addr", &NodeStatus::addr, kOmitEmpty);
 }
 
 enum class Reachability : std::uint8_t { kUnknown, kUnreachable, kReachable };
@@ -112,10 +118,10 @@ struct ManagerStatus {
   std::string addr;  // "192.168.1.10:2377"
   bool operator==(const ManagerStatus&) const = default;
 };
-constexpr auto json_fields(const ManagerStatus*) {
-  return std::tuple{field("Leader", &ManagerStatus::leader, kOmitEmpty),
-                    field("Reachability", &ManagerStatus::reachability),
-                    field("Addr", &ManagerStatus::addr, kOmitEmpty)};
+template <class Visit>
+constexpr bool json_fields(const ManagerStatus*, Visit&& visit) {
+  return visit("Leader", &ManagerStatus::leader, kOmitEmpty) && visit("Reachability", &ManagerStatus::reachability) &&
+         visit("Addr", &ManagerStatus::addr, kOmitEmpty);
 }
 
 // The certificate that the cluster's CA issued to this node last.
@@ -125,9 +131,10 @@ struct NodeCertificate {
   Time not_after;
   bool operator==(const NodeCertificate&) const = default;
 };
-constexpr auto json_fields(const NodeCertificate*) {
-  return std::tuple{field("Serial", &NodeCertificate::serial), field("NotBefore", &NodeCertificate::not_before),
-                    field("NotAfter", &NodeCertificate::not_after)};
+template <class Visit>
+constexpr bool json_fields(const NodeCertificate*, Visit&& visit) {
+  return visit("Serial", &NodeCertificate::serial) && visit("NotBefore", &NodeCertificate::not_before) &&
+         visit("NotAfter", &NodeCertificate::not_after);
 }
 
 struct NodeMesh {
@@ -138,11 +145,12 @@ struct NodeMesh {
   NodeCertificate certificate;
   bool operator==(const NodeMesh&) const = default;
 };
-constexpr auto json_fields(const NodeMesh*) {
-  return std::tuple{field("Number", &NodeMesh::number), field("Address", &NodeMesh::address),
-                    field("Addresses", &NodeMesh::addresses, kOmitEmpty),
-                    field("ConnectedRoutes", &NodeMesh::connected_routes, kOmitEmpty),
-                    field("Certificate", &NodeMesh::certificate)};
+template <class Visit>
+constexpr bool json_fields(const NodeMesh*, Visit&& visit) {
+  return visit("Number", &NodeMesh::number) && visit("Address", &NodeMesh::address) &&
+         visit("Addresses", &NodeMesh::addresses, kOmitEmpty) &&
+         visit("ConnectedRoutes", &NodeMesh::connected_routes, kOmitEmpty) &&
+         visit("Certificate", &NodeMesh::certificate);
 }
 
 struct Node : Object {
@@ -153,11 +161,14 @@ struct Node : Object {
   std::optional<NodeMesh> mesh;  // always set in the store
   bool operator==(const Node&) const = default;
 };
-constexpr auto json_fields(const Node*) {
-  return std::tuple_cat(
-      object_fields(),
-      std::tuple{field("Spec", &Node::spec), field("Description", &Node::description), field("Status", &Node::status),
-                 field("ManagerStatus", &Node::manager_status), field("Mesh", &Node::mesh)});
+template <class Visit>
+constexpr bool json_fields(const Node*, Visit&& visit) {
+  return object_fields(visit) && visit("Spec", &Node::spec) && visit("Description", &Node::description) &&
+         visit("Status", &Node::status) && visit("ManagerStatus", &Node::manager_status) && visit("Mesh", &Node::mesh);
 }
 
 }  // namespace mesh::model
+
+MESH_JSON_DECLARE(mesh::model::NodeSpec);
+MESH_JSON_DECLARE(mesh::model::NodeDescription);
+MESH_JSON_DECLARE(mesh::model::Node);

@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <map>
 #include <string>
-#include <tuple>
 
 #include "base/json.h"
 
@@ -21,7 +20,10 @@ struct Version {
   std::uint64_t index = 0;
   auto operator<=>(const Version&) const = default;
 };
-constexpr auto json_fields(const Version*) { return std::tuple{field("Index", &Version::index)}; }
+template <class Visit>
+constexpr bool json_fields(const Version*, Visit&& visit) {
+  return visit("Index", &Version::index);
+}
 
 struct Object {
   std::string id;
@@ -31,9 +33,10 @@ struct Object {
   bool operator==(const Object&) const = default;
 };
 // The fields of Object inside those of a derived struct.
-constexpr auto object_fields() {
-  return std::tuple{field("ID", &Object::id), field("Version", &Object::version),
-                    field("CreatedAt", &Object::created_at), field("UpdatedAt", &Object::updated_at)};
+template <class Visit>
+constexpr bool object_fields(Visit&& visit) {
+  return visit("ID", &Object::id) && visit("Version", &Object::version) && visit("CreatedAt", &Object::created_at) &&
+         visit("UpdatedAt", &Object::updated_at);
 }
 
 struct Driver {
@@ -41,8 +44,9 @@ struct Driver {
   Options options;
   bool operator==(const Driver&) const = default;
 };
-constexpr auto json_fields(const Driver*) {
-  return std::tuple{field("Name", &Driver::name, kOmitEmpty), field("Options", &Driver::options, kOmitEmpty)};
+template <class Visit>
+constexpr bool json_fields(const Driver*, Visit&& visit) {
+  return visit("Name", &Driver::name, kOmitEmpty) && visit("Options", &Driver::options, kOmitEmpty);
 }
 
 struct Platform {
@@ -50,8 +54,9 @@ struct Platform {
   std::string os;            // "linux"
   bool operator==(const Platform&) const = default;
 };
-constexpr auto json_fields(const Platform*) {
-  return std::tuple{field("Architecture", &Platform::architecture, kOmitEmpty), field("OS", &Platform::os, kOmitEmpty)};
+template <class Visit>
+constexpr bool json_fields(const Platform*, Visit&& visit) {
+  return visit("Architecture", &Platform::architecture, kOmitEmpty) && visit("OS", &Platform::os, kOmitEmpty);
 }
 
 // Trust root (PEM) and issuer of a node's certificate, as `node inspect` and `info` show them.
@@ -61,10 +66,11 @@ struct TlsInfo {
   Bytes issuer_public_key;
   bool operator==(const TlsInfo&) const = default;
 };
-constexpr auto json_fields(const TlsInfo*) {
-  return std::tuple{field("TrustRoot", &TlsInfo::trust_root, kOmitEmpty),
-                    field("CertIssuerSubject", &TlsInfo::issuer_subject, kOmitEmpty),
-                    field("CertIssuerPublicKey", &TlsInfo::issuer_public_key, kOmitEmpty)};
+template <class Visit>
+constexpr bool json_fields(const TlsInfo*, Visit&& visit) {
+  return visit("TrustRoot", &TlsInfo::trust_root, kOmitEmpty) &&
+         visit("CertIssuerSubject", &TlsInfo::issuer_subject, kOmitEmpty) &&
+         visit("CertIssuerPublicKey", &TlsInfo::issuer_public_key, kOmitEmpty);
 }
 
 }  // namespace mesh::model

@@ -34,11 +34,12 @@ struct PortConfig {
   PublishMode publish_mode = PublishMode::kUnset;  // unset: ingress
   bool operator==(const PortConfig&) const = default;
 };
-constexpr auto json_fields(const PortConfig*) {
-  return std::tuple{field("Name", &PortConfig::name, kOmitEmpty), field("Protocol", &PortConfig::protocol, kOmitEmpty),
-                    field("TargetPort", &PortConfig::target_port, kOmitEmpty),
-                    field("PublishedPort", &PortConfig::published_port, kOmitEmpty),
-                    field("PublishMode", &PortConfig::publish_mode, kOmitEmpty)};
+template <class Visit>
+constexpr bool json_fields(const PortConfig*, Visit&& visit) {
+  return visit("Name", &PortConfig::name, kOmitEmpty) && visit("Protocol", &PortConfig::protocol, kOmitEmpty) &&
+         visit("TargetPort", &PortConfig::target_port, kOmitEmpty) &&
+         visit("PublishedPort", &PortConfig::published_port, kOmitEmpty) &&
+         visit("PublishMode", &PortConfig::publish_mode, kOmitEmpty);
 }
 
 struct EndpointSpec {
@@ -46,8 +47,9 @@ struct EndpointSpec {
   std::vector<PortConfig> ports;
   bool operator==(const EndpointSpec&) const = default;
 };
-constexpr auto json_fields(const EndpointSpec*) {
-  return std::tuple{field("Mode", &EndpointSpec::mode, kOmitEmpty), field("Ports", &EndpointSpec::ports, kOmitEmpty)};
+template <class Visit>
+constexpr bool json_fields(const EndpointSpec*, Visit&& visit) {
+  return visit("Mode", &EndpointSpec::mode, kOmitEmpty) && visit("Ports", &EndpointSpec::ports, kOmitEmpty);
 }
 
 // "10.1.0.2/24" on the wire of the API: the address with its network's prefix length.
@@ -56,9 +58,9 @@ struct VirtualIp {
   std::string addr;
   bool operator==(const VirtualIp&) const = default;
 };
-constexpr auto json_fields(const VirtualIp*) {
-  return std::tuple{field("NetworkID", &VirtualIp::network_id, kOmitEmpty),
-                    field("Addr", &VirtualIp::addr, kOmitEmpty)};
+template <class Visit>
+constexpr bool json_fields(const VirtualIp*, Visit&& visit) {
+  return visit("NetworkID", &VirtualIp::network_id, kOmitEmpty) && visit("Addr", &VirtualIp::addr, kOmitEmpty);
 }
 
 // What was allocated: the spec's ports with every published port filled in, and one address per network.
@@ -68,9 +70,13 @@ struct Endpoint {
   std::vector<VirtualIp> virtual_ips;
   bool operator==(const Endpoint&) const = default;
 };
-constexpr auto json_fields(const Endpoint*) {
-  return std::tuple{field("Spec", &Endpoint::spec), field("Ports", &Endpoint::ports, kOmitEmpty),
-                    field("VirtualIPs", &Endpoint::virtual_ips, kOmitEmpty)};
+template <class Visit>
+constexpr bool json_fields(const Endpoint*, Visit&& visit) {
+  return visit("Spec", &Endpoint::spec) && visit("Ports", &Endpoint::ports, kOmitEmpty) &&
+         visit("VirtualIPs", &Endpoint::virtual_ips, kOmitEmpty);
 }
 
 }  // namespace mesh::model
+
+MESH_JSON_DECLARE(mesh::model::EndpointSpec);
+MESH_JSON_DECLARE(mesh::model::Endpoint);

@@ -19,9 +19,10 @@ struct PortState {
   PortRow row;
   bool operator==(const PortState&) const = default;
 };
-constexpr auto json_fields(const PortState*) {
-  return std::tuple{field("ID", &PortState::id), field("Version", &PortState::version),
-                    field("ServiceID", &PortState::service_id), field("Row", &PortState::row)};
+template <class Visit>
+constexpr bool json_fields(const PortState*, Visit&& visit) {
+  return visit("ID", &PortState::id) && visit("Version", &PortState::version) &&
+         visit("ServiceID", &PortState::service_id) && visit("Row", &PortState::row);
 }
 
 }  // namespace mesh::model

@@ -16,21 +16,28 @@ struct ReplicatedMode {
   std::optional<std::uint64_t> replicas;  // absent: 1
   bool operator==(const ReplicatedMode&) const = default;
 };
-constexpr auto json_fields(const ReplicatedMode*) { return std::tuple{field("Replicas", &ReplicatedMode::replicas)}; }
+template <class Visit>
+constexpr bool json_fields(const ReplicatedMode*, Visit&& visit) {
+  return visit("Replicas", &ReplicatedMode::replicas);
+}
 
 struct GlobalMode {
   bool operator==(const GlobalMode&) const = default;
 };
-constexpr std::tuple<> json_fields(const GlobalMode*) { return {}; }
+template <class Visit>
+constexpr bool json_fields(const GlobalMode*, Visit&&) {
+  return true;
+}
 
 struct ReplicatedJobMode {
   std::optional<std::uint64_t> max_concurrent;
   std::optional<std::uint64_t> total_completions;
   bool operator==(const ReplicatedJobMode&) const = default;
 };
-constexpr auto json_fields(const ReplicatedJobMode*) {
-  return std::tuple{field("MaxConcurrent", &ReplicatedJobMode::max_concurrent),
-                    field("TotalCompletions", &ReplicatedJobMode::total_completions)};
+template <class Visit>
+constexpr bool json_fields(const ReplicatedJobMode*, Visit&& visit) {
+  return visit("MaxConcurrent", &ReplicatedJobMode::max_concurrent) &&
+         visit("TotalCompletions", &ReplicatedJobMode::total_completions);
 }
 
 // Exactly one member is set; none is replicated with one task.
@@ -41,9 +48,10 @@ struct ServiceMode {
   std::optional<GlobalMode> global_job;
   bool operator==(const ServiceMode&) const = default;
 };
-constexpr auto json_fields(const ServiceMode*) {
-  return std::tuple{field("Replicated", &ServiceMode::replicated), field("Global", &ServiceMode::global),
-                    field("ReplicatedJob", &ServiceMode::replicated_job), field("GlobalJob", &ServiceMode::global_job)};
+template <class Visit>
+constexpr bool json_fields(const ServiceMode*, Visit&& visit) {
+  return visit("Replicated", &ServiceMode::replicated) && visit("Global", &ServiceMode::global) &&
+         visit("ReplicatedJob", &ServiceMode::replicated_job) && visit("GlobalJob", &ServiceMode::global_job);
 }
 
 enum class FailureAction : std::uint8_t { kUnset, kPause, kContinue, kRollback };
@@ -68,13 +76,12 @@ struct UpdateConfig {
   UpdateOrder order = UpdateOrder::kUnset;               // unset: stop-first
   bool operator==(const UpdateConfig&) const = default;
 };
-constexpr auto json_fields(const UpdateConfig*) {
-  return std::tuple{field("Parallelism", &UpdateConfig::parallelism),
-                    field("Delay", &UpdateConfig::delay, kOmitEmpty),
-                    field("FailureAction", &UpdateConfig::failure_action, kOmitEmpty),
-                    field("Monitor", &UpdateConfig::monitor, kOmitEmpty),
-                    field("MaxFailureRatio", &UpdateConfig::max_failure_ratio),
-                    field("Order", &UpdateConfig::order)};
+template <class Visit>
+constexpr bool json_fields(const UpdateConfig*, Visit&& visit) {
+  return visit("Parallelism", &UpdateConfig::parallelism) && visit("Delay", &UpdateConfig::delay, kOmitEmpty) &&
+         visit("FailureAction", &UpdateConfig::failure_action, kOmitEmpty) &&
+         visit("Monitor", &UpdateConfig::monitor, kOmitEmpty) &&
+         visit("MaxFailureRatio", &UpdateConfig::max_failure_ratio) && visit("Order", &UpdateConfig::order);
 }
 
 struct ServiceSpec {
@@ -88,15 +95,12 @@ struct ServiceSpec {
   std::optional<EndpointSpec> endpoint_spec;
   bool operator==(const ServiceSpec&) const = default;
 };
-constexpr auto json_fields(const ServiceSpec*) {
-  return std::tuple{field("Name", &ServiceSpec::name),
-                    field("Labels", &ServiceSpec::labels),
-                    field("TaskTemplate", &ServiceSpec::task_template),
-                    field("Mode", &ServiceSpec::mode),
-                    field("UpdateConfig", &ServiceSpec::update_config),
-                    field("RollbackConfig", &ServiceSpec::rollback_config),
-                    field("Networks", &ServiceSpec::networks, kOmitEmpty),
-                    field("EndpointSpec", &ServiceSpec::endpoint_spec)};
+template <class Visit>
+constexpr bool json_fields(const ServiceSpec*, Visit&& visit) {
+  return visit("Name", &ServiceSpec::name) && visit("Labels", &ServiceSpec::labels) &&
+         visit("TaskTemplate", &ServiceSpec::task_template) && visit("Mode", &ServiceSpec::mode) &&
+         visit("UpdateConfig", &ServiceSpec::update_config) && visit("RollbackConfig", &ServiceSpec::rollback_config) &&
+         visit("Networks", &ServiceSpec::networks, kOmitEmpty) && visit("EndpointSpec", &ServiceSpec::endpoint_spec);
 }
 
 enum class UpdateState : std::uint8_t {
@@ -123,10 +127,10 @@ struct UpdateStatus {
   std::string message;
   bool operator==(const UpdateStatus&) const = default;
 };
-constexpr auto json_fields(const UpdateStatus*) {
-  return std::tuple{field("State", &UpdateStatus::state), field("StartedAt", &UpdateStatus::started_at),
-                    field("CompletedAt", &UpdateStatus::completed_at),
-                    field("Message", &UpdateStatus::message, kOmitEmpty)};
+template <class Visit>
+constexpr bool json_fields(const UpdateStatus*, Visit&& visit) {
+  return visit("State", &UpdateStatus::state) && visit("StartedAt", &UpdateStatus::started_at) &&
+         visit("CompletedAt", &UpdateStatus::completed_at) && visit("Message", &UpdateStatus::message, kOmitEmpty);
 }
 
 // Counts for `service ls` (GET /services?status=true); made by the API, not stored.
@@ -136,10 +140,10 @@ struct ServiceStatus {
   std::uint64_t completed_tasks = 0;
   bool operator==(const ServiceStatus&) const = default;
 };
-constexpr auto json_fields(const ServiceStatus*) {
-  return std::tuple{field("RunningTasks", &ServiceStatus::running_tasks),
-                    field("DesiredTasks", &ServiceStatus::desired_tasks),
-                    field("CompletedTasks", &ServiceStatus::completed_tasks)};
+template <class Visit>
+constexpr bool json_fields(const ServiceStatus*, Visit&& visit) {
+  return visit("RunningTasks", &ServiceStatus::running_tasks) && visit("DesiredTasks", &ServiceStatus::desired_tasks) &&
+         visit("CompletedTasks", &ServiceStatus::completed_tasks);
 }
 
 struct JobStatus {
@@ -147,9 +151,9 @@ struct JobStatus {
   Time last_execution;
   bool operator==(const JobStatus&) const = default;
 };
-constexpr auto json_fields(const JobStatus*) {
-  return std::tuple{field("JobIteration", &JobStatus::job_iteration),
-                    field("LastExecution", &JobStatus::last_execution)};
+template <class Visit>
+constexpr bool json_fields(const JobStatus*, Visit&& visit) {
+  return visit("JobIteration", &JobStatus::job_iteration) && visit("LastExecution", &JobStatus::last_execution);
 }
 
 struct ServiceMesh {
@@ -157,9 +161,10 @@ struct ServiceMesh {
   std::uint64_t update_slots = 0;  // slots that were outdated when the running update began
   bool operator==(const ServiceMesh&) const = default;
 };
-constexpr auto json_fields(const ServiceMesh*) {
-  return std::tuple{field("SpecVersion", &ServiceMesh::spec_version),
-                    field("UpdateSlots", &ServiceMesh::update_slots, kOmitEmpty)};
+template <class Visit>
+constexpr bool json_fields(const ServiceMesh*, Visit&& visit) {
+  return visit("SpecVersion", &ServiceMesh::spec_version) &&
+         visit("UpdateSlots", &ServiceMesh::update_slots, kOmitEmpty);
 }
 
 struct Service : Object {
@@ -172,12 +177,12 @@ struct Service : Object {
   std::optional<ServiceMesh> mesh;  // always set in the store
   bool operator==(const Service&) const = default;
 };
-constexpr auto json_fields(const Service*) {
-  return std::tuple_cat(
-      object_fields(), std::tuple{field("Spec", &Service::spec), field("PreviousSpec", &Service::previous_spec),
-                                  field("Endpoint", &Service::endpoint), field("UpdateStatus", &Service::update_status),
-                                  field("ServiceStatus", &Service::service_status),
-                                  field("JobStatus", &Service::job_status), field("Mesh", &Service::mesh)});
+template <class Visit>
+constexpr bool json_fields(const Service*, Visit&& visit) {
+  return object_fields(visit) && visit("Spec", &Service::spec) && visit("PreviousSpec", &Service::previous_spec) &&
+         visit("Endpoint", &Service::endpoint) && visit("UpdateStatus", &Service::update_status) &&
+         visit("ServiceStatus", &Service::service_status) && visit("JobStatus", &Service::job_status) &&
+         visit("Mesh", &Service::mesh);
 }
 
 // Ports, mode and replicas as the spec means them.
@@ -195,3 +200,6 @@ constexpr auto json_fields(const Service*) {
 [[nodiscard]] ServiceSpec with_defaults(ServiceSpec spec);
 
 }  // namespace mesh::model
+
+MESH_JSON_DECLARE(mesh::model::ServiceSpec);
+MESH_JSON_DECLARE(mesh::model::Service);

@@ -60,16 +60,20 @@ struct ContainerStatus {
   std::int64_t exit_code = 0;
   bool operator==(const ContainerStatus&) const = default;
 };
-constexpr auto json_fields(const ContainerStatus*) {
-  return std::tuple{field("ContainerID", &ContainerStatus::container_id), field("PID", &ContainerStatus::pid),
-                    field("ExitCode", &ContainerStatus::exit_code)};
+template <class Visit>
+constexpr bool json_fields(const ContainerStatus*, Visit&& visit) {
+  return visit("ContainerID", &ContainerStatus::container_id) && visit("PID", &ContainerStatus::pid) &&
+         visit("ExitCode", &ContainerStatus::exit_code);
 }
 
 struct PortStatus {
   std::vector<PortConfig> ports;  // mode host only
   bool operator==(const PortStatus&) const = default;
 };
-constexpr auto json_fields(const PortStatus*) { return std::tuple{field("Ports", &PortStatus::ports, kOmitEmpty)}; }
+template <class Visit>
+constexpr bool json_fields(const PortStatus*, Visit&& visit) {
+  return visit("Ports", &PortStatus::ports, kOmitEmpty);
+}
 
 struct TaskStatus {
   Time timestamp;
@@ -80,13 +84,11 @@ struct TaskStatus {
   std::optional<PortStatus> port_status;
   bool operator==(const TaskStatus&) const = default;
 };
-constexpr auto json_fields(const TaskStatus*) {
-  return std::tuple{field("Timestamp", &TaskStatus::timestamp),
-                    field("State", &TaskStatus::state),
-                    field("Message", &TaskStatus::message, kOmitEmpty),
-                    field("Err", &TaskStatus::err, kOmitEmpty),
-                    field("ContainerStatus", &TaskStatus::container_status),
-                    field("PortStatus", &TaskStatus::port_status)};
+template <class Visit>
+constexpr bool json_fields(const TaskStatus*, Visit&& visit) {
+  return visit("Timestamp", &TaskStatus::timestamp) && visit("State", &TaskStatus::state) &&
+         visit("Message", &TaskStatus::message, kOmitEmpty) && visit("Err", &TaskStatus::err, kOmitEmpty) &&
+         visit("ContainerStatus", &TaskStatus::container_status) && visit("PortStatus", &TaskStatus::port_status);
 }
 
 struct NetworkAttachment {
@@ -94,9 +96,10 @@ struct NetworkAttachment {
   std::vector<std::string> addresses;  // "10.1.0.5/24"
   bool operator==(const NetworkAttachment&) const = default;
 };
-constexpr auto json_fields(const NetworkAttachment*) {
-  return std::tuple{field("Network", &NetworkAttachment::network, kOmitEmpty),
-                    field("Addresses", &NetworkAttachment::addresses, kOmitEmpty)};
+template <class Visit>
+constexpr bool json_fields(const NetworkAttachment*, Visit&& visit) {
+  return visit("Network", &NetworkAttachment::network, kOmitEmpty) &&
+         visit("Addresses", &NetworkAttachment::addresses, kOmitEmpty);
 }
 
 // One published port of the service at this task: tunnel packets to it carry `index`, unique on the task's node.
@@ -107,9 +110,10 @@ struct TaskBinding {
   std::uint16_t index = 0;  // 1..65535; 0 before the task is assigned
   bool operator==(const TaskBinding&) const = default;
 };
-constexpr auto json_fields(const TaskBinding*) {
-  return std::tuple{field("Protocol", &TaskBinding::protocol), field("PublishedPort", &TaskBinding::published_port),
-                    field("TargetPort", &TaskBinding::target_port), field("Index", &TaskBinding::index)};
+template <class Visit>
+constexpr bool json_fields(const TaskBinding*, Visit&& visit) {
+  return visit("Protocol", &TaskBinding::protocol) && visit("PublishedPort", &TaskBinding::published_port) &&
+         visit("TargetPort", &TaskBinding::target_port) && visit("Index", &TaskBinding::index);
 }
 
 // What the task's host needs to run it, resolved.
@@ -135,28 +139,19 @@ struct TaskMesh {
   std::string replaces;                            // task of this slot that must have stopped first; "": none
   bool operator==(const TaskMesh&) const = default;
 };
-constexpr auto json_fields(const TaskMesh*) {
+template <class Visit>
+constexpr bool json_fields(const TaskMesh*, Visit&& visit) {
   using S = TaskMesh;
-  return std::tuple{field("ServiceName", &S::service_name),
-                    field("ServiceLabels", &S::service_labels, kOmitEmpty),
-                    field("Name", &S::name),
-                    field("ContainerName", &S::container_name),
-                    field("NodeHostname", &S::node_hostname, kOmitEmpty),
-                    field("IngressV4", &S::ingress_v4),
-                    field("IngressV6", &S::ingress_v6),
-                    field("Networks", &S::networks, kOmitEmpty),
-                    field("Bindings", &S::bindings, kOmitEmpty),
-                    field("HostPorts", &S::host_ports, kOmitEmpty),
-                    field("SpecVersion", &S::spec_version),
-                    field("Attempt", &S::attempt, kOmitEmpty),
-                    field("Endpoint", &S::endpoint),
-                    field("StopAllowed", &S::stop_allowed, kOmitEmpty),
-                    field("DesiredSince", &S::desired_since),
-                    field("RunningSince", &S::running_since),
-                    field("EndedAt", &S::ended_at),
-                    field("ByUpdate", &S::by_update, kOmitEmpty),
-                    field("StartNotBefore", &S::start_not_before),
-                    field("Replaces", &S::replaces, kOmitEmpty)};
+  return visit("ServiceName", &S::service_name) && visit("ServiceLabels", &S::service_labels, kOmitEmpty) &&
+         visit("Name", &S::name) && visit("ContainerName", &S::container_name) &&
+         visit("NodeHostname", &S::node_hostname, kOmitEmpty) && visit("IngressV4", &S::ingress_v4) &&
+         visit("IngressV6", &S::ingress_v6) && visit("Networks", &S::networks, kOmitEmpty) &&
+         visit("Bindings", &S::bindings, kOmitEmpty) && visit("HostPorts", &S::host_ports, kOmitEmpty) &&
+         visit("SpecVersion", &S::spec_version) && visit("Attempt", &S::attempt, kOmitEmpty) &&
+         visit("Endpoint", &S::endpoint) && visit("StopAllowed", &S::stop_allowed, kOmitEmpty) &&
+         visit("DesiredSince", &S::desired_since) && visit("RunningSince", &S::running_since) &&
+         visit("EndedAt", &S::ended_at) && visit("ByUpdate", &S::by_update, kOmitEmpty) &&
+         visit("StartNotBefore", &S::start_not_before) && visit("Replaces", &S::replaces, kOmitEmpty);
 }
 
 struct Task : Object {
@@ -174,15 +169,19 @@ struct Task : Object {
   TaskMesh mesh;
   bool operator==(const Task&) const = default;
 };
-constexpr auto json_fields(const Task*) {
-  return std::tuple_cat(object_fields(),
-                        std::tuple{field("Name", &Task::name, kOmitEmpty), field("Labels", &Task::labels),
-                                   field("Spec", &Task::spec), field("ServiceID", &Task::service_id, kOmitEmpty),
-                                   field("Slot", &Task::slot, kOmitEmpty), field("NodeID", &Task::node_id, kOmitEmpty),
-                                   field("AssignedGenericResources", &Task::assigned_generic_resources, kOmitEmpty),
-                                   field("Status", &Task::status), field("DesiredState", &Task::desired_state),
-                                   field("NetworksAttachments", &Task::networks_attachments, kOmitEmpty),
-                                   field("JobIteration", &Task::job_iteration), field("Mesh", &Task::mesh)});
+template <class Visit>
+constexpr bool json_fields(const Task*, Visit&& visit) {
+  return object_fields(visit) && visit("Name", &Task::name, kOmitEmpty) && visit("Labels", &Task::labels) &&
+         visit("Spec", &Task::spec) && visit("ServiceID", &Task::service_id, kOmitEmpty) &&
+         visit("Slot", &Task::slot, kOmitEmpty) && visit("NodeID", &Task::node_id, kOmitEmpty) &&
+         visit("AssignedGenericResources", &Task::assigned_generic_resources, kOmitEmpty) &&
+         visit("Status", &Task::status) && visit("DesiredState", &Task::desired_state) &&
+         visit("NetworksAttachments", &Task::networks_attachments, kOmitEmpty) &&
+         visit("JobIteration", &Task::job_iteration) && visit("Mesh", &Task::mesh);
 }
 
 }  // namespace mesh::model
+
+MESH_JSON_DECLARE(mesh::model::TaskStatus);
+MESH_JSON_DECLARE(mesh::model::TaskMesh);
+MESH_JSON_DECLARE(mesh::model::Task);

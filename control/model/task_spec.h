@@ -19,10 +19,11 @@ struct ResourceLimits {
   std::int64_t pids = 0;
   bool operator==(const ResourceLimits&) const = default;
 };
-constexpr auto json_fields(const ResourceLimits*) {
-  return std::tuple{field("NanoCPUs", &ResourceLimits::nano_cpus, kOmitEmpty),
-                    field("MemoryBytes", &ResourceLimits::memory_bytes, kOmitEmpty),
-                    field("Pids", &ResourceLimits::pids, kOmitEmpty)};
+template <class Visit>
+constexpr bool json_fields(const ResourceLimits*, Visit&& visit) {
+  return visit("NanoCPUs", &ResourceLimits::nano_cpus, kOmitEmpty) &&
+         visit("MemoryBytes", &ResourceLimits::memory_bytes, kOmitEmpty) &&
+         visit("Pids", &ResourceLimits::pids, kOmitEmpty);
 }
 
 struct ResourceReservations {
@@ -31,10 +32,11 @@ struct ResourceReservations {
   Json generic_resources;
   bool operator==(const ResourceReservations&) const = default;
 };
-constexpr auto json_fields(const ResourceReservations*) {
-  return std::tuple{field("NanoCPUs", &ResourceReservations::nano_cpus, kOmitEmpty),
-                    field("MemoryBytes", &ResourceReservations::memory_bytes, kOmitEmpty),
-                    field("GenericResources", &ResourceReservations::generic_resources, kOmitEmpty)};
+template <class Visit>
+constexpr bool json_fields(const ResourceReservations*, Visit&& visit) {
+  return visit("NanoCPUs", &ResourceReservations::nano_cpus, kOmitEmpty) &&
+         visit("MemoryBytes", &ResourceReservations::memory_bytes, kOmitEmpty) &&
+         visit("GenericResources", &ResourceReservations::generic_resources, kOmitEmpty);
 }
 
 struct Resources {
@@ -44,10 +46,10 @@ struct Resources {
   std::optional<std::int64_t> memory_swappiness;
   bool operator==(const Resources&) const = default;
 };
-constexpr auto json_fields(const Resources*) {
-  return std::tuple{field("Limits", &Resources::limits), field("Reservations", &Resources::reservations),
-                    field("SwapBytes", &Resources::swap_bytes),
-                    field("MemorySwappiness", &Resources::memory_swappiness)};
+template <class Visit>
+constexpr bool json_fields(const Resources*, Visit&& visit) {
+  return visit("Limits", &Resources::limits) && visit("Reservations", &Resources::reservations) &&
+         visit("SwapBytes", &Resources::swap_bytes) && visit("MemorySwappiness", &Resources::memory_swappiness);
 }
 
 enum class RestartCondition : std::uint8_t { kUnset, kAny, kOnFailure, kNone };
@@ -65,22 +67,27 @@ struct RestartPolicy {
   std::optional<Duration> window;                         // absent or 0: all attempts count
   bool operator==(const RestartPolicy&) const = default;
 };
-constexpr auto json_fields(const RestartPolicy*) {
-  return std::tuple{field("Condition", &RestartPolicy::condition, kOmitEmpty), field("Delay", &RestartPolicy::delay),
-                    field("MaxAttempts", &RestartPolicy::max_attempts), field("Window", &RestartPolicy::window)};
+template <class Visit>
+constexpr bool json_fields(const RestartPolicy*, Visit&& visit) {
+  return visit("Condition", &RestartPolicy::condition, kOmitEmpty) && visit("Delay", &RestartPolicy::delay) &&
+         visit("MaxAttempts", &RestartPolicy::max_attempts) && visit("Window", &RestartPolicy::window);
 }
 
 struct SpreadOver {
   std::string descriptor;  // "node.labels.zone"
   bool operator==(const SpreadOver&) const = default;
 };
-constexpr auto json_fields(const SpreadOver*) { return std::tuple{field("SpreadDescriptor", &SpreadOver::descriptor)}; }
+template <class Visit>
+constexpr bool json_fields(const SpreadOver*, Visit&& visit) {
+  return visit("SpreadDescriptor", &SpreadOver::descriptor);
+}
 struct PlacementPreference {
   std::optional<SpreadOver> spread;
   bool operator==(const PlacementPreference&) const = default;
 };
-constexpr auto json_fields(const PlacementPreference*) {
-  return std::tuple{field("Spread", &PlacementPreference::spread)};
+template <class Visit>
+constexpr bool json_fields(const PlacementPreference*, Visit&& visit) {
+  return visit("Spread", &PlacementPreference::spread);
 }
 
 struct Placement {
@@ -90,11 +97,12 @@ struct Placement {
   std::vector<Platform> platforms;
   bool operator==(const Placement&) const = default;
 };
-constexpr auto json_fields(const Placement*) {
-  return std::tuple{field("Constraints", &Placement::constraints, kOmitEmpty),
-                    field("Preferences", &Placement::preferences, kOmitEmpty),
-                    field("MaxReplicas", &Placement::max_replicas, kOmitEmpty),
-                    field("Platforms", &Placement::platforms, kOmitEmpty)};
+template <class Visit>
+constexpr bool json_fields(const Placement*, Visit&& visit) {
+  return visit("Constraints", &Placement::constraints, kOmitEmpty) &&
+         visit("Preferences", &Placement::preferences, kOmitEmpty) &&
+         visit("MaxReplicas", &Placement::max_replicas, kOmitEmpty) &&
+         visit("Platforms", &Placement::platforms, kOmitEmpty);
 }
 
 struct NetworkAttachmentConfig {
@@ -103,10 +111,11 @@ struct NetworkAttachmentConfig {
   Options driver_opts;
   bool operator==(const NetworkAttachmentConfig&) const = default;
 };
-constexpr auto json_fields(const NetworkAttachmentConfig*) {
-  return std::tuple{field("Target", &NetworkAttachmentConfig::target, kOmitEmpty),
-                    field("Aliases", &NetworkAttachmentConfig::aliases, kOmitEmpty),
-                    field("DriverOpts", &NetworkAttachmentConfig::driver_opts, kOmitEmpty)};
+template <class Visit>
+constexpr bool json_fields(const NetworkAttachmentConfig*, Visit&& visit) {
+  return visit("Target", &NetworkAttachmentConfig::target, kOmitEmpty) &&
+         visit("Aliases", &NetworkAttachmentConfig::aliases, kOmitEmpty) &&
+         visit("DriverOpts", &NetworkAttachmentConfig::driver_opts, kOmitEmpty);
 }
 
 struct TaskSpec {
@@ -122,17 +131,16 @@ struct TaskSpec {
   std::string runtime;
   bool operator==(const TaskSpec&) const = default;
 };
-constexpr auto json_fields(const TaskSpec*) {
-  return std::tuple{field("ContainerSpec", &TaskSpec::container_spec),
-                    field("PluginSpec", &TaskSpec::plugin_spec, kOmitEmpty),
-                    field("NetworkAttachmentSpec", &TaskSpec::network_attachment_spec, kOmitEmpty),
-                    field("Resources", &TaskSpec::resources),
-                    field("RestartPolicy", &TaskSpec::restart_policy),
-                    field("Placement", &TaskSpec::placement),
-                    field("Networks", &TaskSpec::networks, kOmitEmpty),
-                    field("LogDriver", &TaskSpec::log_driver),
-                    field("ForceUpdate", &TaskSpec::force_update),
-                    field("Runtime", &TaskSpec::runtime, kOmitEmpty)};
+template <class Visit>
+constexpr bool json_fields(const TaskSpec*, Visit&& visit) {
+  return visit("ContainerSpec", &TaskSpec::container_spec) && visit("PluginSpec", &TaskSpec::plugin_spec, kOmitEmpty) &&
+         visit("NetworkAttachmentSpec", &TaskSpec::network_attachment_spec, kOmitEmpty) &&
+         visit("Resources", &TaskSpec::resources) && visit("RestartPolicy", &TaskSpec::restart_policy) &&
+         visit("Placement", &TaskSpec::placement) && visit("Networks", &TaskSpec::networks, kOmitEmpty) &&
+         visit("LogDriver", &TaskSpec::log_driver) && visit("ForceUpdate", &TaskSpec::force_update) &&
+         visit("Runtime", &TaskSpec::runtime, kOmitEmpty);
 }
 
 }  // namespace mesh::model
+
+MESH_JSON_DECLARE(mesh::model::TaskSpec);

@@ -14,8 +14,9 @@ struct Withdrawn {
   Version version;
   bool operator==(const Withdrawn&) const = default;
 };
-constexpr auto json_fields(const Withdrawn*) {
-  return std::tuple{field("ID", &Withdrawn::id), field("Version", &Withdrawn::version)};
+template <class Visit>
+constexpr bool json_fields(const Withdrawn*, Visit&& visit) {
+  return visit("ID", &Withdrawn::id) && visit("Version", &Withdrawn::version);
 }
 
 }  // namespace mesh::model

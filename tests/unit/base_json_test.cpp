@@ -20,9 +20,9 @@ struct Port {
   std::optional<Duration> delay;
   bool operator==(const Port&) const = default;
 };
-constexpr auto json_fields(const Port*) {
-  return std::tuple{field("TargetPort", &Port::target), field("PublishMode", &Port::mode),
-                    field("Delay", &Port::delay)};
+template <class Visit>
+constexpr bool json_fields(const Port*, Visit&& visit) {
+  return visit("TargetPort", &Port::target) && visit("PublishMode", &Port::mode) && visit("Delay", &Port::delay);
 }
 
 struct Spec {
@@ -42,27 +42,24 @@ struct Spec {
   Json any;
   bool operator==(const Spec&) const = default;
 };
-constexpr auto json_fields(const Spec*) {
-  return std::tuple{field("Name", &Spec::name),
-                    field("Ports", &Spec::ports, kOmitEmpty),
-                    field("Labels", &Spec::labels, kOmitEmpty),
-                    field("Flags", &Spec::flags, kOmitEmpty),
-                    field("Small", &Spec::small, kOmitEmpty),
-                    field("Large", &Spec::large, kOmitEmpty),
-                    field("CPU", &Spec::cpu, kOmitEmpty),
-                    field("On", &Spec::on, kOmitEmpty),
-                    field("CreatedAt", &Spec::created),
-                    field("Data", &Spec::data, kOmitEmpty),
-                    field("Address", &Spec::address, kOmitEmpty),
-                    field("Subnet", &Spec::subnet, kOmitEmpty),
-                    field("Mac", &Spec::mac, kOmitEmpty),
-                    field("Any", &Spec::any, kOmitEmpty)};
+template <class Visit>
+constexpr bool json_fields(const Spec*, Visit&& visit) {
+  return visit("Name", &Spec::name) && visit("Ports", &Spec::ports, kOmitEmpty) &&
+         visit("Labels", &Spec::labels, kOmitEmpty) && visit("Flags", &Spec::flags, kOmitEmpty) &&
+         visit("Small", &Spec::small, kOmitEmpty) && visit("Large", &Spec::large, kOmitEmpty) &&
+         visit("CPU", &Spec::cpu, kOmitEmpty) && visit("On", &Spec::on, kOmitEmpty) &&
+         visit("CreatedAt", &Spec::created) && visit("Data", &Spec::data, kOmitEmpty) &&
+         visit("Address", &Spec::address, kOmitEmpty) && visit("Subnet", &Spec::subnet, kOmitEmpty) &&
+         visit("Mac", &Spec::mac, kOmitEmpty) && visit("Any", &Spec::any, kOmitEmpty);
 }
 
 struct Outer {
   Spec spec;
 };
-constexpr auto json_fields(const Outer*) { return std::tuple{field("Spec", &Outer::spec)}; }
+template <class Visit>
+constexpr bool json_fields(const Outer*, Visit&& visit) {
+  return visit("Spec", &Outer::spec);
+}
 
 Spec full_spec() {
   Spec spec;

@@ -1,5 +1,4 @@
 mesh_add_test(control_meshd_test
   SOURCES unit/meshd_options_test.cpp unit/meshd_process_test.cpp unit/meshd_manager_role_test.cpp
-  LIBS mesh_control_meshd
+  LIBS mesh_control_meshd mesh_asio
   TIMEOUT 120)
-mesh_use_asio(control_meshd_test)
