@@ -53,7 +53,9 @@ struct PortCounters {
 };
 struct BindingCounters {
   std::uint16_t binding = 0;
-  std::string task_id;      // empty: no longer desired
+  std::string task_id;
+  Protocol protocol = Protocol::kTcp;
+  std::uint16_t port = 0;   // published
   Traffic in;               // delivered to the task
   Traffic out;              // its replies
   std::uint64_t flows = 0;  // records held now

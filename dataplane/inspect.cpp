@@ -77,6 +77,8 @@ Result<Counters> read_counters(const Kernel& kernel, const Desired& desired, con
     const auto traffic = sum_of<mesh_binding_traffic>(values);
     counters.bindings.push_back({.binding = binding.index,
                                  .task_id = binding.task_id,
+                                 .protocol = binding.protocol,
+                                 .port = binding.published_port,
                                  .in = traffic_of(traffic.in),
                                  .out = traffic_of(traffic.out),
                                  .flows = flows[binding.index]});

@@ -106,6 +106,8 @@ JsonObject inspection_backends(const dataplane::Inspection& inspection, const da
     JsonObject entry;
     entry["Binding"] = binding.binding;
     entry["Task"] = binding.task_id;
+    entry["Protocol"] = text(dataplane::protocol_name(binding.protocol));
+    entry["Port"] = binding.port;
     entry["In"] = traffic(binding.in);
     entry["Out"] = traffic(binding.out);
     entry["Flows"] = binding.flows;

@@ -1,5 +1,7 @@
 """9,000 connections from one client through all three hosts to three backends; established ones survive scaling."""
 
+import json
+
 import harness
 from cluster import ClusterTest
 
@@ -28,11 +30,22 @@ class TestLoad(ClusterTest):
         for name, count in report["backends"].items():
             self.assertLess(abs(count - mean), 0.2 * mean + 6 * mean ** 0.5, f"{name} has {count} of {connections}")
 
+    def flows_shown(self):
+        """What `meshctl dataplane backends` says of the TCP port's backends, one on each host."""
+        shown = []
+        for host in self.lab.node_names():
+            report = json.loads(self.lab.meshctl(host, "dataplane", "backends", "--format", "json"))[0]
+            shown += [row["Flows"] for row in report["Backends"] if row["Protocol"] == "tcp"]
+        return sorted(shown)
+
     def test_nine_thousand_connections(self):
         load = self.load("-n", str(CONNECTIONS), "--interval-ms", "2000")
         first = load.report()
         self.assert_flawless(first, CONNECTIONS)
         self.assert_balanced(first, 3, CONNECTIONS)
+        # The records of connections that are closed stay for ten seconds.
+        harness.wait_for(lambda: self.flows_shown() == sorted(first["backends"].values()), 20,
+                         "every connection is shown at its backend")
         last = load.stop()
         self.assert_flawless(last, CONNECTIONS)
         self.assertEqual((last["closed"], last["open"]), (0, CONNECTIONS), last)

@@ -1,5 +1,6 @@
 // A static description of services and endpoints, and real packets through it: client → entry host → VXLAN → the task's
 // namespace on another host → back through the entry host. Each case runs with the uplinks in tc and in xdp mode.
+#include <algorithm>
 #include <iostream>
 #include <set>
 #include <sys/socket.h>
@@ -304,6 +305,15 @@ TEST_P(Path, FlowsAndInspectionShowWhatIsThere) {
   const auto counters = cluster_->host(1).dataplane->counters();
   ASSERT_TRUE(counters);
   EXPECT_GT(counters->ports.at(0).entry.packets, 2U);
+  const auto backends = cluster_->host(2).dataplane->counters();
+  ASSERT_TRUE(backends);
+  const auto binding = std::ranges::find(backends->bindings, flow.binding, &dataplane::BindingCounters::binding);
+  ASSERT_NE(binding, backends->bindings.end());
+  EXPECT_EQ(binding->task_id, "two");
+  EXPECT_EQ(binding->port, 8010);
+  EXPECT_GE(binding->flows, 1U);
+  EXPECT_GE(binding->in.packets, 3U);
+  EXPECT_GE(binding->out.packets, 2U);
   Cluster::inside(cluster_->host(1).netns, [&] {
     const auto inspection = cluster_->host(1).dataplane->inspect();
     ASSERT_TRUE(inspection) << inspection.error().message;
