@@ -74,7 +74,12 @@ std::optional<std::string> socket_inode(const std::string& table, PortKey port) 
   return std::nullopt;
 }
 
-std::string process_with_socket(const std::string& inode) {
+struct Owner {
+  std::string pid;
+  std::string name;
+};
+
+std::optional<Owner> process_with_socket(const std::string& inode) {
   const std::string wanted = "socket:[" + inode + "]";
   std::error_code error;
   for (const auto& process : std::filesystem::directory_iterator("/proc", error)) {
@@ -84,22 +89,47 @@ std::string process_with_socket(const std::string& inode) {
     for (const auto& fd : std::filesystem::directory_iterator(process.path() / "fd", error)) {
       if (std::filesystem::read_symlink(fd.path(), error) != wanted) continue;
       const Result<std::string> name = read_file(process.path() / "comm");
-      return fmt::format("{} (pid {})", name ? std::string(trim(*name)) : "a process", pid);
+      return Owner{pid, name ? std::string(trim(*name)) : "a process"};
     }
   }
-  return {};
+  return std::nullopt;
+}
+
+// The program that has this local port, from /proc; none if it cannot be found (another namespace, a kernel socket).
+std::optional<Owner> port_owner(PortKey port) {
+  const std::string base = port.first == Protocol::kUdp ? "udp" : "tcp";
+  for (const std::string& table : {base, base + "6"}) {
+    if (const auto inode = socket_inode(table, port)) {
+      if (auto owner = process_with_socket(*inode)) return owner;
+    }
+  }
+  return std::nullopt;
+}
+
+Result<Fd> take_port(PortKey port) {
+  Result<Fd> socket = bind_port(port, false);
+  // Connections in TIME_WAIT of a program that has ended keep a port busy for a minute; they are not in our way. With
+  // SO_REUSEADDR the kernel still refuses a port on which somebody listens.
+  if (!socket && port.first == Protocol::kTcp) socket = bind_port(port, true);
+  return socket;
+}
+
+std::string refusal(PortKey port, const std::string& host, const std::optional<Owner>& owner, const Error& error) {
+  const std::string name = fmt::format("port {}/{}", port.second, protocol_name(port.first));
+  if (!owner) return fmt::format("{} cannot be published on {}: {}", name, host, error.message);
+  return fmt::format("{} is already in use on {} by {} (pid {}); stop it or publish another port", name, host,
+                     owner->name, owner->pid);
 }
 
 }  // namespace
 
-std::string port_owner(PortKey port) {
-  const std::string base = port.first == Protocol::kUdp ? "udp" : "tcp";
-  for (const std::string& table : {base, base + "6"}) {
-    if (const auto inode = socket_inode(table, port)) {
-      if (std::string owner = process_with_socket(*inode); !owner.empty()) return owner;
-    }
-  }
-  return {};
+std::string port_refusal(PortKey port, const std::string& host) {
+  if (port.first == Protocol::kSctp) return {};
+  const Result<Fd> socket = take_port(port);
+  if (socket) return {};
+  const std::optional<Owner> owner = port_owner(port);
+  if (owner && owner->pid == std::to_string(getpid())) return {};
+  return refusal(port, host, owner, socket.error());
 }
 
 std::vector<PortHolder::Refused> PortHolder::hold(const std::set<PortKey>& ports) {
@@ -107,20 +137,12 @@ std::vector<PortHolder::Refused> PortHolder::hold(const std::set<PortKey>& ports
   std::vector<Refused> refused;
   for (const PortKey& port : ports) {
     if (port.first == Protocol::kSctp || sockets_.contains(port)) continue;
-    Result<Fd> socket = bind_port(port, false);
-    // Connections in TIME_WAIT of a program that has ended keep a port busy for a minute; they are not in our way. With
-    // SO_REUSEADDR the kernel still refuses a port on which somebody listens.
-    if (!socket && port.first == Protocol::kTcp) socket = bind_port(port, true);
+    Result<Fd> socket = take_port(port);
     if (socket) {
       sockets_[port] = std::move(*socket);
-      continue;
+    } else {
+      refused.push_back({port, refusal(port, "this host", port_owner(port), socket.error())});
     }
-    const std::string name = fmt::format("port {}/{}", port.second, protocol_name(port.first));
-    const std::string owner = port_owner(port);
-    refused.push_back(
-        {port, owner.empty() ? fmt::format("{} cannot be published on this host: {}", name, socket.error().message)
-                             : fmt::format("{} is already in use on this host by {}; stop it or publish another port",
-                                           name, owner)});
   }
   return refused;
 }

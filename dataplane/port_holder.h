@@ -32,8 +32,9 @@ class PortHolder {
   std::map<PortKey, Fd> sockets_;
 };
 
-// "nginx (pid 123)", the program that has this local port, from /proc; "" if none can be found (another namespace, a
-// kernel socket).
-[[nodiscard]] std::string port_owner(PortKey port);
+// Why the port cannot be published on this host, which is called `host` in the text: "port 8010/tcp is already in use
+// on node2 by nginx (pid 123); stop it or publish another port". "" if it can, or if this process holds it already.
+// From any thread; changes nothing.
+[[nodiscard]] std::string port_refusal(PortKey port, const std::string& host);
 
 }  // namespace mesh::dataplane

@@ -20,13 +20,6 @@ constexpr std::size_t kActionThreadsMax = 4;  // starts and stops: two processor
 constexpr std::size_t kPullThreadsMax = 3;    // as many pulls at once as docker
 constexpr std::size_t kProbeThreadsMax = 16;  // a probe waits, it hardly works
 
-std::string hostname_of(const Options& options) {
-  if (!options.hostname.empty()) return options.hostname;
-  utsname name{};
-  uname(&name);
-  return name.nodename;
-}
-
 // The interface that has the address; "" if none.
 std::string interface_with(const IpAddress& address) {
   ifaddrs* list = nullptr;
@@ -71,6 +64,13 @@ Result<NodeKernelOptions> kernel_options(const Options& options, const CgroupLay
 }
 
 }  // namespace
+
+std::string hostname_of(const Options& options) {
+  if (!options.hostname.empty()) return options.hostname;
+  utsname name{};
+  uname(&name);
+  return name.nodename;
+}
 
 Agent::Impl::Impl(boost::asio::io_context& loop, Options options)
     : loop_(loop),
@@ -222,6 +222,7 @@ void Agent::Impl::handle(const cluster::ManagerMessage& message) {
   if (message.welcome) take_welcome(*message.welcome);
   if (message.tables) take_tables(*message.tables);
   if (message.table_change) take_table_change(*message.table_change);
+  if (message.port_question) answer_ports(*message.port_question);
   if (message.assignments) take_assignments(*message.assignments);
   if (message.assignment_change) take_assignment_change(*message.assignment_change);
 }

@@ -20,6 +20,9 @@
 
 namespace mesh::agent {
 
+// options.hostname, else uname's.
+[[nodiscard]] std::string hostname_of(const Options& options);
+
 // One task of this host and everything that is under way for it.
 struct LocalTask {
   model::Task task;
@@ -78,6 +81,7 @@ class Agent::Impl : public std::enable_shared_from_this<Agent::Impl> {
   void apply_now();
   void applied(const KernelOutput& output);
   void acknowledge();
+  void answer_ports(const cluster::PortQuestion& question);
   void watch_network();
   void tick_scan();
   void tick_full_pass();

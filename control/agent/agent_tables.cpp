@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "control/agent/agent_impl.h"
 #include "control/agent/table_merge.h"
+#include "dataplane/port_holder.h"
 
 namespace mesh::agent {
 namespace {
@@ -108,6 +109,24 @@ void Agent::Impl::acknowledge() {
   cluster::AgentMessage message;
   message.acknowledge = cluster::Acknowledge{applied_, problems_};
   send(message);
+}
+
+// Not in the kernel's pool: a question does not wait for programs that are being loaded.
+void Agent::Impl::answer_ports(const cluster::PortQuestion& question) {
+  const auto look = [ports = question.ports, host = hostname_of(options_)] {
+    std::vector<std::string> refused;
+    for (const cluster::PortName& one : ports) {
+      const auto protocol = one.protocol == "udp" ? dataplane::Protocol::kUdp : dataplane::Protocol::kTcp;
+      std::string why = dataplane::port_refusal({protocol, one.port}, host);
+      if (!why.empty()) refused.push_back(std::move(why));
+    }
+    return refused;
+  };
+  probes_.run(look, guarded([this, id = question.id](const std::vector<std::string>& refused) {
+                cluster::AgentMessage message;
+                message.port_answer = cluster::PortAnswer{id, refused};
+                send(message);
+              }));
 }
 
 void Agent::Impl::watch_network() {

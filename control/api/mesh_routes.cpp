@@ -1,7 +1,8 @@
 // /mesh: what Docker's API has no place for. For meshctl.
 //   GET /mesh/status                          this node, its session, and which tables every node's kernel holds
 //   GET /mesh/dataplane/{part}                status, services, backends, flows, drops: read from this kernel
-//   GET /mesh/services/{id}/ready?timeout=10s  waits until every published port answers on every node with a session
+//   GET /mesh/services/{id}/ready?timeout=10s  waits until every published port answers on every node with a session,
+//                                             but for those that it names in Problems
 #include <algorithm>
 #include <array>
 
@@ -105,6 +106,27 @@ std::vector<std::string> nodes_behind(Swarm& swarm, const model::TableVersion& v
   return behind;
 }
 
+// What hosts say of the service's published ports: "node2: port 8010/tcp is already in use …".
+std::vector<std::string> port_problems(const manager::Manager& manager, const std::string& service_id) {
+  std::vector<std::string> found;
+  const model::Service* service = manager.view().service(service_id);
+  if (service == nullptr) return found;
+  for (const auto& [node_id, problems] : manager.problems()) {
+    const model::Node* node = manager.view().node(node_id);
+    for (const model::PortConfig& port : service->endpoint.ports) {
+      // How the agent names a port's problem.
+      const std::string subject =
+          fmt::format("{}/{}: ", port.published_port, model::protocol_name(model::protocol_of(port)));
+      for (const std::string& problem : problems) {
+        if (!problem.starts_with(subject)) continue;
+        found.push_back(fmt::format("{}: {}", node != nullptr ? node->description.hostname : node_id,
+                                    problem.substr(subject.size())));
+      }
+    }
+  }
+  return found;
+}
+
 void ready(Context& context, const Request& request, const ResponderPtr& responder) {
   const Result<manager::Manager*> manager = require_manager(context);
   if (!manager) return responder->send(error_response(manager.error()));
@@ -128,7 +150,10 @@ void ready(Context& context, const Request& request, const ResponderPtr& respond
     return nodes_behind(swarm, **wanted).empty();
   };
   swarm.wait_until(holds, std::min(*timeout, kReadyTimeoutMax), [&swarm, responder, wanted, id](bool done) {
-    if (done) return responder->send(json_response(JsonObject{{"Ready", true}, {"Tables", encode(**wanted)}}));
+    if (done) {
+      return responder->send(json_response(JsonObject{
+          {"Ready", true}, {"Tables", encode(**wanted)}, {"Problems", encode(port_problems(*swarm.manager(), id))}}));
+    }
     const std::string why =
         !*wanted ? "no task of it is running and healthy behind every published port"
                  : fmt::format("not yet in the kernel of {}", fmt::join(nodes_behind(swarm, **wanted), ", "));

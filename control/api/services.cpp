@@ -1,12 +1,12 @@
 // /services (Docker Engine API, "Service").
 #include <algorithm>
 #include <array>
+#include <functional>
 
 #include <fmt/format.h>
 
 #include "base/id.h"
 #include "control/api/filters.h"
-#include "control/api/host_port.h"
 #include "control/api/registry_auth.h"
 #include "control/api/router.h"
 #include "control/manager/backend_limit.h"
@@ -91,9 +91,10 @@ std::string free_name(const store::View& view) {
   return name;
 }
 
-// Ports that no service publishes yet must be free on this host. Other hosts tell when they program them.
-Status ports_are_free(const store::View& view, const model::ServiceSpec& spec) {
-  if (!spec.endpoint_spec) return {};
+// Ports of the spec that no service publishes yet: every host must have them free.
+std::vector<model::PortConfig> new_ports(const store::View& view, const model::ServiceSpec& spec) {
+  std::vector<model::PortConfig> ports;
+  if (!spec.endpoint_spec) return ports;
   const auto is_udp = [](const model::PortConfig& port) { return port.protocol == model::PortProtocol::kUdp; };
   for (const model::PortConfig& port : spec.endpoint_spec->ports) {
     const auto publishes = [&](const auto& entry) {
@@ -101,29 +102,56 @@ Status ports_are_free(const store::View& view, const model::ServiceSpec& spec) {
         return other.published_port == port.published_port && is_udp(other) == is_udp(port);
       });
     };
-    const bool skipped = port.published_port == 0 || port.publish_mode == model::PublishMode::kHost ||
-                         port.protocol == model::PortProtocol::kSctp;
-    if (skipped || std::ranges::any_of(view.services(), publishes)) continue;
-    TRY(port_is_free(is_udp(port) ? "udp" : "tcp", static_cast<std::uint16_t>(port.published_port)));
+    const bool skipped = port.published_port == 0 || !model::is_ingress(port);
+    if (!skipped && std::ranges::none_of(view.services(), publishes)) ports.push_back(port);
   }
-  return {};
+  return ports;
 }
 
-Result<Response> create(Context& context, const Request& request) {
-  manager::Manager* manager = TRY(require_manager(context));
+// A change of a service, to be made once the hosts have agreed to its ports.
+struct ServiceChange {
+  std::vector<model::PortConfig> ports;  // to be asked for
+  std::function<Result<Response>(manager::Manager&)> make;
+};
+
+void make_when_free(Context& context, Result<ServiceChange> change, const ResponderPtr& responder) {
+  if (!change) return responder->send(error_response(change.error()));
+  const auto go_on = [&context, make = std::move(change->make), responder](const Status& free) {
+    const auto made = [&]() -> Result<Response> {
+      TRY(free);
+      // This node may have left the swarm while the hosts were asked.
+      manager::Manager* manager = TRY(require_manager(context));
+      Response response = TRY(make(*manager));
+      context.swarm.changed();
+      return response;
+    }();
+    responder->send(made ? *made : error_response(made.error()));
+  };
+  if (change->ports.empty()) return go_on({});
+  context.swarm.ask_ports(change->ports, go_on);
+}
+
+Result<ServiceChange> prepare_create(Context& context, const Request& request) {
+  const manager::Manager* manager = TRY(require_manager(context));
   TRY(registry_auth(request));
   model::ServiceSpec spec = TRY(read_body<model::ServiceSpec>(request));
   if (spec.name.empty()) spec.name = free_name(manager->view());
-  const Json warnings = warnings_for(manager->view(), spec);
   TRY(model::validate_service_spec(model::with_defaults(spec)));
-  TRY(ports_are_free(manager->view(), spec));
-  const std::string id = TRY(manager->create_service(spec, context.now()));
-  context.swarm.changed();
-  return json_response(JsonObject{{"ID", id}, {"Warnings", warnings}}, 201);
+  ServiceChange change{new_ports(manager->view(), spec), {}};
+  change.make = [&context, spec = std::move(spec)](manager::Manager& now) -> Result<Response> {
+    const Json warnings = warnings_for(now.view(), spec);
+    const std::string id = TRY(now.create_service(spec, context.now()));
+    return json_response(JsonObject{{"ID", id}, {"Warnings", warnings}}, 201);
+  };
+  return change;
 }
 
-Result<Response> update(Context& context, const Request& request) {
-  manager::Manager* manager = TRY(require_manager(context));
+void create(Context& context, const Request& request, const ResponderPtr& responder) {
+  make_when_free(context, prepare_create(context, request), responder);
+}
+
+Result<ServiceChange> prepare_update(Context& context, const Request& request) {
+  const manager::Manager* manager = TRY(require_manager(context));
   TRY(registry_auth(request));
   const std::optional<std::uint64_t> version = TRY(request.number("version"));
   if (!version) return fail(ErrorKind::kInvalid, "query parameter version is missing: the service's Version.Index");
@@ -131,15 +159,22 @@ Result<Response> update(Context& context, const Request& request) {
   if (!rollback.empty() && rollback != "previous") {
     return fail(ErrorKind::kInvalid, "unrecognized rollback option: " + rollback);
   }
-  const model::ServiceSpec spec = TRY(read_body<model::ServiceSpec>(request));
-  const Json warnings = warnings_for(manager->view(), spec);
+  const auto direction = rollback.empty() ? manager::ServiceRollback::kNo : manager::ServiceRollback::kPrevious;
+  model::ServiceSpec spec = TRY(read_body<model::ServiceSpec>(request));
   const std::string id = TRY(manager->view().find_service(request.capture("id")))->id;
-  if (rollback.empty()) TRY(ports_are_free(manager->view(), spec));
-  TRY(manager->update_service(id, *version, spec,
-                              rollback.empty() ? manager::ServiceRollback::kNo : manager::ServiceRollback::kPrevious,
-                              context.now()));
-  context.swarm.changed();
-  return json_response(JsonObject{{"Warnings", warnings}});
+  ServiceChange change;
+  if (rollback.empty()) change.ports = new_ports(manager->view(), spec);
+  change.make = [&context, id, version = *version, direction,
+                 spec = std::move(spec)](manager::Manager& now) -> Result<Response> {
+    const Json warnings = warnings_for(now.view(), spec);
+    TRY(now.update_service(id, version, spec, direction, context.now()));
+    return json_response(JsonObject{{"Warnings", warnings}});
+  };
+  return change;
+}
+
+void update(Context& context, const Request& request, const ResponderPtr& responder) {
+  make_when_free(context, prepare_update(context, request), responder);
 }
 
 Result<Response> remove(Context& context, const Request& request) {
@@ -151,8 +186,8 @@ Result<Response> remove(Context& context, const Request& request) {
 }
 
 constexpr std::array kRoutes{
-    Route{"GET", "/services", &list},           Route{"POST", "/services/create", &create},
-    Route{"GET", "/services/{id}", &inspect},   Route{"POST", "/services/{id}/update", &update},
+    Route{"GET", "/services", &list},           Route{"POST", "/services/create", nullptr, &create},
+    Route{"GET", "/services/{id}", &inspect},   Route{"POST", "/services/{id}/update", nullptr, &update},
     Route{"DELETE", "/services/{id}", &remove},
 };
 

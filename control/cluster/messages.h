@@ -48,6 +48,12 @@ struct ForeignReport {
   std::uint32_t ring_version = 0;
   std::vector<std::uint16_t> held;
 };
+// Those of the question's ports that this host cannot publish: one sentence each, with the host's name and what uses
+// the port.
+struct PortAnswer {
+  std::uint64_t id = 0;
+  std::vector<std::string> refused;
+};
 struct Heartbeat {
   std::uint64_t sequence = 0;
 };
@@ -74,6 +80,17 @@ struct Welcome {
   IpAddress gateway_v4, gateway_v6;  // of the ingress network; +1 is the mesh address
 };
 
+// Could this host publish these ports now? Asked before a service that wants them is accepted; answered by PortAnswer
+// with the same id.
+struct PortName {
+  std::string protocol;  // "tcp", "udp"
+  std::uint16_t port = 0;
+};
+struct PortQuestion {
+  std::uint64_t id = 0;
+  std::vector<PortName> ports;
+};
+
 // The answer to Renew: the node's new certificate, PEM.
 struct Certificate {
   std::string certificate;
@@ -85,6 +102,7 @@ struct AgentMessage {
   std::optional<StatusReport> status;
   std::optional<Acknowledge> acknowledge;
   std::optional<std::vector<ForeignReport>> foreign;
+  std::optional<PortAnswer> port_answer;
   std::optional<Heartbeat> heartbeat;
   std::optional<Renew> renew;
 };
@@ -94,6 +112,7 @@ struct ManagerMessage {
   std::optional<AssignmentChange> assignment_change;
   std::optional<model::EndpointTables> tables;
   std::optional<model::TableChange> table_change;
+  std::optional<PortQuestion> port_question;
   std::optional<Heartbeat> heartbeat;  // echo
   std::optional<Certificate> certificate;
 };
@@ -121,6 +140,18 @@ constexpr bool json_fields(const ForeignReport*, Visit&& visit) {
   return visit("ServiceID", &ForeignReport::service_id) && visit("Protocol", &ForeignReport::protocol) &&
          visit("Port", &ForeignReport::port) && visit("RingVersion", &ForeignReport::ring_version) &&
          visit("Held", &ForeignReport::held);
+}
+template <class Visit>
+constexpr bool json_fields(const PortAnswer*, Visit&& visit) {
+  return visit("ID", &PortAnswer::id) && visit("Refused", &PortAnswer::refused, kOmitEmpty);
+}
+template <class Visit>
+constexpr bool json_fields(const PortName*, Visit&& visit) {
+  return visit("Protocol", &PortName::protocol) && visit("Port", &PortName::port);
+}
+template <class Visit>
+constexpr bool json_fields(const PortQuestion*, Visit&& visit) {
+  return visit("ID", &PortQuestion::id) && visit("Ports", &PortQuestion::ports);
 }
 template <class Visit>
 constexpr bool json_fields(const Heartbeat*, Visit&& visit) {
@@ -152,14 +183,15 @@ template <class Visit>
 constexpr bool json_fields(const AgentMessage*, Visit&& visit) {
   return visit("Hello", &AgentMessage::hello) && visit("Status", &AgentMessage::status) &&
          visit("Acknowledge", &AgentMessage::acknowledge) && visit("Foreign", &AgentMessage::foreign) &&
-         visit("Heartbeat", &AgentMessage::heartbeat) && visit("Renew", &AgentMessage::renew);
+         visit("PortAnswer", &AgentMessage::port_answer) && visit("Heartbeat", &AgentMessage::heartbeat) &&
+         visit("Renew", &AgentMessage::renew);
 }
 template <class Visit>
 constexpr bool json_fields(const ManagerMessage*, Visit&& visit) {
   return visit("Welcome", &ManagerMessage::welcome) && visit("Assignments", &ManagerMessage::assignments) &&
          visit("AssignmentChange", &ManagerMessage::assignment_change) && visit("Tables", &ManagerMessage::tables) &&
-         visit("TableChange", &ManagerMessage::table_change) && visit("Heartbeat", &ManagerMessage::heartbeat) &&
-         visit("Certificate", &ManagerMessage::certificate);
+         visit("TableChange", &ManagerMessage::table_change) && visit("PortQuestion", &ManagerMessage::port_question) &&
+         visit("Heartbeat", &ManagerMessage::heartbeat) && visit("Certificate", &ManagerMessage::certificate);
 }
 
 }  // namespace mesh::cluster

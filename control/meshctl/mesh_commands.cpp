@@ -35,6 +35,14 @@ struct DataplaneFlags {
   std::string format;
 };
 
+struct ReadyAnswer {
+  std::vector<std::string> problems;
+};
+template <class Visit>
+constexpr bool json_fields(const ReadyAnswer*, Visit&& visit) {
+  return visit("Problems", &ReadyAnswer::problems);
+}
+
 using Change = std::function<Status(model::ServiceSpec&)>;
 
 // Changes the service's spec with optimistic locking; the service as it was.
@@ -64,7 +72,11 @@ Status publish(const Client& client, const PublishFlags& flags) {
   if (!flags.detach) {
     TRY(parse_duration(flags.timeout));
     const auto target = path("/mesh/services/" + service.id + "/ready?timeout=" + api::encode_query(flags.timeout));
-    TRY_IN("published, but not answering everywhere yet", client.get(target));
+    const Json ready = TRY_IN("published, but not answering everywhere yet", client.get(target));
+    const auto problems = TRY(decode<ReadyAnswer>(ready)).problems;
+    if (!problems.empty()) {
+      return fail(ErrorKind::kConflict, fmt::format("published, but not on every host: {}", fmt::join(problems, "; ")));
+    }
   }
   // The port may have been left to the cluster.
   const auto now = TRY(get_service(client, service.id));

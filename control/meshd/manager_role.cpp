@@ -7,6 +7,7 @@
 #include "base/id.h"
 #include "base/log.h"
 #include "control/cluster/token.h"
+#include "control/meshd/port_inquiry.h"
 #include "control/store/sqlite_store.h"
 
 namespace mesh::meshd {
@@ -40,6 +41,7 @@ class ManagerRole::Impl : public std::enable_shared_from_this<Impl> {
         identity_(identity),
         callbacks_(std::move(callbacks)),
         seal_(std::move(seal)),
+        inquiries_(loop, [this](const std::string& node, const auto& message) { send(node, message); }),
         tick_timer_(loop),
         renewal_timer_(loop) {}
 
@@ -48,6 +50,7 @@ class ManagerRole::Impl : public std::enable_shared_from_this<Impl> {
   void stop();
   Status rotate(bool worker, bool manager);
   Result<model::JoinTokens> join_tokens() const;
+  void ask_ports(const std::vector<model::PortConfig>& ports, std::function<void(Status)> done);
   void changed();
   Status open_session(const std::string& node_id, const cluster::Hello& hello);
   void receive(const std::string& node_id, const cluster::AgentMessage& message);
@@ -80,6 +83,7 @@ class ManagerRole::Impl : public std::enable_shared_from_this<Impl> {
   void tick();
   void deliver(const manager::Delivery& delivery);
 
+  PortInquiries inquiries_;
   asio::steady_timer tick_timer_, renewal_timer_;
   bool tick_due_ = false;
   bool stopped_ = false;
@@ -263,6 +267,7 @@ Status ManagerRole::Impl::open_session(const std::string& node_id, const cluster
 void ManagerRole::Impl::close_session(const std::string& node_id, const std::string& why) {
   spdlog::info("session closed node={} reason=\"{}\"", node_id, why);
   acknowledged_.erase(node_id);
+  inquiries_.lost(node_id);
   manager_->session_closed(node_id, wall_now());
   changed();
 }
@@ -275,6 +280,7 @@ void ManagerRole::Impl::receive(const std::string& node_id, const cluster::Agent
     echo.heartbeat = message.heartbeat;
     return send(node_id, echo);
   }
+  if (message.port_answer) return inquiries_.answer(node_id, *message.port_answer);
   if (message.status) {
     std::vector<manager::TaskReport> reports;
     reports.reserve(message.status->tasks.size());
@@ -293,6 +299,16 @@ void ManagerRole::Impl::receive(const std::string& node_id, const cluster::Agent
     manager_->foreign(node_id, reports, now);
   }
   changed();
+}
+
+void ManagerRole::Impl::ask_ports(const std::vector<model::PortConfig>& ports, std::function<void(Status)> done) {
+  std::set<std::string> nodes;
+  for (const auto& [id, version] : acknowledged_) nodes.insert(id);
+  std::vector<cluster::PortName> names;
+  for (const model::PortConfig& port : ports) {
+    names.push_back({model::protocol_name(model::protocol_of(port)), port.published_port});
+  }
+  inquiries_.ask(nodes, std::move(names), std::move(done));
 }
 
 void ManagerRole::Impl::send(const std::string& node_id, const cluster::ManagerMessage& message) {
@@ -389,6 +405,9 @@ ManagerRole::~ManagerRole() { impl_->stop(); }
 manager::Manager& ManagerRole::manager() { return *impl_->manager_; }
 Result<model::JoinTokens> ManagerRole::join_tokens() const { return impl_->join_tokens(); }
 Status ManagerRole::rotate_tokens(bool worker, bool manager) { return impl_->rotate(worker, manager); }
+void ManagerRole::ask_ports(const std::vector<model::PortConfig>& ports, std::function<void(Status)> done) {
+  impl_->ask_ports(ports, std::move(done));
+}
 void ManagerRole::changed() { impl_->changed(); }
 
 Status ManagerRole::open_local(const cluster::Hello& hello) {

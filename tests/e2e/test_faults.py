@@ -124,13 +124,54 @@ class TestServices(ClusterTest):
         self.wait_explained("damaged", "accesslog")
         self.assertEqual(self.cluster.running("damaged"), [])
 
+    def start_server(self, host, port):
+        """A program of the host's own on this port, until the test ends."""
+        self.lab.daemon(host, "busybox", "httpd", "-f", "-p", str(port), "-h", "/etc")
+        self.addCleanup(self.stop_server, host, port)
+        harness.wait_for(lambda: f":{port} " in self.lab.run(host, "ss", "-Hltn").stdout, 10, "the host's own server")
+
+    def stop_server(self, host, port):
+        self.lab.run(host, "pkill", "-f", f"httpd -f -p {port}", check=False)
+
+    def test_port_in_use_on_another_host(self):
+        self.start_server("node3", 8034)
+        why = ("8034/tcp", "in use", "node3", "busybox")
+        self.assertRefused(self.create("--name", "other", "--publish", "8034:80", "nginx"), *why)
+        self.assertRefused(self.lab.run("node1", "meshctl", "publish", "8034:80", "web", check=False), *why)
+        spec = {"Name": "other", "TaskTemplate": {"ContainerSpec": {"Image": "nginx"}},
+                "EndpointSpec": {"Ports": [{"TargetPort": 80, "PublishedPort": 8034}]}}
+        status, text = self.cluster.request("POST", "/services/create", spec)
+        self.assertEqual(status, 409, text)
+        self.assertEqual([one["Spec"]["Name"] for one in self.cluster.api("GET", "/services")], ["web"], "nothing was made")
+        self.assertEqual(self.lab.http(self.lab.url("node3", 8034, "/hostname")).body, "node3\n", "it is left alone")
+        self.stop_server("node3", 8034)
+        self.create_service("other", "nginx", options=("--publish", "8034:80"), running=1)
+
+    def test_port_in_use_on_a_host_that_could_not_be_asked(self):
+        """It is named where the operator looks, the others answer, and so does the host once the port is free."""
+        self.lab.verb("meshd", "kill", "node2")
+        self.addCleanup(self.lab.verb, "meshd", "start", "node2", check=False)
+        self.start_server("node2", 8035)
+        elsewhere = ("--constraint", "node.hostname==node1")
+        self.create_service("late", "nginx", options=("--publish", "8035:80", *elsewhere), running=1)
+        self.lab.verb("meshd", "start", "node2")
+        named = re.compile(r"(?m)^  node2: .*8035/tcp is already in use on this host by busybox \(pid \d+\)")
+        harness.wait_for(lambda: named.search(self.lab.meshctl("node1", "status")), 30, "meshctl status names it")
+        ready = self.lab.run("node1", "curl", "-sS", "--unix-socket", "/run/meshd.sock",
+                             "http://meshd/v1.41/mesh/services/late/ready").stdout
+        self.assertIn("node2: port 8035/tcp is already in use", json.loads(ready)["Problems"][0])
+        self.assertEqual(self.lab.http(self.lab.url("node2", 8035, "/hostname")).body, "node2\n", "it is left alone")
+        self.assertEqual(self.lab.http(self.lab.url("node3", 8035)).status, 200)
+        self.stop_server("node2", 8035)
+        harness.wait_for(lambda: not named.search(self.lab.meshctl("node1", "status")), 20, "the problem is gone")
+        harness.wait_for(lambda: "nginx" in self.lab.http(self.lab.url("node2", 8035)).body.lower(), 20, "node2 answers")
+
     def test_ports(self):
         for port in ("0:99999", "70000:80", "80:0", "x:80", "8010:80/icmp"):
             self.assertRefused(self.create("--name", "bad", "--publish", port, "nginx"), "port")
         self.assertRefused(self.create("--name", "second", "--publish", "8010:80", "nginx"), "8010", "web")
-        self.lab.daemon("node1", "busybox", "httpd", "-f", "-p", "8033", "-h", "/etc")
-        harness.wait_for(lambda: ":8033" in self.lab.run("node1", "ss", "-Hltn").stdout, 10, "the host's own server")
-        self.assertRefused(self.create("--name", "third", "--publish", "8033:80", "nginx"), "8033", "in use")
+        self.start_server("node1", 8033)
+        self.assertRefused(self.create("--name", "third", "--publish", "8033:80", "nginx"), "8033", "in use", "node1")
         self.assertEqual(self.lab.http(self.lab.url("node1", 8033, "/hostname")).body, "node1\n", "it is left alone")
         self.assertRefused(self.lab.run("node1", "meshctl", "publish", "8010:80", "nobody", check=False), "nobody")
 

@@ -74,6 +74,11 @@ struct FakeSwarm final : Swarm {
   void wait_until(std::function<bool()> condition, Duration, std::function<void(bool)> done) override {
     done(condition());
   }
+  void ask_ports(const std::vector<model::PortConfig>& ports, std::function<void(Status)> done) override {
+    asked_ports.clear();
+    for (const model::PortConfig& port : ports) asked_ports.push_back(port.published_port);
+    done(ports_free);
+  }
   [[nodiscard]] const std::map<std::string, model::TableVersion>& acknowledged() const override { return held; }
   [[nodiscard]] Json session_status() const override { return JsonObject{}; }
 
@@ -82,6 +87,8 @@ struct FakeSwarm final : Swarm {
   SwarmInit init_request;
   SwarmJoin join_request;
   std::map<std::string, model::TableVersion> held;
+  std::vector<std::uint16_t> asked_ports;
+  Status ports_free;
   int rotations = 0;
   int changes = 0;
 };

@@ -175,6 +175,32 @@ TEST_F(ApiTest, ServicesLiveAndDie) {
   EXPECT_NE(message("DELETE", "/services/web", 404).find("web not found"), std::string::npos);
 }
 
+TEST_F(ApiTest, HostsAreAskedForNewPortsBeforeTheyArePublished) {
+  make_manager();
+  const auto body = [](const char* name, const char* ports) {
+    return fmt::format(R"({{"Name":"{}","TaskTemplate":{{"ContainerSpec":{{"Image":"nginx:1"}}}},"EndpointSpec":)"
+                       R"({{"Ports":[{}]}}}})",
+                       name, ports);
+  };
+  const char* one = R"({"TargetPort":80,"PublishedPort":8010})";
+  swarm_.ports_free = fail(ErrorKind::kConflict, "port 8010/tcp is already in use on host2 by httpd (pid 7)");
+  EXPECT_NE(message("POST", "/services/create", 409, body("web", one)).find("on host2 by httpd"), std::string::npos);
+  EXPECT_TRUE(swarm_.real->view().services().empty()) << "nothing was made";
+  swarm_.ports_free = {};
+  json("POST", "/services/create", 201, body("web", one));
+  EXPECT_EQ(swarm_.asked_ports, std::vector<std::uint16_t>{8010});
+  // Only what is new, by number, on all hosts.
+  const char* more =
+      R"({"TargetPort":80,"PublishedPort":8010},{"TargetPort":81,"PublishedPort":8011},{"TargetPort":82},)"
+      R"({"TargetPort":83,"PublishedPort":8013,"PublishMode":"host"})";
+  const auto version = number_of(json("GET", "/services/web", 200), "/Version/Index");
+  const std::string target = fmt::format("/services/web/update?version={}", version);
+  swarm_.ports_free = fail(ErrorKind::kConflict, "port 8011/tcp is already in use on host2 by httpd (pid 7)");
+  message("POST", target, 409, body("web", more));
+  EXPECT_EQ(swarm_.asked_ports, std::vector<std::uint16_t>{8011});
+  EXPECT_EQ(number_of(json("GET", "/services/web", 200), "/Version/Index"), version);
+}
+
 TEST_F(ApiTest, MoreTasksThanAPortLeadsToAreWarnedOf) {
   make_manager();
   const auto body = [](int replicas) {

@@ -253,6 +253,12 @@ class Publish(Meshctl):
                    "GET /mesh/services/service-a/ready": (503, {"message": "not yet in the kernel of node2"})}
         self.assert_ends(self.run_with(answers, "publish", "8010:80", "web"), 1, "", "not yet in the kernel of node2")
 
+    def test_says_where_it_is_in_use(self):
+        problem = "node2: port 8010/tcp is already in use on this host by httpd (pid 7)"
+        answers = {"GET /services/web": (200, service()), "POST /services/service-a/update": (200, {}),
+                   "GET /mesh/services/service-a/ready": (200, {"Ready": True, "Problems": [problem]})}
+        self.assert_ends(self.run_with(answers, "publish", "8010:80", "web"), 1, "", problem)
+
     def test_port_in_use_is_refused(self):
         message = "port '8010' is already in use by service 'other' as an ingress port"
         answers = {"GET /services/web": (200, service()),

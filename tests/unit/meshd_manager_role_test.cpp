@@ -108,6 +108,60 @@ TEST_F(RoleTest, AWorkerJoinsAndGetsWhatItMustKnow) {
   EXPECT_TRUE(until([&] { return !role_->acknowledged().contains(id); }));
 }
 
+TEST_F(RoleTest, EveryHostIsAskedForPorts) {
+  init();
+  cluster::TestAgent one(loop_, value_of(join(value_of(role_->join_tokens()).worker)), address_);
+  cluster::TestAgent two(loop_, value_of(join(value_of(role_->join_tokens()).worker)), address_);
+  for (cluster::TestAgent* agent : {&one, &two}) agent->session->start();
+  ASSERT_TRUE(until([&] { return role_->acknowledged().size() == 2; }));
+  const std::vector<model::PortConfig> ports = {{.protocol = model::PortProtocol::kUdp, .published_port = 53}};
+  std::optional<Status> outcome;
+  const auto ask = [&] {
+    outcome.reset();
+    one.messages.clear();
+    two.messages.clear();
+    role_->ask_ports(ports, [&](Status status) { outcome = std::move(status); });
+    const auto asked = [](const cluster::TestAgent& agent) {
+      return !agent.messages.empty() && agent.messages.back().port_question.has_value();
+    };
+    ASSERT_TRUE(until([&] { return asked(one) && asked(two); }));
+    EXPECT_EQ(one.messages.back().port_question->ports.at(0).protocol, "udp");
+    EXPECT_EQ(one.messages.back().port_question->ports.at(0).port, 53);
+  };
+  const auto answer = [](cluster::TestAgent& agent, std::vector<std::string> refused) {
+    cluster::AgentMessage message;
+    message.port_answer = cluster::PortAnswer{agent.messages.back().port_question->id, std::move(refused)};
+    ASSERT_TRUE(agent.session->send(message));
+  };
+  const auto is_done = [&] { return outcome.has_value(); };
+
+  ask();
+  answer(one, {});
+  loop_.poll();
+  EXPECT_FALSE(outcome) << "the other has not answered";
+  answer(two, {});
+  ASSERT_TRUE(until(is_done));
+  EXPECT_TRUE(*outcome);
+
+  ask();
+  answer(two, {"port 53/udp is already in use on two by named (pid 7)"});
+  ASSERT_TRUE(until(is_done)) << "one refusal is enough";
+  ASSERT_FALSE(*outcome);
+  EXPECT_EQ(outcome->error().kind, ErrorKind::kConflict);
+  EXPECT_NE(outcome->error().message.find("on two by named"), std::string::npos);
+
+  ask();
+  answer(one, {});
+  two.session->stop();
+  ASSERT_TRUE(until(is_done)) << "who has gone is not waited for";
+  EXPECT_TRUE(*outcome);
+
+  outcome.reset();
+  role_->ask_ports(ports, [&](Status status) { outcome = std::move(status); });
+  ASSERT_TRUE(until(is_done)) << "nor who says nothing, for long";
+  EXPECT_TRUE(*outcome);
+}
+
 TEST_F(RoleTest, TheManagersOwnAgentHasASessionWithoutAWire) {
   init();
   cluster::Hello hello;
