@@ -41,7 +41,8 @@ std::string interface_with(const IpAddress& address) {
 }
 
 DnsProcessOptions dns_options(const Options& options, const CgroupLayout& cgroups) {
-  return {options.program, options.runtime_dir + "/dns.sock", options.data_dir + "/dns.json",
+  // The table outlives mesh-dns, not the host: in memory, so that no answer waits for a disk.
+  return {options.program, options.runtime_dir + "/dns.sock", options.runtime_dir + "/dns.json",
           options.runtime_dir + "/dns.log", cgroups};
 }
 

@@ -51,17 +51,17 @@ Status Agent::cleanup(const Options& options) {
     problems.note("cgroups, so containers stay", std::unexpected(cgroups.error()));
   }
   if (const auto names = dns::ask_state(options.runtime_dir + "/dns.sock"); names && cgroups) {
-    DnsProcess dns({options.program, options.runtime_dir + "/dns.sock", options.data_dir + "/dns.json",
+    DnsProcess dns({options.program, options.runtime_dir + "/dns.sock", options.runtime_dir + "/dns.json",
                     options.runtime_dir + "/dns.log", *cgroups});
     problems.note("mesh-dns", dns.stop());
   }
   problems.note("data plane", dataplane::Dataplane::cleanup({options.pin_dir}));
   problems.note("overlay", vxlan::Overlay::cleanup({options.runtime_dir}));
   if (cgroups) problems.note("cgroups", remove_cgroups(*cgroups));
-  for (const char* name : {"/containers", "/images", "/agent", "/dns.json"}) {
+  for (const char* name : {"/containers", "/images", "/agent"}) {
     problems.note(options.data_dir + name, remove_tree(options.data_dir + name));
   }
-  for (const char* name : {"/runtime", "/netns", "/dns.sock", "/dns.log"}) {
+  for (const char* name : {"/runtime", "/netns", "/dns.sock", "/dns.json", "/dns.log"}) {
     problems.note(options.runtime_dir + name, remove_tree(options.runtime_dir + name));
   }
   return problems.result();

@@ -94,6 +94,10 @@ Result<dns::ServerState> DnsProcess::feed(const SocketAddress& listen, const dns
     running = state();
   }
   if (!running) TRY(start(listen));
+  if (running && running->version == desired.version) {  // it has these names already
+    listen_ = listen;
+    return running;
+  }
   for (Duration waited{};; waited += kPoll) {
     auto fed = dns::feed(options_.socket_path, desired);
     if (fed) {

@@ -1,14 +1,24 @@
 """Names and virtual IPs inside the cluster, as three resolvers, dig and applications see them."""
 
+import datetime
 import os
 import re
 import socket
+import statistics
 
 import harness
 from cluster import ClusterTest
 
 RESOLVER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "resolver.py")
+WATCHER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "name_watcher.py")
 DNS = "127.0.0.11"
+ANSWERS_FOLLOW_S = 0.1
+
+
+def seconds(timestamp):
+    """The API's time as seconds since the epoch; all hosts of a lab share one clock."""
+    whole, _, fraction = timestamp.rstrip("Z").partition(".")
+    return datetime.datetime.fromisoformat(whole + "+00:00").timestamp() + float("0." + (fraction or "0"))
 
 
 class TestNames(ClusterTest):
@@ -99,6 +109,52 @@ class TestNames(ClusterTest):
                 harness.wait_for(lambda t=task: self.short(t, "tasks.changing") == self.addresses_of("changing"), 5,
                                  f"{count} addresses, as {self.cluster.host_of(task)} answers")
 
+    def watch(self, task, name):
+        """Asks for the name in the task's namespace without pause; the answers are read by watched()."""
+        pid = str(task["Status"]["ContainerStatus"]["PID"])
+        return self.lab.start(self.cluster.host_of(task), "nsenter", "-t", pid, "-n", "--", "/usr/bin/python3", "-B",
+                              WATCHER, DNS, name, stdin=harness.PIPE)
+
+    def watched(self, watcher):
+        """[(when it first came, the addresses of the answer)]"""
+        watcher.stdin.close()
+        lines = watcher.stdout.read().splitlines()
+        return [(float(when), set(addresses)) for when, *addresses in map(str.split, lines)]
+
+    def test_answers_follow_a_change_in_100_ms(self):
+        """From the moment at which a task's own host saw it run, or the service was made smaller, to the first right
+        answer on each other host. Half of the answers must come within the time: a test shares its processors."""
+        self.create_service("quick", "mesh-tools", options=("--network", "backend", "--replicas", "1"), running=1)
+        watchers = {self.cluster.host_of(task): self.watch(task, "tasks.quick") for task in self.tools}
+        for watcher in watchers.values():
+            watcher.stdout.readline()  # it has begun; what it saw first is no change
+        changes = []  # (when, address, its host, whether it came)
+        known = {self.cluster.address_on(task, "backend"): self.cluster.host_of(task)
+                 for task in self.cluster.running("quick")}
+        for count in (4, 1, 4, 1, 3, 1):
+            self.lab.meshctl("node1", "service", "scale", "-d", f"quick={count}")
+            scaled = seconds(self.cluster.api("GET", "/services/quick")["UpdatedAt"])
+            tasks = {self.cluster.address_on(task, "backend"): task for task in self.cluster.wait_running("quick", count)}
+            for address, task in tasks.items():
+                if address not in known:
+                    changes.append((seconds(task["Status"]["Timestamp"]), address, self.cluster.host_of(task), True))
+            changes += [(scaled, address, known[address], False) for address in known.keys() - tasks.keys()]
+            known = {address: self.cluster.host_of(task) for address, task in tasks.items()}
+        delays = {True: [], False: []}
+        for host, watcher in watchers.items():
+            answers = self.watched(watcher)
+            for when, address, own_host, came in changes:
+                if host == own_host:
+                    continue
+                seen = [at for at, addresses in answers if at >= when and (address in addresses) == came]
+                self.assertTrue(seen, f"{host} never answered that {address} {'came' if came else 'went'}: {answers}")
+                delays[came].append(seen[0] - when)
+        for came, measured in delays.items():
+            self.assertGreaterEqual(len(measured), 8, "changes as other hosts saw them")
+            times = f"{'came' if came else 'went'}: {', '.join(f'{1000 * one:.0f}' for one in sorted(measured))} ms"
+            print(times)
+            self.assertLessEqual(statistics.median(measured), ANSWERS_FOLLOW_S, times)
+
     def test_aliases(self):
         self.create_service("named", "mesh-tools", options=("--network", "name=backend,alias=db"), running=1)
         vip = self.cluster.vip_of("named", "backend")
@@ -115,9 +171,10 @@ class TestNames(ClusterTest):
                   f"[ \"$a\" = {self.vip} ] || echo failed: $a; done; echo asked $n")
         self.addCleanup(self.lab.run, host, "rm", "-f", "/run/enough")
         asking = self.lab.start(host, "nsenter", "-t", pid, "-n", "--", "sh", "-c", script)
+        expected = self.addresses_of("iotd")  # asked before: the host may be the manager's
         for action in ("kill", "start", "restart"):
             self.lab.verb("meshd", action, host)
-            self.assertEqual(self.short(task, "tasks.iotd"), self.addresses_of("iotd"))
+            self.assertEqual(self.short(task, "tasks.iotd"), expected)
         self.lab.run(host, "touch", "/run/enough")
         output, _ = asking.communicate(timeout=20)
         self.assertNotIn("failed", output)
