@@ -155,8 +155,8 @@ enum class ModeRequest : std::uint8_t { kAuto, kXdp, kTc };
 
 class Dataplane {
  public:
-  // Opens or makes the pinned maps and loads the programs. kUnsupported names the kernel feature that is missing (BTF,
-  // bpffs, cgroup2, a program type); pinned state of another ABI version is replaced and `Report::recreated` says so.
+  // Opens or makes the pinned maps and loads the programs. kUnsupported names what the kernel lacks (features.h);
+  // pinned state of another ABI version is replaced and `Report::recreated` says so.
   [[nodiscard]] static Result<Dataplane> open(Options options);
 
   // An error means nothing can be said about the kernel's state; a part that failed is a Problem.

@@ -20,6 +20,7 @@
 #include <spdlog/spdlog.h>
 
 #include "base/file.h"
+#include "dataplane/features.h"
 #include "dataplane/kernel.h"
 #include "dataplane/wanted.h"
 
@@ -28,8 +29,8 @@ namespace {
 
 constexpr std::array<MapId, 4> kMapped = {MapId::kServices, MapId::kRings, MapId::kBackends, MapId::kVipBackends};
 
-// libbpf's words about the last failure; the verifier's log goes to the debug log.
-thread_local std::string last_words;
+// libbpf's first words about a failure, which are the closest to it; the rest goes to the debug log.
+thread_local std::string first_words;
 
 int keep_words(enum libbpf_print_level level, const char* format, va_list arguments) {
   if (level == LIBBPF_DEBUG) return 0;
@@ -38,7 +39,7 @@ int keep_words(enum libbpf_print_level level, const char* format, va_list argume
   std::string text(line.data());
   while (text.ends_with('\n')) text.pop_back();
   spdlog::debug("libbpf: {}", text);
-  last_words = std::move(text);
+  if (first_words.empty()) first_words = std::move(text);
   return size;
 }
 
@@ -52,49 +53,19 @@ std::string objects_digest() {
 }
 
 Status make_pin_directory(const std::string& path) {
-  std::filesystem::path existing = path;
+  TRY(check_pin_directory(path));
   std::error_code error;
-  while (!std::filesystem::exists(existing, error) && existing.has_relative_path()) existing = existing.parent_path();
-  struct statfs info{};
-  if (statfs(existing.c_str(), &info) != 0) return fail_errno(path, errno);
-  if (static_cast<unsigned long>(info.f_type) != BPF_FS_MAGIC) {
-    return fail(ErrorKind::kUnsupported,
-                fmt::format("{}: not on a BPF file system, so the data plane could not outlive meshd; mount one with: "
-                            "mount -t bpf bpf /sys/fs/bpf",
-                            path));
-  }
   std::filesystem::create_directories(path, error);
   if (error) return fail_errno(path, error.value());
   return {};
 }
 
-// What the programs need, asked one by one, for the message of a load that failed.
-std::string missing_features() {
-  std::string missing;
-  const auto note = [&](bool present, const char* what) {
-    if (!present) missing += (missing.empty() ? "" : ", ") + std::string(what);
-  };
-  note(access("/sys/kernel/btf/vmlinux", R_OK) == 0, "BTF (CONFIG_DEBUG_INFO_BTF)");
-  note(libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_XDP, nullptr) > 0, "XDP programs");
-  note(libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_SCHED_CLS, nullptr) > 0, "tc programs (CONFIG_NET_CLS_BPF)");
-  note(libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, nullptr) > 0,
-       "cgroup socket address programs (CONFIG_CGROUP_BPF)");
-  note(libbpf_probe_bpf_map_type(BPF_MAP_TYPE_LPM_TRIE, nullptr) > 0, "LPM trie maps");
-  note(libbpf_probe_bpf_map_type(BPF_MAP_TYPE_LRU_HASH, nullptr) > 0, "LRU hash maps");
-  return missing;
-}
-
-std::unexpected<Error> load_failure(const std::string& object, int code) {
-  const std::string missing = missing_features();
-  const std::string words = std::exchange(last_words, {});
-  if (code == EPERM && missing.empty()) {
-    return fail(ErrorKind::kForbidden,
-                fmt::format("load BPF object {}: not permitted; meshd needs root (CAP_BPF, CAP_NET_ADMIN)", object));
-  }
+std::unexpected<Error> load_failure(const std::string& object, const std::string& pin_dir, int code) {
+  const std::string words = std::exchange(first_words, {});
+  const std::vector<std::string> missing = missing_features({pin_dir});
   if (!missing.empty()) {
     return fail(ErrorKind::kUnsupported,
-                fmt::format("load BPF object {}: this kernel lacks {}; Linux 6.1 or later with these options is needed",
-                            object, missing));
+                fmt::format("load BPF object {}: this host lacks {}", object, fmt::join(missing, "; ")));
   }
   return fail_errno(fmt::format("load BPF object {} ({})", object, words), code);
 }
@@ -110,7 +81,7 @@ Result<ObjectPointer> open_object(const BpfObject& object, const std::string& pi
   options.object_name = object.name.c_str();
   options.pin_root_path = pin_dir.c_str();
   ObjectPointer opened(bpf_object__open_mem(object.elf.data(), object.elf.size(), &options));
-  if (!opened) return load_failure(object.name, errno);
+  if (!opened) return load_failure(object.name, pin_dir, errno);
   return opened;
 }
 
@@ -257,8 +228,10 @@ Status Kernel::load_programs(const std::string& directory) {
   std::filesystem::create_directory(directory, error);
   if (error) return fail_errno(directory, error.value());
   for (const BpfObject& object : bpf_objects()) {
+    first_words.clear();
     const ObjectPointer opened = TRY(open_object(object, pin_dir_));
-    if (const int outcome = bpf_object__load(opened.get()); outcome != 0) return load_failure(object.name, -outcome);
+    if (const int outcome = bpf_object__load(opened.get()); outcome != 0)
+      return load_failure(object.name, pin_dir_, -outcome);
     bpf_program* program = nullptr;
     bpf_object__for_each_program(program, opened.get()) {
       const std::string path = directory + "/" + bpf_program__name(program);

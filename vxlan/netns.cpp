@@ -60,6 +60,13 @@ Status in_netns(const std::string& path, const std::function<Status()>& work) {
   });
 }
 
+Status in_new_netns(const std::function<Status()>& work) {
+  return on_own_thread([&]() -> Status {
+    if (unshare(CLONE_NEWNET) != 0) return fail_errno("make a network namespace", errno);
+    return work();
+  });
+}
+
 bool is_netns(const std::string& path) {
   struct statfs info{};
   return statfs(path.c_str(), &info) == 0 && info.f_type == NSFS_MAGIC;

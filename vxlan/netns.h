@@ -12,6 +12,8 @@ namespace mesh::vxlan {
 
 // Runs `work` inside the namespace at `path` and gives back its status. "" is the caller's own namespace.
 [[nodiscard]] Status in_netns(const std::string& path, const std::function<Status()>& work);
+// The same inside a new one that ends with the work.
+[[nodiscard]] Status in_new_netns(const std::function<Status()>& work);
 // True if a namespace is mounted at `path`.
 [[nodiscard]] bool is_netns(const std::string& path);
 // SO_NETNS_COOKIE of the calling thread's namespace: what BPF's bpf_get_netns_cookie() returns there.

@@ -98,6 +98,9 @@ Status Agent::Impl::start() {
   TRY(make_directories(options_.data_dir, 0700));
   TRY(make_directories(options_.runtime_dir));
   cgroups_ = TRY(find_cgroup_layout(options_.cgroup_root));
+  TRY(check_host(options_.pin_dir));
+  limits_ = limits_of(cgroups_);
+  for (const std::string& warning : api::limit_warnings(limits_)) spdlog::warn("{}", warning);
   runtime_ = TRY(ContainerRuntime::find({options_.data_dir, options_.runtime_dir, cgroups_}));
   images_ = TRY(ImageStore::open(options_.data_dir + "/images"));
   if (Status collected = images_->collect(); !collected)
@@ -270,6 +273,8 @@ api::ContainerCounts Agent::container_counts() const {
   }
   return counts;
 }
+
+api::LimitSupport Agent::limits() const { return impl_->limits_; }
 
 Result<Json> Agent::dataplane(api::DataplanePart part) const {
   if (!impl_->kernel_) return fail(ErrorKind::kUnavailable, "the data plane is not open");

@@ -76,6 +76,7 @@ class Agent final : public api::LocalNode {
 
   // ---- api::LocalNode
   [[nodiscard]] api::ContainerCounts container_counts() const override;
+  [[nodiscard]] api::LimitSupport limits() const override;
   [[nodiscard]] std::vector<api::ImageSummary> images() const override;
   [[nodiscard]] Result<api::ImageDetail> image(std::string_view name) const override;
   void pull_image(const std::string& reference, const api::RegistryAuth& auth,

@@ -12,6 +12,7 @@
 #include <boost/asio.hpp>
 
 #include "control/agent/agent.h"
+#include "control/agent/host_check.h"
 #include "control/agent/image_pull.h"
 #include "control/agent/node_kernel.h"
 #include "control/agent/records.h"
@@ -114,6 +115,7 @@ class Agent::Impl : public std::enable_shared_from_this<Agent::Impl> {
   std::function<void(Status)> left_;  // leave() is under way
 
   CgroupLayout cgroups_;
+  api::LimitSupport limits_;
   std::optional<ContainerRuntime> runtime_;
   std::optional<ImageStore> images_;
   std::shared_ptr<NodeKernel> kernel_;

@@ -90,8 +90,8 @@ void Agent::Impl::applied(const KernelOutput& output) {
   if (output.complete) {
     applied_ = output.version;
     linked_ = output.linked_tasks;
-    acknowledge();
   }
+  acknowledge();
   // Something that failed may work soon (a neighbour that does not answer yet, a port that is freed).
   if (!output.problems.empty()) after(apply_timer_, kApplyRetryDelay, [this] { apply_soon(); });
   if (apply_wanted_) {
@@ -101,7 +101,8 @@ void Agent::Impl::applied(const KernelOutput& output) {
 }
 
 void Agent::Impl::acknowledge() {
-  if (!connected_ || applied_ == model::TableVersion{}) return;
+  // A host that could program nothing acknowledges nothing, but says why.
+  if (!connected_ || (applied_ == model::TableVersion{} && problems_.empty())) return;
   // Told again when a problem came or went: the manager shows the last ones.
   if (acknowledged_ == applied_ && problems_told_ == problems_) return;
   acknowledged_ = applied_;

@@ -22,6 +22,16 @@ struct ContainerCounts {
   std::uint32_t stopped = 0;
 };
 
+// Limits of services that this host's cgroups can enforce.
+struct LimitSupport {
+  bool memory = true;
+  bool cpu = true;
+  bool pids = true;
+};
+
+// Docker's sentences for those that are not there: "No memory limit support".
+[[nodiscard]] std::vector<std::string> limit_warnings(const LimitSupport& limits);
+
 // An image of this host's store. `id` and the digests are "sha256:…"; tags and digests are full references as the user
 // knows them ("nginx:1.27", "nginx@sha256:…": no "docker.io/library/").
 struct ImageSummary {
@@ -73,6 +83,7 @@ class LocalNode {
   virtual ~LocalNode() = default;
 
   [[nodiscard]] virtual ContainerCounts container_counts() const = 0;
+  [[nodiscard]] virtual LimitSupport limits() const = 0;
 
   [[nodiscard]] virtual std::vector<ImageSummary> images() const = 0;
   // By reference ("nginx", "nginx:1.27", "nginx@sha256:…"), id or unique prefix of an id. kNotFound otherwise.

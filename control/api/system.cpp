@@ -105,9 +105,16 @@ Json plugin_names(const model::NodeDescription& host, std::string_view type) {
   return names;
 }
 
+Json warnings_of(const LimitSupport& limits) {
+  JsonArray warnings;
+  for (const std::string& warning : limit_warnings(limits)) warnings.emplace_back("WARNING: " + warning);
+  return warnings.empty() ? Json(nullptr) : Json(std::move(warnings));
+}
+
 Result<Response> info(Context& context, const Request&) {
   const model::NodeDescription host = context.description();
   const ContainerCounts containers = context.node.container_counts();
+  const LimitSupport limits = context.node.limits();
   const utsname name = kernel();
   JsonObject body{{"ID", context.swarm.info().node_id},
                   {"Name", host.hostname},
@@ -124,14 +131,14 @@ Result<Response> info(Context& context, const Request&) {
                                          {"Network", plugin_names(host, "Network")},
                                          {"Authorization", nullptr},
                                          {"Log", plugin_names(host, "Log")}}},
-                  {"MemoryLimit", true},
+                  {"MemoryLimit", limits.memory},
                   {"SwapLimit", false},  // kernels have it, services of ours do not use it yet
                   {"OomKillDisable", false},
-                  {"CpuCfsPeriod", true},
-                  {"CpuCfsQuota", true},
-                  {"CPUShares", true},
+                  {"CpuCfsPeriod", limits.cpu},
+                  {"CpuCfsQuota", limits.cpu},
+                  {"CPUShares", limits.cpu},
                   {"CPUSet", true},
-                  {"PidsLimit", true},
+                  {"PidsLimit", limits.pids},
                   {"IPv4Forwarding", true},
                   {"BridgeNfIptables", kernel_says_yes("/proc/sys/net/bridge/bridge-nf-call-iptables")},
                   {"BridgeNfIp6tables", kernel_says_yes("/proc/sys/net/bridge/bridge-nf-call-ip6tables")},
@@ -149,7 +156,7 @@ Result<Response> info(Context& context, const Request&) {
                   {"ExperimentalBuild", false},
                   {"LiveRestoreEnabled", true},
                   {"SecurityOptions", JsonArray{"name=seccomp,profile=default"}},
-                  {"Warnings", nullptr}};
+                  {"Warnings", warnings_of(limits)}};
   for (const auto& [key, value] : host.engine.labels) body["Labels"].as_array().emplace_back(key + "=" + value);
   body["Swarm"] = swarm_part(context);
   return json_response(body);
@@ -162,6 +169,14 @@ constexpr std::array kRoutes{
 };
 
 }  // namespace
+
+std::vector<std::string> limit_warnings(const LimitSupport& limits) {
+  std::vector<std::string> warnings;
+  if (!limits.memory) warnings.emplace_back("No memory limit support");
+  if (!limits.cpu) warnings.emplace_back("No cpu cfs quota support");
+  if (!limits.pids) warnings.emplace_back("No pids limit support");
+  return warnings;
+}
 
 std::span<const Route> system_routes() { return kRoutes; }
 

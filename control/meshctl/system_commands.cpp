@@ -31,6 +31,7 @@ constexpr bool json_fields(const VersionAnswer*, Visit&& visit) {
 struct InfoAnswer {
   std::string name, server_version, operating_system, kernel_version, architecture;
   std::int64_t containers_running = 0, images = 0, cpus = 0, memory_bytes = 0;
+  std::vector<std::string> warnings;
 };
 template <class Visit>
 constexpr bool json_fields(const InfoAnswer*, Visit&& visit) {
@@ -38,7 +39,8 @@ constexpr bool json_fields(const InfoAnswer*, Visit&& visit) {
   return visit("Name", &S::name) && visit("ServerVersion", &S::server_version) &&
          visit("OperatingSystem", &S::operating_system) && visit("KernelVersion", &S::kernel_version) &&
          visit("Architecture", &S::architecture) && visit("ContainersRunning", &S::containers_running) &&
-         visit("Images", &S::images) && visit("NCPU", &S::cpus) && visit("MemTotal", &S::memory_bytes);
+         visit("Images", &S::images) && visit("NCPU", &S::cpus) && visit("MemTotal", &S::memory_bytes) &&
+         visit("Warnings", &S::warnings);
 }
 
 Status print_formatted(std::string_view format, const Json& value) {
@@ -82,6 +84,8 @@ Status info(const Client& client, const FormatFlag& flags) {
   fmt::print(" Kernel Version: {}\n Operating System: {}\n Architecture: {}\n CPUs: {}\n Total Memory: {}\n",
              host.kernel_version, host.operating_system, host.architecture, host.cpus,
              format_memory(host.memory_bytes));
+  std::fflush(stdout);
+  for (const std::string& warning : host.warnings) fmt::print(stderr, "{}\n", warning);
   return {};
 }
 

@@ -8,6 +8,7 @@ import re
 import harness
 from cluster import Cluster, ClusterTest
 
+REFUSE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "refuse.py")
 FUZZ = os.path.join(os.path.dirname(os.path.abspath(__file__)), "malformed_packets.py")
 
 
@@ -282,6 +283,69 @@ class TestDaemon(harness.LabTest):
         text = result.stdout + result.stderr
         self.assertIn("br9", text)
         self.assertIn("xdp", text.lower())
+
+    def refused(self, *rules):
+        """A prefix for commands: the kernel answers these system calls as one that lacks something does."""
+        return ("/usr/bin/python3", "-B", REFUSE, *rules, "--")
+
+    def in_own_mounts(self, script):
+        return ("unshare", "-m", "--propagation", "private", "--", "sh", "-c", script + ' && exec "$@"', "sh")
+
+    def test_what_the_host_lacks_is_named_at_start(self):
+        release = self.lab.run("node1", "uname", "-r").stdout.strip()
+        new_namespace = f"unshare:0={0x40000000}=EINVAL"  # CLONE_NEWNET
+        no_netfilter = "socket:0=16,2=12=EPROTONOSUPPORT"  # AF_NETLINK, NETLINK_NETFILTER
+        no_programs = "bpf:0=5=EPERM"  # BPF_PROG_LOAD
+        cases = (
+            (1, self.refused("bpf=ENOSYS"), ["the bpf(2) system call", "CONFIG_BPF_SYSCALL"]),
+            (1, self.refused("bpf=EPERM"), ["permission for BPF", "CAP_BPF", "seccomp"]),
+            (1, self.refused(no_programs), ["permission for BPF", "a program for XDP"]),
+            (1, self.refused("fsopen=ENODEV"), ["overlay", "CONFIG_OVERLAY_FS"]),
+            (1, self.refused(no_netfilter), ["nftables", "CONFIG_NF_TABLES"]),
+            (1, self.refused(new_namespace), ["network namespaces", "CONFIG_NET_NS"]),
+            (2, self.refused("bpf=ENOSYS", "fsopen=ENODEV"), ["CONFIG_BPF_SYSCALL", "CONFIG_OVERLAY_FS"]),
+            (1, ("setpriv", "--inh-caps=-net_admin", "--bounding-set=-net_admin", "--"), ["CAP_NET_ADMIN"]),
+            (1, self.in_own_mounts("mount -t tmpfs none /sys/fs/bpf"), ["BPF file system", "mount -t bpf bpf /sys/fs/bpf"]),
+        )
+        for count, prefix, words in cases:
+            with self.subTest(words=words):
+                result = self.lab.run("node1", *prefix, "timeout", "15", "meshd", "--data-dir", "/var/lib/other",
+                                      "--advertise-addr", self.lab.address("node1"), check=False)
+                text = result.stdout + result.stderr
+                self.assertEqual(result.returncode, 1, text)
+                for word in (f"this host (Linux {release}) lacks what meshd needs", *words):
+                    self.assertIn(word, text)
+                self.assertEqual(len(re.findall(r"(?m)^  - ", text)), count, "no more and no less is named: " + text)
+        self.assertNotIn("meshd", self.lab.run("node1", "ls", "/sys/fs/bpf").stdout, "nothing is left behind")
+
+    def start_alone(self, *prefix):
+        """meshd of its own below a prefix, made a cluster of one; everything of it goes with the test."""
+        options = ("--data-dir", "/var/lib/other")
+
+        def end():
+            self.lab.run("node1", "pkill", "-x", "meshd", check=False)
+            harness.wait_for(lambda: self.lab.run("node1", "pgrep", "-x", "meshd", check=False).returncode == 1, 20,
+                             "meshd has ended")
+            self.lab.run("node1", "meshd", "--cleanup", *options)
+
+        self.addCleanup(end)
+        self.lab.daemon("node1", *prefix, "meshd", *options, "--advertise-addr", self.lab.address("node1"))
+        harness.wait_for(lambda: self.lab.run("node1", "meshctl", "info", check=False).returncode == 0, 20, "meshd is up")
+        self.lab.meshctl("node1", "swarm", "init")
+
+    def test_type_information_of_the_kernel_is_not_needed(self):
+        self.start_alone(*self.in_own_mounts("mount -t tmpfs none /sys/kernel/btf"))
+        harness.wait_for(lambda: re.search(r"(?m)^Differences:\s+-$", self.lab.meshctl("node1", "dataplane", "status")),
+                         30, "the programs are in the kernel")
+
+    def test_what_fails_later_is_told(self):
+        """The programs load, and may not be pinned."""
+        self.start_alone(*self.refused("bpf:0=6=EPERM"))  # BPF_OBJ_PIN
+        harness.wait_for(lambda: re.search(r"(?m)^  node1: kernel: load BPF object .*pin.*not permitted",
+                                           self.lab.meshctl("node1", "status")), 30, "meshctl status says why")
+        result = self.lab.run("node1", "meshctl", "dataplane", "status", check=False)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("the data plane is not open: kernel: load BPF object", result.stdout + result.stderr)
 
     def test_two_on_one_data_directory(self):
         self.lab.verb("meshd", "start", "node1")

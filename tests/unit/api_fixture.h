@@ -19,6 +19,7 @@ namespace mesh::api {
 
 struct FakeNode final : LocalNode {
   [[nodiscard]] ContainerCounts container_counts() const override { return {2, 0, 1}; }
+  [[nodiscard]] LimitSupport limits() const override { return supported_limits; }
   [[nodiscard]] std::vector<ImageSummary> images() const override { return image_list; }
   [[nodiscard]] Result<ImageDetail> image(std::string_view name) const override {
     for (const ImageSummary& summary : image_list) {
@@ -46,6 +47,7 @@ struct FakeNode final : LocalNode {
   }
 
   std::vector<ImageSummary> image_list{{"sha256:1", {"nginx:1"}, {"nginx@sha256:9"}, Time{}, 100, {{"a", "b"}}}};
+  LimitSupport supported_limits;
   std::vector<PullProgress> pull_lines;
   Result<std::string> pull_result = std::string("sha256:abc");
   std::string pulled, pulled_by, resolved;

@@ -65,6 +65,19 @@ TEST_F(ApiTest, VersionAndInfo) {
 }
 
 // features.md: the phrases that scripts look for.
+TEST_F(ApiTest, InfoSaysWhichLimitsThisHostLacks) {
+  Json info = json("GET", "/info", 200);
+  EXPECT_TRUE(info.at_pointer("/MemoryLimit").as_bool());
+  EXPECT_TRUE(info.at_pointer("/Warnings").is_null());
+  node_.supported_limits = {.memory = false, .cpu = false, .pids = true};
+  info = json("GET", "/info", 200);
+  EXPECT_FALSE(info.at_pointer("/MemoryLimit").as_bool());
+  EXPECT_FALSE(info.at_pointer("/CpuCfsQuota").as_bool());
+  EXPECT_TRUE(info.at_pointer("/PidsLimit").as_bool());
+  EXPECT_EQ(text_of(info, "/Warnings/0"), "WARNING: No memory limit support");
+  EXPECT_EQ(text_of(info, "/Warnings/1"), "WARNING: No cpu cfs quota support");
+}
+
 TEST_F(ApiTest, ClusterStateIsRefusedOutsideAndOnWorkers) {
   for (const char* path : {"/nodes", "/services", "/tasks", "/swarm", "/services/x", "/swarm/unlockkey"}) {
     EXPECT_NE(message("GET", path, 503).find("This node is not a swarm manager"), std::string::npos) << path;
