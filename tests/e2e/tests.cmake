@@ -1,6 +1,6 @@
 # End-to-end tests in labs of their own. A file test_NAME.py is one ctest entry; where traffic is concerned, one per
 # uplink mode: "auto" on veth would hide one of them. Labs coexist, so tests run beside each other; SERIAL for one that
-# looks at the whole machine.
+# looks at the whole machine, or at the clock.
 function(mesh_add_lab_test name)
   cmake_parse_arguments(arg "BOTH_MODES;SERIAL" "TIMEOUT" "" ${ARGN})
   set(serial)
@@ -28,7 +28,7 @@ mesh_add_lab_test(isolation BOTH_MODES)
 mesh_add_lab_test(load BOTH_MODES)
 mesh_add_lab_test(scale BOTH_MODES)
 mesh_add_lab_test(restart_under_load BOTH_MODES)
-mesh_add_lab_test(names)
+mesh_add_lab_test(names SERIAL)
 mesh_add_lab_test(lost_host TIMEOUT 500)
 mesh_add_lab_test(docker_cli TIMEOUT 500)
 mesh_add_lab_test(faults TIMEOUT 600)
