@@ -116,11 +116,19 @@ void Manager::Impl::apply_report(Draft& draft, const std::string& node_id, const
 
 void Manager::Impl::name_laggards(Time now) {
   std::vector<std::string> late = publisher->laggards(now);
+  const auto hostname = [&](const std::string& id) {
+    const model::Node* node = view.node(id);
+    return node != nullptr ? node->description.hostname : "";
+  };
   for (const std::string& id : late) {
     if (std::ranges::find(laggards, id) != laggards.end()) continue;
-    const model::Node* node = view.node(id);
     spdlog::warn("host does not acknowledge its tables, the others go on without it node={} hostname={}", id,
-                 node != nullptr ? node->description.hostname : "");
+                 hostname(id));
+  }
+  const std::vector<std::string> open = publisher->open_nodes();
+  for (const std::string& id : laggards) {
+    if (std::ranges::find(late, id) != late.end() || std::ranges::find(open, id) == open.end()) continue;
+    spdlog::info("host acknowledges its tables again node={} hostname={}", id, hostname(id));
   }
   laggards = std::move(late);
 }
