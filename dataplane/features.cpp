@@ -161,7 +161,7 @@ class Search {
     if (!loaded) return;  // named already
     int made = 0;
     int attached = 0;
-    std::thread thread([&] {  // a namespace belongs to a thread, and ends with this one
+    std::thread thread([&] {                   // a namespace belongs to a thread, and ends with this one
       if (unshare(CLONE_NEWNET) != 0) return;  // named by whoever needs namespaces more
       bpf_tc_hook hook{};
       hook.sz = sizeof hook;
