@@ -6,8 +6,8 @@
 #include <openssl/rand.h>
 
 #include "base/log.h"
-#include "control/cluster/stream.h"
 #include "control/cluster/tls.h"
+#include "control/cluster/web_socket.h"
 
 namespace mesh::cluster {
 namespace {
@@ -31,8 +31,7 @@ struct Connection {
   Connection(const asio::any_io_executor& executor, const TlsContext& settings)
       : context(settings.share()), socket(executor, context) {}
 
-  [[nodiscard]] beast::tcp_stream& tcp() { return beast::get_lowest_layer(socket); }
-  [[nodiscard]] SSL* tls() { return socket.next_layer().native_handle(); }
+  [[nodiscard]] beast::tcp_stream& tcp() { return socket.tls().tcp(); }
 
   asio::ssl::context context;
   WebSocket socket;
@@ -161,35 +160,31 @@ asio::awaitable<std::string> AgentSession::Impl::attempt(SocketAddress manager) 
 asio::awaitable<std::string> AgentSession::Impl::open(std::shared_ptr<Connection> connection, SocketAddress manager) {
   const Tcp::endpoint endpoint = to_endpoint(manager);
   connection->tcp().expires_after(to_steady(options_.handshake_timeout));
-  auto [connect_error] = co_await connection->tcp().async_connect(endpoint, kAwait);
+  TlsStream& tls = connection->socket.tls();
+  const ErrorCode connect_error = co_await tls.connect(endpoint);
   if (connect_error) co_return describe(connect_error, nullptr);
   set_tcp_options(connection->tcp().socket());
-  auto [tls_error] = co_await connection->socket.next_layer().async_handshake(asio::ssl::stream_base::client, kAwait);
-  if (tls_error) co_return describe(tls_error, connection->tls());
+  const ErrorCode tls_error = co_await tls.handshake(asio::ssl::stream_base::client);
+  if (tls_error) co_return describe(tls_error, tls.native_handle());
   connection->tcp().expires_never();  // the WebSocket's own timeouts from here on
-  websocket::stream_base::timeout timeouts;
-  timeouts.handshake_timeout = to_steady(options_.handshake_timeout);
-  timeouts.idle_timeout = to_steady(options_.handshake_timeout);  // until the welcome
-  timeouts.keep_alive_pings = false;
-  connection->socket.set_option(timeouts);
-  connection->socket.read_message_max(kFrameBytesMax);
-  websocket::response_type response;
+  connection->socket.set_timeouts(options_.handshake_timeout, options_.handshake_timeout);  // until the welcome
+  HttpResponse response;
   const std::string host = manager.to_string();
-  auto [upgrade_error] = co_await connection->socket.async_handshake(response, host, "/session", kAwait);
+  const std::string target = "/session";
+  const ErrorCode upgrade_error = co_await connection->socket.handshake(response, host, target);
   if (upgrade_error == websocket::error::upgrade_declined) {
     co_return response.body().empty() ? "the manager declines the session" : response.body();
   }
-  if (upgrade_error) co_return describe(upgrade_error, connection->tls());
+  if (upgrade_error) co_return describe(upgrade_error, tls.native_handle());
   co_return std::string();
 }
 
 asio::awaitable<std::string> AgentSession::Impl::read_frames(std::shared_ptr<Connection> connection) {
   beast::flat_buffer buffer;
   while (!stopped_) {
-    auto [error, size] = co_await connection->socket.async_read(buffer, kAwait);
-    if (error == websocket::error::closed && !connection->socket.reason().reason.empty()) {
-      const auto& reason = connection->socket.reason().reason;
-      co_return std::string(reason.data(), reason.size());
+    const ErrorCode error = co_await connection->socket.read(buffer);
+    if (error == websocket::error::closed && !connection->socket.close_reason().empty()) {
+      co_return connection->socket.close_reason();
     }
     if (error) co_return describe(error, nullptr);
     if (stopped_) break;
@@ -208,11 +203,7 @@ void AgentSession::Impl::receive(const std::shared_ptr<Connection>& connection, 
     connection->welcomed = true;
     heartbeat_period_ =
         message.welcome->heartbeat_period > Duration::zero() ? message.welcome->heartbeat_period : kHeartbeatDefault;
-    websocket::stream_base::timeout timeouts;
-    timeouts.handshake_timeout = to_steady(options_.handshake_timeout);
-    timeouts.idle_timeout = to_steady(heartbeat_period_ * kSilenceHeartbeats);
-    timeouts.keep_alive_pings = false;
-    connection->socket.set_option(timeouts);
+    connection->socket.set_timeouts(options_.handshake_timeout, heartbeat_period_ * kSilenceHeartbeats);
     schedule_heartbeat();
     callbacks_.on_state(SessionState::kUp, "");
   }
@@ -235,8 +226,7 @@ Status AgentSession::Impl::enqueue(const std::shared_ptr<Connection>& connection
 }
 
 void AgentSession::Impl::write_next(std::shared_ptr<Connection> connection) {
-  const auto buffer = asio::buffer(connection->queue.front());
-  connection->socket.async_write(buffer, [self = shared_from_this(), connection](const ErrorCode& error, std::size_t) {
+  connection->socket.write(connection->queue.front(), [self = shared_from_this(), connection](ErrorCode error) {
     if (error) return;  // the reader reports it
     connection->queue.pop_front();
     if (!connection->queue.empty()) self->write_next(connection);

@@ -3,19 +3,18 @@
 #include <fmt/format.h>
 
 #include "base/log.h"
-#include "control/cluster/stream.h"
+#include "control/cluster/http.h"
 #include "control/cluster/tls.h"
 
 namespace mesh::cluster {
 namespace {
 
 constexpr Duration kStepTimeout = std::chrono::seconds(10);
-constexpr std::size_t kAnswerBytesMax = 64U << 10U;
 
 // The error body of the manager, with the kind its status stands for.
-std::unexpected<Error> refused(const http::response<http::string_body>& response) {
+std::unexpected<Error> refused(const HttpResponse& response) {
   std::string message;
-  if (const Result<Json> body = parse_json(response.body(), kAnswerBytesMax); body && body->is_object()) {
+  if (const Result<Json> body = parse_json(response.body(), kHttpBodyBytesMax); body && body->is_object()) {
     if (const Json* text = body->as_object().if_contains("message"); text != nullptr && text->is_string()) {
       message = std::string_view(text->as_string());
     }
@@ -44,25 +43,23 @@ struct Joining {
     const Result<std::string> root = check_pinned(stream.native_handle(), token.ca_digest);
     CO_TRY(root);
     const JoinRequest body{token.secret, key.request_pem, joiner.hostname, joiner.availability};
-    http::request<http::string_body> request(http::verb::post, "/join", 11);
+    HttpRequest request(http::verb::post, "/join", 11);
     request.set(http::field::host, manager.to_string());
     request.set(http::field::content_type, "application/json");
     request.body() = to_text(encode(body));
     request.prepare_payload();
-    beast::get_lowest_layer(stream).expires_after(to_steady(kStepTimeout));
-    auto [write_error, written] = co_await http::async_write(stream, request, kAwait);
+    stream.tcp().expires_after(to_steady(kStepTimeout));
+    const ErrorCode write_error = co_await write_request(stream, request);
     if (write_error) {
       co_return fail(ErrorKind::kUnavailable, manager.to_string() + ": " + describe(write_error, nullptr));
     }
-    http::response_parser<http::string_body> parser;
-    parser.body_limit(kAnswerBytesMax);
-    beast::flat_buffer buffer;
-    auto [read_error, got] = co_await http::async_read(stream, buffer, parser, kAwait);
+    HttpResponse response;
+    const ErrorCode read_error = co_await read_response(stream, response);
     if (read_error) {
       co_return fail(ErrorKind::kUnavailable, manager.to_string() + ": " + describe(read_error, nullptr));
     }
-    if (parser.get().result() != http::status::ok) co_return refused(parser.get());
-    Result<JoinAnswer> answer = decode_text<JoinAnswer>(parser.get().body());
+    if (response.result() != http::status::ok) co_return refused(response);
+    Result<JoinAnswer> answer = decode_text<JoinAnswer>(response.body());
     CO_TRY(answer);
     co_return NodeIdentity::make(std::move(key.key_pem), std::move(answer->certificate), *root);
   }
@@ -75,10 +72,10 @@ struct Joining {
     CO_TRY(key);
     asio::ssl::context context(settings->share());
     TlsStream stream(executor, context);
-    beast::tcp_stream& tcp = beast::get_lowest_layer(stream);
+    beast::tcp_stream& tcp = stream.tcp();
     const Tcp::endpoint endpoint = to_endpoint(manager);
     tcp.expires_after(to_steady(kStepTimeout));
-    auto [connect_error] = co_await tcp.async_connect(endpoint, kAwait);
+    const ErrorCode connect_error = co_await stream.connect(endpoint);
     if (connect_error) {
       co_return fail(ErrorKind::kUnavailable,
                      fmt::format("cannot reach a manager at {}: {}; check the address, that meshd runs there as a "
@@ -86,7 +83,7 @@ struct Joining {
                                  manager.to_string(), describe(connect_error, nullptr), manager.port));
     }
     set_tcp_options(tcp.socket());
-    auto [handshake_error] = co_await stream.async_handshake(asio::ssl::stream_base::client, kAwait);
+    const ErrorCode handshake_error = co_await stream.handshake(asio::ssl::stream_base::client);
     if (handshake_error) {
       co_return fail(ErrorKind::kUnavailable, fmt::format("{} does not speak TLS 1.3 as a manager does: {}",
                                                           manager.to_string(), describe(handshake_error, nullptr)));

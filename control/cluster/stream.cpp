@@ -5,6 +5,13 @@
 
 namespace mesh::cluster {
 
+asio::awaitable<ErrorCode> finished(Start start) {
+  const auto initiate = [&start](auto handler) { start(Finished(std::move(handler))); };
+  auto operation = asio::async_initiate<decltype(kAwait)&, void(ErrorCode)>(initiate, kAwait);
+  auto [error] = co_await std::move(operation);
+  co_return error;
+}
+
 Tcp::endpoint to_endpoint(const SocketAddress& address) {
   if (address.ip.is_v4()) return {asio::ip::address_v4(address.ip.v4_host_order()), address.port};
   asio::ip::address_v6::bytes_type bytes;

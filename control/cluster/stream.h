@@ -1,28 +1,34 @@
-// Asio and Beast types that both ends of a session share. For the .cpp files of this folder: heavy to include.
+// Names from Asio and Beast that both ends of a session share. For the .cpp files of this folder: heavy to include.
 #pragma once
+
+#include <functional>
 
 #include <boost/asio.hpp>
 #include <boost/asio/ssl.hpp>
-#include <boost/beast.hpp>
+#include <boost/beast/core.hpp>
 #include <boost/beast/ssl.hpp>
 
 #include "base/address.h"
 #include "base/clock.h"
-#include "base/json.h"
+#include "base/result.h"
 
 namespace mesh::cluster {
 
 namespace asio = boost::asio;
 namespace beast = boost::beast;
-namespace http = boost::beast::http;
-namespace websocket = boost::beast::websocket;
 using Tcp = asio::ip::tcp;
 using ErrorCode = boost::system::error_code;
-using TlsStream = beast::ssl_stream<beast::tcp_stream>;
-using WebSocket = websocket::stream<TlsStream>;
 
 // co_await operations give (error, value) tuples instead of exceptions.
 inline constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
+
+// Called once, from the loop, never from inside the call that starts the operation.
+using Finished = std::move_only_function<void(ErrorCode)>;
+using Start = std::move_only_function<void(Finished)>;
+
+// Makes an operation awaitable. Composed operations are compiled anew for each type of their handler, and cost seconds
+// each: those of this folder know the type Finished alone and are awaited through here.
+[[nodiscard]] asio::awaitable<ErrorCode> finished(Start start);
 
 [[nodiscard]] Tcp::endpoint to_endpoint(const SocketAddress& address);
 [[nodiscard]] SocketAddress from_endpoint(const Tcp::endpoint& endpoint);
@@ -36,23 +42,5 @@ void close_on_exec(int descriptor);
 
 // Options of every connection of the cluster; it is closed on exec.
 void set_tcp_options(Tcp::socket& socket);
-
-// The text of one frame as a message: exactly one member set.
-template <class Message>
-[[nodiscard]] Result<Message> read_frame(const beast::flat_buffer& buffer, std::size_t bytes_max) {
-  const auto data = buffer.cdata();
-  const std::string_view text(static_cast<const char*>(data.data()), data.size());
-  const Json value = TRY(parse_json(text, bytes_max));
-  Message message = TRY(decode<Message>(value));
-  std::size_t set = 0;
-  json_fields(&message, [&](const char*, auto member) {
-    set += (message.*member).has_value() ? 1U : 0U;
-    return true;
-  });
-  if (set != 1) {
-    return fail(ErrorKind::kInvalid, "a frame has " + std::to_string(set) + " messages instead of one");
-  }
-  return message;
-}
 
 }  // namespace mesh::cluster
