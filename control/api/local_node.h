@@ -30,7 +30,13 @@ struct LimitSupport {
 };
 
 // Docker's sentences for those that are not there: "No memory limit support".
-[[nodiscard]] std::vector<std::string> limit_warnings(const LimitSupport& limits);
+[[nodiscard]] inline std::vector<std::string> limit_warnings(const LimitSupport& limits) {
+  std::vector<std::string> warnings;
+  if (!limits.memory) warnings.emplace_back("No memory limit support");
+  if (!limits.cpu) warnings.emplace_back("No cpu cfs quota support");
+  if (!limits.pids) warnings.emplace_back("No pids limit support");
+  return warnings;
+}
 
 // An image of this host's store. `id` and the digests are "sha256:…"; tags and digests are full references as the user
 // knows them ("nginx:1.27", "nginx@sha256:…": no "docker.io/library/").

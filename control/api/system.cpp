@@ -170,14 +170,6 @@ constexpr std::array kRoutes{
 
 }  // namespace
 
-std::vector<std::string> limit_warnings(const LimitSupport& limits) {
-  std::vector<std::string> warnings;
-  if (!limits.memory) warnings.emplace_back("No memory limit support");
-  if (!limits.cpu) warnings.emplace_back("No cpu cfs quota support");
-  if (!limits.pids) warnings.emplace_back("No pids limit support");
-  return warnings;
-}
-
 std::span<const Route> system_routes() { return kRoutes; }
 
 }  // namespace mesh::api
