@@ -1,18 +1,13 @@
 // Agent sessions against a manager's port on loopback: the ordinary life, and peers that misbehave.
 #include <thread>
 
-#include <boost/asio/ssl.hpp>
-#include <boost/beast.hpp>
-#include <boost/beast/ssl.hpp>
-
+#include "tests/unit/cluster_client.h"
 #include "tests/unit/cluster_fixture.h"
 
 namespace mesh::cluster {
 namespace {
 
 namespace asio = boost::asio;
-namespace beast = boost::beast;
-namespace websocket = boost::beast::websocket;
 
 class Session : public testing::Test {
  protected:
@@ -178,19 +173,10 @@ void misbehave(asio::io_context& server_loop, const SocketAddress& address, cons
                const std::vector<std::string>& frames) {
   std::atomic<bool> finished = false;
   std::thread thread([&] {
-    asio::io_context loop;
-    asio::ssl::context context(asio::ssl::context::tlsv13_client);
-    boost::system::error_code error;
-    context.use_certificate(asio::buffer(identity.certificate_pem), asio::ssl::context::pem, error);
-    context.use_private_key(asio::buffer(identity.key_pem), asio::ssl::context::pem, error);
-    websocket::stream<beast::ssl_stream<beast::tcp_stream>> socket(loop, context);
-    beast::get_lowest_layer(socket).connect({asio::ip::make_address_v4("127.0.0.1"), address.port}, error);
-    socket.next_layer().handshake(asio::ssl::stream_base::client, error);
-    socket.handshake("manager", "/session", error);
-    EXPECT_FALSE(error) << error.message();
-    for (const std::string& frame : frames) socket.write(asio::buffer(frame), error);
-    beast::flat_buffer buffer;
-    while (!error) socket.read(buffer, error);  // until it is cut
+    RawClient client(address, {&identity});
+    EXPECT_TRUE(client.upgrade()) << client.error();
+    for (const std::string& frame : frames) client.send_frame(frame);
+    client.read_to_end();
     finished = true;
   });
   EXPECT_TRUE(run_until(server_loop, [&] { return finished.load(); }));
@@ -243,18 +229,11 @@ TEST_F(Session, APeerThatDoesNotReadIsCut) {
   std::atomic<bool> connected = false;
   std::atomic<bool> done = false;
   std::thread thread([&] {
-    asio::io_context loop;
-    asio::ssl::context context(asio::ssl::context::tlsv13_client);
-    boost::system::error_code error;
-    context.use_certificate(asio::buffer(identity.certificate_pem), asio::ssl::context::pem, error);
-    context.use_private_key(asio::buffer(identity.key_pem), asio::ssl::context::pem, error);
-    websocket::stream<beast::ssl_stream<beast::tcp_stream>> socket(loop, context);
-    beast::get_lowest_layer(socket).connect({asio::ip::make_address_v4("127.0.0.1"), server_.address.port}, error);
-    socket.next_layer().handshake(asio::ssl::stream_base::client, error);
-    socket.handshake("manager", "/session", error);
+    RawClient client(server_.address, {&identity});
+    EXPECT_TRUE(client.upgrade()) << client.error();
     AgentMessage message;
     message.hello.emplace().node_id = identity.info.subject.node_id;
-    socket.write(asio::buffer(to_text(encode(message))), error);
+    client.send_frame(to_text(encode(message)));
     connected = true;
     done.wait(false);  // and reads nothing
   });

@@ -1,62 +1,23 @@
-// The cluster port against clients that are not what they should be. The client is OpenSSL itself, so that it can be
-// wrong in every way.
+// The cluster port against clients that are not what they should be.
 #include <thread>
 
-#include <boost/asio/ssl.hpp>
-#include <boost/beast.hpp>
-#include <boost/beast/ssl.hpp>
-#include <openssl/ssl.h>
-
-#include "control/cluster/openssl.h"
 #include "control/cluster/tls.h"
+#include "tests/unit/cluster_client.h"
 #include "tests/unit/cluster_fixture.h"
 
 namespace mesh::cluster {
 namespace {
 
 namespace asio = boost::asio;
-namespace beast = boost::beast;
-namespace http = boost::beast::http;
-
-struct RawClient {
-  const NodeIdentity* identity = nullptr;  // shows its certificate
-  int max_version = TLS1_3_VERSION;
-};
-struct RawAnswer {
-  std::string error;  // of the transport; "" if an HTTP answer came
-  int status = 0;
-  std::string body;
-};
 
 // One request over TLS, on a thread of its own while the caller runs the server's loop.
-RawAnswer ask(asio::io_context& server_loop, const SocketAddress& address, const RawClient& client, http::verb method,
-              const std::string& target, const std::string& body) {
+RawAnswer ask(asio::io_context& server_loop, const SocketAddress& address, const RawClient::Options& options,
+              const std::string& method, const std::string& target, const std::string& body) {
   RawAnswer answer;
   std::atomic<bool> finished = false;
   std::thread thread([&] {
-    asio::io_context loop;
-    asio::ssl::context context(asio::ssl::context::tls_client);
-    SSL_CTX_set_max_proto_version(context.native_handle(), client.max_version);
-    boost::system::error_code error;
-    if (client.identity != nullptr) {
-      context.use_certificate(asio::buffer(client.identity->certificate_pem), asio::ssl::context::pem, error);
-      context.use_private_key(asio::buffer(client.identity->key_pem), asio::ssl::context::pem, error);
-    }
-    beast::ssl_stream<beast::tcp_stream> stream(loop, context);
-    stream.next_layer().connect({asio::ip::make_address_v4("127.0.0.1"), address.port}, error);
-    if (!error) stream.handshake(asio::ssl::stream_base::client, error);
-    http::request<http::string_body> request(method, target, 11);
-    request.set(http::field::host, "manager");
-    request.body() = body;
-    request.prepare_payload();
-    if (!error) http::write(stream, request, error);
-    beast::flat_buffer buffer;
-    http::response<http::string_body> response;
-    if (!error) http::read(stream, buffer, response, error);
-    if (error) answer.error = error.message();
-    answer.status = static_cast<int>(response.result_int());
-    answer.body = response.body();
-    stream.next_layer().close();
+    RawClient client(address, options);
+    answer = client.request(method, target, body);
     finished = true;
   });
   EXPECT_TRUE(run_until(server_loop, [&] { return finished.load(); }));
@@ -66,9 +27,9 @@ RawAnswer ask(asio::io_context& server_loop, const SocketAddress& address, const
 
 class ClusterPort : public testing::Test {
  protected:
-  RawAnswer request(const RawClient& client, http::verb method, const std::string& target,
+  RawAnswer request(const RawClient::Options& options, const std::string& method, const std::string& target,
                     const std::string& body = "") {
-    return ask(loop_, server_.address, client, method, target, body);
+    return ask(loop_, server_.address, options, method, target, body);
   }
 
   // The client may be done before the server has counted it.
@@ -82,23 +43,23 @@ class ClusterPort : public testing::Test {
 };
 
 TEST_F(ClusterPort, WithoutACertificateOnlyJoinIsServed) {
-  const RawAnswer session = request({}, http::verb::get, "/session");
+  const RawAnswer session = request({}, "GET", "/session");
   EXPECT_EQ(session.status, 403);
   EXPECT_NE(session.body.find("certificate"), std::string::npos);
-  EXPECT_EQ(request({}, http::verb::get, "/join").status, 403);
-  EXPECT_EQ(request({}, http::verb::get, "/").status, 403);
+  EXPECT_EQ(request({}, "GET", "/join").status, 403);
+  EXPECT_EQ(request({}, "GET", "/").status, 403);
   EXPECT_EQ(server_.server->counters().no_certificate, 3U);
 
   const KeyRequest key = value_of(make_key_request());
   const JoinRequest good{server_.secrets.worker, key.request_pem, "host", ""};
-  const RawAnswer joined = request({}, http::verb::post, "/join", to_text(encode(good)));
+  const RawAnswer joined = request({}, "POST", "/join", to_text(encode(good)));
   ASSERT_EQ(joined.status, 200) << joined.body << joined.error;
   const JoinAnswer answer = value_of(decode_text<JoinAnswer>(joined.body));
   EXPECT_EQ(value_of(read_certificate(answer.certificate)).subject.role, Role::kWorker);
 }
 
 TEST_F(ClusterPort, OlderThanTls13IsRefused) {
-  const RawAnswer answer = request({nullptr, TLS1_2_VERSION}, http::verb::post, "/join");
+  const RawAnswer answer = request({nullptr, TLS1_2_VERSION}, "POST", "/join");
   EXPECT_NE(answer.error, "");
   EXPECT_TRUE(handshakes_failed(1));
 }
@@ -106,16 +67,16 @@ TEST_F(ClusterPort, OlderThanTls13IsRefused) {
 TEST_F(ClusterPort, ACertificateOfAnotherClusterIsRefused) {
   const TestCluster other;
   const NodeIdentity stranger = other.identity(Role::kManager);
-  EXPECT_NE(request({&stranger}, http::verb::get, "/session").error, "");
+  EXPECT_NE(request({&stranger}, "GET", "/session").error, "");
   EXPECT_TRUE(handshakes_failed(1));
 }
 
 TEST_F(ClusterPort, AnExpiredCertificateIsRefused) {
   const NodeIdentity old =
       cluster_.identity(Role::kWorker, wall_now() - std::chrono::hours(48), std::chrono::hours(24));
-  EXPECT_NE(request({&old}, http::verb::get, "/session").error, "");
+  EXPECT_NE(request({&old}, "GET", "/session").error, "");
   const NodeIdentity early = cluster_.identity(Role::kWorker, wall_now() + std::chrono::hours(48));
-  EXPECT_NE(request({&early}, http::verb::get, "/session").error, "");
+  EXPECT_NE(request({&early}, "GET", "/session").error, "");
   EXPECT_TRUE(handshakes_failed(2));
 }
 
@@ -123,8 +84,8 @@ TEST_F(ClusterPort, ARemovedNodesCertificateIsRefused) {
   const NodeIdentity node = cluster_.identity(Role::kWorker);
   server_.removed[node.info.subject.node_id] = true;
   // A session is refused before the upgrade; another route is not found.
-  EXPECT_EQ(request({&node}, http::verb::get, "/elsewhere").status, 404);
-  EXPECT_EQ(request({&node}, http::verb::get, "/session").status, 404) << "no WebSocket upgrade";
+  EXPECT_EQ(request({&node}, "GET", "/elsewhere").status, 404);
+  EXPECT_EQ(request({&node}, "GET", "/session").status, 404) << "no WebSocket upgrade";
 }
 
 TEST_F(ClusterPort, GarbageIsSurvived) {
@@ -138,16 +99,16 @@ TEST_F(ClusterPort, GarbageIsSurvived) {
                                std::string(10'000, '['),
                                R"({"Secret":"wrong","Request":"no pem"})"};
   for (const std::string& body : cases) {
-    const RawAnswer answer = request({}, http::verb::post, "/join", body);
+    const RawAnswer answer = request({}, "POST", "/join", body);
     EXPECT_GE(answer.status, 400) << body;
     EXPECT_LT(answer.status, 500) << body;
     EXPECT_NE(answer.body.find("message"), std::string::npos) << body;
   }
   // Over the limit of a request's body: no answer, but no harm either.
-  request({}, http::verb::post, "/join", std::string(200'000, 'x'));
+  request({}, "POST", "/join", std::string(200'000, 'x'));
   const KeyRequest key = value_of(make_key_request());
   const JoinRequest good{server_.secrets.manager, key.request_pem, "host", ""};
-  EXPECT_EQ(request({}, http::verb::post, "/join", to_text(encode(good))).status, 200);
+  EXPECT_EQ(request({}, "POST", "/join", to_text(encode(good))).status, 200);
 }
 
 TEST_F(ClusterPort, BytesThatAreNoTlsAreSurvived) {
@@ -177,9 +138,9 @@ TEST(ClusterPortLimit, JoinsAreLimitedPerSource) {
   options.join_period = std::chrono::hours(1);
   TestServer server(loop, cluster, options);
   for (int i = 0; i < 3; ++i) {
-    EXPECT_EQ(ask(loop, server.address, {}, http::verb::post, "/join", "{}").status, 401) << "no secret in it";
+    EXPECT_EQ(ask(loop, server.address, {}, "POST", "/join", "{}").status, 401) << "no secret in it";
   }
-  EXPECT_EQ(ask(loop, server.address, {}, http::verb::post, "/join", "{}").status, 429);
+  EXPECT_EQ(ask(loop, server.address, {}, "POST", "/join", "{}").status, 429);
   EXPECT_EQ(server.server->counters().joins_limited, 1U);
 }
 
