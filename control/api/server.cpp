@@ -23,6 +23,7 @@ namespace http = boost::beast::http;
 using ErrorCode = boost::system::error_code;
 using Unix = asio::local::stream_protocol;
 using Stream = beast::basic_stream<Unix>;
+using Parser = http::request_parser<http::string_body>;
 
 constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
 constexpr std::size_t kConnectionsMax = 1024;
@@ -82,7 +83,11 @@ class Server::Impl : public std::enable_shared_from_this<Impl> {
   asio::awaitable<void> accept(std::shared_ptr<Impl> self);
   asio::awaitable<void> serve(std::shared_ptr<Impl> self, ConnectionPtr connection);
   asio::awaitable<bool> serve_one(ConnectionPtr connection, beast::flat_buffer& buffer);
+  enum class Extent : std::uint8_t { kHeader, kMessage };
+  static asio::awaitable<ErrorCode> read(ConnectionPtr connection, beast::flat_buffer& buffer, Parser& parser,
+                                         Extent extent);
   asio::awaitable<bool> write_answer(ConnectionPtr connection);
+  static asio::awaitable<ErrorCode> write(ConnectionPtr connection, std::string_view text);
   asio::awaitable<void> refuse(ConnectionPtr connection, ErrorCode error);
   void start(const ConnectionPtr& connection, http::request<http::string_body> message);
   static void watch_for_close(const ConnectionPtr& connection);
@@ -226,22 +231,17 @@ asio::awaitable<void> Server::Impl::serve(std::shared_ptr<Impl> self, Connection
 
 // Reads one request and writes its answer; false: the connection ends.
 asio::awaitable<bool> Server::Impl::serve_one(ConnectionPtr connection, beast::flat_buffer& buffer) {
-  http::request_parser<http::string_body> parser;
+  Parser parser;
   parser.header_limit(kHeaderBytesMax);
   parser.body_limit(kBodyBytesMax);
   connection->stream.expires_after(kIdleTimeout);
   // The header alone first: a client that asks "Expect: 100-continue" waits for leave to send its body.
-  auto [header_error, header_size] = co_await http::async_read_header(connection->stream, buffer, parser, kAwait);
-  if (!header_error && beast::iequals(parser.get()[http::field::expect], "100-continue")) {
+  ErrorCode error = co_await read(connection, buffer, parser, Extent::kHeader);
+  if (!error && beast::iequals(parser.get()[http::field::expect], "100-continue")) {
     const std::string go_on = "HTTP/1.1 100 Continue\r\n\r\n";
-    const auto go_on_buffer = asio::buffer(go_on);
-    [[maybe_unused]] auto [ignored, sent] = co_await asio::async_write(connection->stream, go_on_buffer, kAwait);
+    [[maybe_unused]] const ErrorCode ignored = co_await write(connection, go_on);
   }
-  ErrorCode error = header_error;
-  if (!error) {
-    auto [body_error, size] = co_await http::async_read(connection->stream, buffer, parser, kAwait);
-    error = body_error;
-  }
+  if (!error) error = co_await read(connection, buffer, parser, Extent::kMessage);
   if (error) {
     co_await refuse(connection, error);
     co_return false;
@@ -250,6 +250,17 @@ asio::awaitable<bool> Server::Impl::serve_one(ConnectionPtr connection, beast::f
   start(connection, parser.release());
   const bool written = co_await write_answer(connection);
   co_return written && connection->keep_alive;
+}
+
+// As http::async_read_header and async_read do it; each of them would be compiled apart.
+asio::awaitable<ErrorCode> Server::Impl::read(ConnectionPtr connection, beast::flat_buffer& buffer, Parser& parser,
+                                              Extent extent) {
+  parser.eager(extent == Extent::kMessage);
+  while (extent == Extent::kMessage ? !parser.is_done() : !parser.is_header_done()) {
+    auto [error, size] = co_await http::async_read_some(connection->stream, buffer, parser, kAwait);
+    if (error) co_return error;
+  }
+  co_return ErrorCode();
 }
 
 void Server::Impl::start(const ConnectionPtr& connection, http::request<http::string_body> message) {
@@ -291,14 +302,20 @@ asio::awaitable<bool> Server::Impl::write_answer(ConnectionPtr connection) {
       [[maybe_unused]] auto [woken] = co_await connection->wake.async_wait(kAwait);
       continue;
     }
-    const auto buffer = asio::buffer(connection->out.front());
     connection->stream.expires_after(kIdleTimeout);
-    auto [error, size] = co_await asio::async_write(connection->stream, buffer, kAwait);
+    const ErrorCode error = co_await write(connection, connection->out.front());
     if (error) co_return false;
     connection->out_bytes -= connection->out.front().size();
     connection->out.pop_front();
   }
   co_return !connection->gone;
+}
+
+// `text` outlives it.
+asio::awaitable<ErrorCode> Server::Impl::write(ConnectionPtr connection, std::string_view text) {
+  const auto buffer = asio::buffer(text);
+  auto [error, size] = co_await asio::async_write(connection->stream, buffer, kAwait);
+  co_return error;
 }
 
 // A request that could not be read.
@@ -316,8 +333,7 @@ asio::awaitable<void> Server::Impl::refuse(ConnectionPtr connection, ErrorCode e
         JsonObject{{"message", fmt::format("the request's headers are larger than {} bytes", kHeaderBytesMax)}}, 431);
   }
   const std::string text = head_text(response, context_.engine, false, false) + response.body;
-  const auto buffer = asio::buffer(text);
-  [[maybe_unused]] auto [ignored, size] = co_await asio::async_write(connection->stream, buffer, kAwait);
+  [[maybe_unused]] const ErrorCode ignored = co_await write(connection, text);
   // What the client is still sending is read away for a moment: closing at once would destroy the answer in flight.
   ErrorCode ignored_error;
   connection->stream.socket().shutdown(asio::socket_base::shutdown_send, ignored_error);

@@ -4,6 +4,12 @@
 
 namespace mesh::cluster {
 
+TlsStream::TlsStream(Tcp::socket socket, asio::ssl::context& context) : stream_(std::move(socket), context) {}
+
+TlsStream::TlsStream(const executor_type& executor, asio::ssl::context& context) : stream_(executor, context) {}
+
+TlsStream::~TlsStream() = default;
+
 asio::awaitable<ErrorCode> TlsStream::connect(Tcp::endpoint endpoint) {
   return finished([this, endpoint](Finished done) { tcp().async_connect(endpoint, std::move(done)); });
 }

@@ -17,8 +17,11 @@ class TlsStream {
   using Transferred = std::move_only_function<void(ErrorCode, std::size_t)>;
 
   // `context` outlives the stream.
-  TlsStream(Tcp::socket socket, asio::ssl::context& context) : stream_(std::move(socket), context) {}
-  TlsStream(const executor_type& executor, asio::ssl::context& context) : stream_(executor, context) {}
+  TlsStream(Tcp::socket socket, asio::ssl::context& context);
+  TlsStream(const executor_type& executor, asio::ssl::context& context);
+  ~TlsStream();
+  TlsStream(const TlsStream&) = delete;
+  TlsStream& operator=(const TlsStream&) = delete;
 
   [[nodiscard]] executor_type get_executor() { return stream_.get_executor(); }
   // The name by which Beast finds the socket that it closes when a time limit is over.

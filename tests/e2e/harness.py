@@ -64,6 +64,20 @@ def wait_for(condition, timeout_s, what, interval_s=0.1):
         time.sleep(interval_s)
 
 
+def wait_for_value(read, expected, timeout_s, what):
+    """Waits until read() returns `expected`; both are shown when the time is up."""
+    last = []
+
+    def is_there():
+        last[:] = [read()]
+        return last == [expected]
+
+    try:
+        wait_for(is_there, timeout_s, what)
+    except TimedOut as error:
+        raise TimedOut(f"{error}; expected {expected!r}, last seen {last}") from None
+
+
 @dataclass
 class Response:
     """An HTTP answer. headers: lower-case names."""

@@ -44,8 +44,8 @@ class TestLoad(ClusterTest):
         self.assert_flawless(first, CONNECTIONS)
         self.assert_balanced(first, 3, CONNECTIONS)
         # The records of connections that are closed stay for ten seconds.
-        harness.wait_for(lambda: self.flows_shown() == sorted(first["backends"].values()), 20,
-                         "every connection is shown at its backend")
+        harness.wait_for_value(self.flows_shown, sorted(first["backends"].values()), 20,
+                               "every connection is shown at its backend")
         last = load.stop()
         self.assert_flawless(last, CONNECTIONS)
         self.assertEqual((last["closed"], last["open"]), (0, CONNECTIONS), last)

@@ -15,6 +15,8 @@ namespace mesh::tools {
 namespace {
 
 constexpr unsigned kOpeningMax = 512;  // connections in their handshake at once: below a listener's backlog
+// Datagrams without an answer yet: below what a veth takes in one burst, because nobody sends a lost one again.
+constexpr size_t kDatagramsInFlightMax = 128;
 constexpr size_t kFailuresShown = 20;
 constexpr Milliseconds kTick{10};
 constexpr Milliseconds kDatagramTimeout{1000};
@@ -86,9 +88,11 @@ class EchoLoad {
   }
 
   void start_some() {
-    for (; started_ < connections_.size() && opening_ < kOpeningMax; started_++)
+    for (; started_ < connections_.size() && opening_ < kOpeningMax && may_send(); started_++)
       start(connections_[started_], started_);
   }
+
+  [[nodiscard]] bool may_send() const { return !options_.udp || opening_ + unanswered_ < kDatagramsInFlightMax; }
 
   void start(Connection& one, size_t index) {
     const SocketAddress& target = options_.targets[one.target];
@@ -137,6 +141,7 @@ class EchoLoad {
 
   void send_next(Connection& one) {
     one.request.sequence++;
+    unanswered_ += one.in_flight ? 0 : 1;
     one.in_flight = true;
     one.at = Clock::now();
     totals_.sent++;
@@ -192,6 +197,7 @@ class EchoLoad {
     }
     one.instance = answer->instance;
     one.in_flight = false;
+    unanswered_--;
     totals_.verified++;
     if (!options_.udp && answer->last) {
       totals_.closed++;
@@ -213,7 +219,7 @@ class EchoLoad {
       } else if (one.in_flight && age > options_.timeout) {
         totals_.broken++;
         finish_one(one, "no answer in time");
-      } else if (!one.in_flight && age > options_.interval) {
+      } else if (!one.in_flight && age > options_.interval && may_send()) {
         send_next(one);
       }
     }
@@ -222,17 +228,10 @@ class EchoLoad {
   // Answers that are still due are waited for; nothing new is sent.
   void finish() {
     const auto end = Clock::now() + options_.timeout;
-    while (Clock::now() < end && in_flight()) wait();
+    while (Clock::now() < end && unanswered_ > 0) wait();
     for (auto& one : connections_) {
       if (one.state == Connection::State::kOpen && one.in_flight) (options_.udp ? totals_.lost : totals_.broken)++;
     }
-  }
-
-  [[nodiscard]] bool in_flight() const {
-    for (const auto& one : connections_) {
-      if (one.state == Connection::State::kOpen && one.in_flight) return true;
-    }
-    return false;
   }
 
   void note(const Connection& one, const std::string& reason) {
@@ -246,6 +245,8 @@ class EchoLoad {
   // reason "": nothing went wrong.
   void finish_one(Connection& one, const std::string& reason) {
     if (!reason.empty()) note(one, reason);
+    unanswered_ -= one.in_flight ? 1 : 0;
+    one.in_flight = false;
     one.state = Connection::State::kDone;
     one.fd.reset();
   }
@@ -279,6 +280,7 @@ class EchoLoad {
   std::vector<Connection> connections_;
   size_t started_ = 0;
   unsigned opening_ = 0;
+  size_t unanswered_ = 0;  // requests in flight
   Clock::time_point last_tick_;
   Totals totals_;
   Counts backends_;
