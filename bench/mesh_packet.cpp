@@ -31,8 +31,8 @@ struct HarnessConfig {
 };
 enum Vary : std::uint32_t { kOneFlow = 0, kManyFlows = 1, kAllNew = 2 };
 constexpr std::uint32_t kFlows = 65536;
-constexpr std::uint32_t kFlowSets = 131072;  // room for the records of kFlows flows at a quarter of the table
-constexpr std::size_t kHeadroomTail = 64;    // room behind the frame that test runs want
+constexpr std::uint32_t kFlowSets = MESH_FLOW_SETS;
+constexpr std::size_t kHeadroomTail = 64;  // room behind the frame that test runs want
 
 template <class Skeleton, void (*kDestroy)(Skeleton*)>
 struct Destroy {
@@ -63,7 +63,7 @@ Status publish(const Mesh& mesh, std::uint8_t protocol, std::uint16_t port, std:
           mesh_backend{.node = node, .binding = binding, .state = 0, .reserved = {}}));
   const std::uint32_t service = MESH_SERVICE_INDEX(protocol, port);
   const std::uint64_t ring = MESH_RING(chunk, 8, MESH_RING_VALID, 1);
-  return put(mesh->maps.mesh_services, service, mesh_service{.ring = ring, .backends = backends, .id = index + 1});
+  return put(mesh->maps.mesh_services, service, mesh_service{.ring = ring, .backends = backends, .flags = 0});
 }
 
 Status fill(const Mesh& mesh) {
@@ -74,6 +74,11 @@ Status fill(const Mesh& mesh) {
   config.ingress_vni = MESH_VNI_MIN;
   config.flow_mask = kFlowSets - 1;
   config.flow_seed = 0x1234567;
+  config.tick_shift = 8;
+  config.self_address[0] = mapped(kSelf4);
+  config.self_address[1] = v6(kSelf4);
+  config.ingress_v4 = {mapped(kEndpoint4), {{~0U, ~0U, ~0U, ~0U}}};
+  config.ingress_v6 = {v6(kEndpoint4), {{~0U, ~0U, ~0U, ~0U}}};
   TRY(put(mesh->maps.mesh_config, std::uint32_t{0}, config));
   for (const mesh_address& address : {mapped(kSelf4), v6(kSelf4)}) {
     TRY(put(mesh->maps.mesh_addresses, address,
@@ -95,6 +100,8 @@ Status fill(const Mesh& mesh) {
   binding.v4 = be32(kEndpoint4);
   binding.v6 = v6(kEndpoint4);
   binding.ifindex = kLoopback;
+  const std::array<std::uint8_t, 6> mac = {0x02, 0x42, 0x0a, 0x00, 0x00, 0x05};
+  std::ranges::copy(mac, binding.mac);
   binding.target_port = be16(kTargetPort);
   binding.published_port = be16(kLocalPort);
   std::uint32_t index = 0;
@@ -111,8 +118,7 @@ Status fill(const Mesh& mesh) {
   TRY(publish(mesh, kTcp, kBothPort, index, 1, kBothBinding));
   mesh_source source{};
   source.vni = MESH_VNI_MIN;
-  const std::array<std::uint8_t, 6> mac = {0x02, 0x42, 0x0a, 0x00, 0x00, 0x05};
-  std::memcpy(source.mac, mac.data(), mac.size());
+  std::ranges::copy(mac, source.mac);
   return put(mesh->maps.mesh_sources, mesh_source_key{.ifindex = kLoopback, .address = mapped(kEndpoint4)}, source);
 }
 

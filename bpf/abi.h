@@ -11,6 +11,8 @@
 #include <linux/bpf.h>
 #include <linux/types.h>
 
+#include "bpf/counters.h"
+
 #ifdef __cplusplus
 #define MESH_STATIC_ASSERT(condition, text) static_assert(condition, text)
 extern "C" {
@@ -20,7 +22,7 @@ extern "C" {
 #define MESH_SIZE(type, bytes) MESH_STATIC_ASSERT(sizeof(type) == (bytes), "layout of " #type)
 
 // Bumped with every change of a layout below; held in mesh_config.abi.
-#define MESH_ABI_VERSION 1u
+#define MESH_ABI_VERSION 2u
 
 // ---- limits -----------------------------------------------------------------------------------------------------
 #define MESH_NODES_MAX 4096u            // node numbers 1..4095: 12 bits of the tunnel header
@@ -29,8 +31,8 @@ extern "C" {
 #define MESH_BACKENDS_MAX 65536u        // records of all published ports together
 #define MESH_SERVICE_BACKENDS_MAX 127u  // per published port: 7 bits of a ring slot
 #define MESH_BINDINGS_MAX 65536u        // index 1..65535; 0 is "none"
-#define MESH_FLOW_SETS 32768u           // default; a power of two. 4 records each, two records per flow
-#define MESH_FLOW_WAYS 4u
+#define MESH_FLOW_SETS 32768u           // default; a power of two: 229,376 flows in 16 MiB
+#define MESH_FLOW_WAYS 7u               // records of a set
 #define MESH_ROWS_MAX 262144u
 #define MESH_ROW_HOSTS_MAX 13u  // hosts that a slot can remember (its F); more than any cluster churns in a row
 #define MESH_ENDPOINTS_MAX 131072u
@@ -42,14 +44,15 @@ extern "C" {
 #define MESH_NAMESPACES_MAX 16384u
 #define MESH_MEMBERS_MAX 65536u
 #define MESH_ORIGINS_MAX 65536u
-#define MESH_REWRITTEN_WORDS 1024u  // 64 Ki bits
-#define MESH_HOPS_MAX 16u           // hosts that one packet may visit (FLOWS)
+#define MESH_FILTER_WORDS 1024u    // 64 Ki bits of each filter
+#define MESH_SELVES_MAX 4u         // own addresses that are compared before mesh_addresses is asked
+#define MESH_SWEEP_SETS_MAX 4096u  // per run of mesh_sweep
+#define MESH_HOPS_MAX 16u          // hosts that one packet may visit (FLOWS)
 #define MESH_VXLAN_PORT 4789u
 #define MESH_VNI_MIN 4096u              // the ingress network's
 #define MESH_PORT_REWRITE_FIRST 49152u  // given ports come from the dynamic range (RFC 6335)
 #define MESH_PORT_REWRITE_TRIES 8u
-// One second is about one tick: CLOCK_MONOTONIC nanoseconds >> 30.
-#define MESH_TICK_SHIFT 30
+// A tick is 2^mesh_config.tick_shift jiffies, about a second: 1.28 s at HZ 100, 1.02 s at 250 and 1000, 0.85 s at 300.
 
 // ---- addresses and wire headers -------------------------------------------------------------------------------------
 struct mesh_address {
@@ -177,7 +180,7 @@ enum mesh_stage {
   X(mesh_bindings, "backends on this host")                                                \
   X(mesh_binding_counters, "packets to and from each backend of this host, per CPU")       \
   X(mesh_flows, "flow records")                                                            \
-  X(mesh_rewritten, "filter over flows whose client port was changed")                     \
+  X(mesh_filters, "filters over flows that need a look-up in any case")                    \
   X(mesh_endpoints, "where each endpoint address is")                                      \
   X(mesh_sources, "what each local endpoint may send from")                                \
   X(mesh_networks, "prefixes of all networks")                                             \
@@ -187,6 +190,13 @@ enum mesh_stage {
   X(mesh_namespaces, "network namespaces of local endpoints")                              \
   X(mesh_members, "which namespace is attached to which network")                          \
   X(mesh_origins, "what a socket asked for before its address was translated")
+
+// Of a network: an address is in it if (address & mask) == address of the subnet.
+struct mesh_subnet {
+  struct mesh_address address;
+  struct mesh_address mask;
+};
+MESH_SIZE(struct mesh_subnet, 32);
 
 // mesh_config: ARRAY[1]
 struct mesh_config {
@@ -200,13 +210,16 @@ struct mesh_config {
   __be16 dns_port;          // mesh-dns on the gateway addresses
   __u8 gateway_mac[6];      // what endpoints see as their next hop: MacAddress::of_endpoint(gateway_v4)
   __u8 mesh_mac[6];         // of mesh0
-  __u8 reserved[2];
-  __u64 host_cookie;  // SO_NETNS_COOKIE of the host's own network namespace
-  __u64 flow_seed;    // random, of this host: keeps outsiders from filling one set
+  __u8 tick_shift;          // jiffies to ticks
+  __u8 more_selves;         // not all own addresses are in self_address
+  __u64 host_cookie;        // SO_NETNS_COOKIE of the host's own network namespace
+  __u64 flow_seed;          // random, of this host: keeps outsiders from filling one set
   struct mesh_address gateway_v4, gateway_v6;
   struct mesh_address mesh_v4, mesh_v6;
+  struct mesh_address self_address[MESH_SELVES_MAX];  // the first of MESH_ROLE_SELF, unset: none
+  struct mesh_subnet ingress_v4, ingress_v6;          // of the ingress network; none: the mask is all ones
 };
-MESH_SIZE(struct mesh_config, 120);
+MESH_SIZE(struct mesh_config, 248);
 
 // mesh_addresses: HASH, key struct mesh_address
 struct mesh_address_role {
@@ -239,7 +252,7 @@ MESH_SIZE(struct mesh_node, 64);
 struct mesh_service {
   __u64 ring;      // MESH_RING(...); 0: port not published
   __u32 backends;  // index in mesh_backends of the service's backend 0
-  __u32 id;        // names the service in mesh_rows; unique among published ports of this host
+  __u32 flags;     // 0
 };
 MESH_SIZE(struct mesh_service, 16);
 #define MESH_SERVICE_INDEX(protocol, port) (((protocol) == 17 ? 65536u : 0u) | (__u32)(port))
@@ -264,7 +277,7 @@ MESH_SIZE(struct mesh_ring_chunk, 64);
 // mesh_rows: HASH, only for slots with `previous` or F; keyed with the version so that rows are in place before the
 // ring.
 struct mesh_row_key {
-  __u32 service;  // mesh_service.id
+  __u32 service;  // MESH_SERVICE_INDEX
   __u32 version;
   __u32 slot;
 };
@@ -314,11 +327,11 @@ struct mesh_binding_traffic {
 };
 MESH_SIZE(struct mesh_binding_traffic, 32);
 
-// mesh_flows: ARRAY of sets. A flow has two records with equal contents: one found by what the client sent (forward),
-// one by what the endpoint answers (reverse). Programs write under the set's lock; user space deletes a record by
-// rewriting the set with BPF_F_LOCK.
+// mesh_flows: ARRAY of sets. A flow has one record, found from both sides, because both know the client: its address
+// and port choose the set (and the tag), what else a side knows is compared. Only a flow of which the endpoint sees
+// another client than there is (a port that was changed, or itself) has two records in two sets.
 struct mesh_flow {
-  struct mesh_address client;    // as the client is
+  struct mesh_address client;    // as the client is; MESH_FLOW_REVERSE: as the endpoint sees it
   struct mesh_address original;  // the address that the client asked for
   __be16 client_port;            // as the client sent it
   __be16 given_port;             // as the endpoint sees it; differs when two flows would be one to the endpoint
@@ -327,36 +340,64 @@ struct mesh_flow {
   __u32 ifindex;                 // host side of the endpoint's veth
   __u16 binding;
   __u16 entry;  // node number of the entry host: where replies go
-  __u8 kind;    // MESH_FLOW_*; 0: free. Written last
+  __u8 kind;    // MESH_FLOW_*
   __u8 protocol;
-  __u8 state;          // MESH_FLOW_SYN ...
-  __u8 flags;          // MESH_FLOW_LOOPED
-  __u32 seen;          // tick of the last refresh
+  __u8 flags;  // MESH_FLOW_LOOPED
+  __u8 reserved;
   __u32 ring_version;  // at creation
-  __u32 tag;           // of the key: tells records apart without comparing all of it
+  __u64 reserved_too;
 };
 MESH_SIZE(struct mesh_flow, 64);
-enum mesh_flow_kind { MESH_FLOW_FREE = 0, MESH_FLOW_FORWARD = 1, MESH_FLOW_REVERSE = 2 };
-// Bits of mesh_flow.state. Closed: both FINs, or a reset by the endpoint.
+enum mesh_flow_kind {
+  MESH_FLOW_FORWARD = 1,  // found by what the client sends
+  MESH_FLOW_REVERSE = 2,  // ... by what the endpoint answers
+  MESH_FLOW_BOTH = 3,     // ... from both sides
+};
+// Bits of mesh_flow.flags.
+#define MESH_FLOW_LOOPED 0x01  // client and backend are one container, which sees the mesh address as its client
+// State of a flow, the low byte of its mark. Closed: both FINs, or a reset by the endpoint.
 #define MESH_FLOW_ANSWERED 0x01  // the endpoint has sent something
 #define MESH_FLOW_CLIENT_FIN 0x02
 #define MESH_FLOW_ENDPOINT_FIN 0x04
 #define MESH_FLOW_RESET 0x08
 #define MESH_FLOW_CONFIRMED 0x10  // the client has sent more than a SYN
-// Bits of mesh_flow.flags.
-#define MESH_FLOW_LOOPED 0x01  // client and backend are one container, which sees the mesh address as its client
+#define MESH_FLOW_DATAGRAMS 0x20  // UDP
+// A mark is the tick of the last refresh, of which 24 bits are kept, and the state.
+#define MESH_FLOW_MARK(tick, state) (((__u32)(tick) << 8) | ((__u32)(state) & 0xffu))
+#define MESH_FLOW_MARK_STATE(mark) ((__u8)((mark) & 0xffu))
+#define MESH_FLOW_MARK_TICK(mark) ((__u32)(mark) >> 8)
 
+// What is asked of every record of a set, and changes, is in its first cache line. Programs make and remove records
+// under the lock; readers take none, and look at the tag again after copying.
 struct mesh_flow_set {
   struct bpf_spin_lock lock;
-  __u32 reserved[15];  // keeps records on cache lines of their own
+  __u32 tag[MESH_FLOW_WAYS];   // 0: the record is free
+  __u32 mark[MESH_FLOW_WAYS];  // MESH_FLOW_MARK
+  __u32 reserved;
   struct mesh_flow record[MESH_FLOW_WAYS];
 };
-MESH_SIZE(struct mesh_flow_set, 320);
+MESH_SIZE(struct mesh_flow_set, 512);
 
-// mesh_rewritten: ARRAY[2 * MESH_REWRITTEN_WORDS] of u64: two filters over flows, by MESH_REWRITTEN_BIT of the forward
-// record's tag. First half: flows whose client port was changed; set by the programs, cleared by user space when no
-// record needs it. Second half, the programs' own: TCP flows of which only the SYN was seen, for the next packet.
-#define MESH_REWRITTEN_BIT(tag) ((tag) & (MESH_REWRITTEN_WORDS * 64u - 1u))
+// mesh_filters: ARRAY[MESH_FILTER_WORDS] (MMAPABLE), two filters over flows, by MESH_FILTER_BIT of the tag of what the
+// client sends. Bits are set by the programs; of `rewritten`, user space clears (atomically) what no record needs.
+struct mesh_filter {
+  __u64 rewritten;    // flows with two records
+  __u64 unconfirmed;  // TCP flows of which only the SYN was seen, for the next packet; the programs' own
+};
+MESH_SIZE(struct mesh_filter, 16);
+#define MESH_FILTER_BIT(tag) ((tag) & (MESH_FILTER_WORDS * 64u - 1u))
+
+// What mesh_sweep is run with (BPF_PROG_TEST_RUN), in place of a packet. It removes records of flows that are over or
+// silent for too long (mesh_flow_due()), and those whose binding is not that of their endpoint.
+struct mesh_sweep {
+  __u32 first;        // set
+  __u32 count;        // of sets, at most MESH_SWEEP_SETS_MAX; 0: only tells the time
+  __u32 removed;      // answer: records
+  __u32 tick;         // answer: now, as marks have it
+  __u64 jiffies;      // answer
+  __u64 nanoseconds;  // answer: CLOCK_MONOTONIC
+};
+MESH_SIZE(struct mesh_sweep, 32);
 
 // mesh_endpoints: HASH
 struct mesh_endpoint_key {
@@ -434,71 +475,6 @@ struct mesh_origin {
 };
 MESH_SIZE(struct mesh_origin, 24);
 
-// ---- counters ---------------------------------------------------------------------------------------------------
-// mesh_counters: PERCPU_ARRAY of __u64, index MESH_COUNT_*. X(NAME, "name", "what it means").
-// Drops first: user space lists [0, MESH_DROPS) as drop reasons.
-#define MESH_DROP_REASONS(X)                                                                            \
-  X(MALFORMED, "malformed", "a header of ours is cut off or contradicts itself")                        \
-  X(FRAGMENT, "fragment", "a fragment of a packet for the mesh; ports are unknown")                     \
-  X(TTL, "ttl", "time to live used up")                                                                 \
-  X(TOO_BIG, "too_big", "does not fit into the tunnel; the sender is told where that is possible")      \
-  X(ECN, "ecn", "congestion marked on a packet whose ends do not know ECN (RFC 6040)")                  \
-  X(STRANGER, "stranger", "tunnel packet of ours from an address that is no node of the cluster")       \
-  X(TUNNEL_VERSION, "tunnel_version", "tunnel packet of ours with a header this version does not know") \
-  X(TUNNEL_FORGED, "tunnel_forged", "an endpoint tried to send a tunnel packet to a node")              \
-  X(NO_BACKEND, "no_backend", "published port without a backend")                                       \
-  X(NO_NODE, "no_node", "the way to the backend's or endpoint's node is not known (yet)")               \
-  X(NO_ROUTE, "no_route", "the host has no route to the client")                                        \
-  X(NO_BINDING, "no_binding", "tunnel packet for a backend that is not here")                           \
-  X(NO_FAMILY, "no_family", "the backend has no address of the client's family")                        \
-  X(NO_RECORD, "no_record", "no host knows this flow")                                                  \
-  X(NO_PORT, "no_port", "no free source port towards the backend for a second flow")                    \
-  X(NO_ROOM, "no_room", "the flow table could not be written")                                          \
-  X(RING_MIXED, "ring_mixed", "hosts were at different ring versions and none knew the flow")           \
-  X(HOPS, "hops", "visited too many hosts")                                                             \
-  X(NOT_OURS, "not_ours", "reply through the tunnel whose source is no address of this host")           \
-  X(NO_ENDPOINT, "no_endpoint", "no endpoint with this address in the network")                         \
-  X(SPOOFED, "spoofed", "endpoint used an address or MAC that is not its own")                          \
-  X(ISOLATED, "isolated", "destination is in another network")                                          \
-  X(INTERNAL, "internal", "endpoint of internal networks tried to leave the cluster")                   \
-  X(MULTICAST, "multicast", "multicast and broadcast of endpoints are not carried")                     \
-  X(UNSUPPORTED, "unsupported", "protocol that the mesh does not carry here")                           \
-  X(EDIT, "edit", "the kernel refused to change the packet")
-
-#define MESH_EVENTS(X)                                                                             \
-  X(ENTRY, "entry", "packets that entered the mesh here for a backend on another host")            \
-  X(ENTRY_LOCAL, "entry_local", "... and for one on this host")                                    \
-  X(FORWARD_IN, "forward_in", "mesh packets received from other hosts")                            \
-  X(FORWARD_ON, "forward_on", "mesh packets sent on to another host that may know the flow")       \
-  X(REPLY_OUT, "reply_out", "replies of local backends")                                           \
-  X(FLOW_REOPENED, "flow_reopened", "flow records that were made again from a packet in mid-flow") \
-  X(REPLY_IN, "reply_in", "replies received from backends' hosts and passed on to clients")        \
-  X(OVERLAY_OUT, "overlay_out", "packets of networks sent to other hosts")                         \
-  X(OVERLAY_IN, "overlay_in", "packets of networks received from other hosts")                     \
-  X(OVERLAY_LOCAL, "overlay_local", "packets of networks between endpoints of this host")          \
-  X(EXIT, "exit", "packets of endpoints handed to the host's stack")                               \
-  X(FLOW_CREATED, "flow_created", "flow records made")                                             \
-  X(FLOW_EVICTED, "flow_evicted", "live flow records that had to make room")                       \
-  X(FLOW_REWRITTEN, "flow_rewritten", "flows whose client port was changed")                       \
-  X(TOO_BIG_ANSWERED, "too_big_answered", "ICMP packet-too-big sent")                              \
-  X(NEIGHBOUR_ANSWERED, "neighbour_answered", "ARP and neighbour requests answered")               \
-  X(ECHO_ANSWERED, "echo_answered", "ping of a virtual IP answered")                               \
-  X(SLOW_PATH, "slow_path", "packets that XDP left to tc")                                         \
-  X(VIP_CONNECTED, "vip_connected", "connections and datagrams translated from a virtual IP")      \
-  X(DNS_REDIRECTED, "dns_redirected", "sockets led to mesh-dns")                                   \
-  X(HOST_CONNECTED, "host_connected", "the host's own connections led into the mesh")
-
-enum mesh_counter {
-#define MESH_X(NAME, name, text) MESH_COUNT_##NAME,
-  MESH_DROP_REASONS(MESH_X) MESH_DROPS,
-#undef MESH_X
-  MESH_COUNT_DROPS_END = MESH_DROPS - 1,  // the first event follows the last drop
-#define MESH_X(NAME, name, text) MESH_COUNT_##NAME,
-  MESH_EVENTS(MESH_X)
-#undef MESH_X
-      MESH_COUNTERS,
-};
-
 // ---- programs ---------------------------------------------------------------------------------------------------
 // X(symbol in the object, section, where it is attached)
 #define MESH_PROGRAMS(X)                                                        \
@@ -506,6 +482,7 @@ enum mesh_counter {
   X(mesh_uplink_tc, "tc", "ingress of each uplink, in both modes")              \
   X(mesh_endpoint_tc, "tc", "ingress of the host side of each endpoint's veth") \
   X(mesh_entry_tc, "tc", "ingress of mesh1")                                    \
+  X(mesh_sweep, "xdp", "nowhere: user space runs it")                           \
   X(mesh_connect4, "cgroup/connect4", "cgroup root")                            \
   X(mesh_connect6, "cgroup/connect6", "cgroup root")                            \
   X(mesh_sendmsg4, "cgroup/sendmsg4", "cgroup root")                            \

@@ -99,7 +99,7 @@ MESH_INLINE int mesh_leave(struct mesh_work* work, const struct mesh_source* sou
     if (packet->protocol == MESH_UDP && packet->destination_port == mesh_be16(MESH_VXLAN_PORT)) {
       return mesh_drop(work, MESH_COUNT_TUNNEL_FORGED);
     }
-    int action = ingress ? mesh_enter(work, MESH_ROLE_NODE) : MESH_PASS;
+    int action = ingress ? mesh_enter(work, MESH_AT_ENDPOINT) : MESH_PASS;
     if (action != MESH_PASS) return action;
   }
   struct mesh_prefix prefix = {128, packet->destination};
@@ -117,24 +117,21 @@ MESH_INLINE int mesh_from_endpoint(struct __sk_buff* skb, struct mesh_work* work
   const struct mesh_eth* eth = (const struct mesh_eth*)mesh_skb_start(skb);
   if ((const __u8*)(eth + 1) > mesh_skb_end(skb)) return mesh_skb_drop(MESH_COUNT_MALFORMED);
   if (mesh_address_is_multicast(&packet->destination)) return mesh_skb_drop(MESH_COUNT_MULTICAST);
-  const struct mesh_source* source = mesh_source_of(work->ifindex, &packet->source);
-  if (!source || !mesh_same_mac(eth->source, source->mac)) return mesh_skb_drop(MESH_COUNT_SPOOFED);
-
-  int action = MESH_PASS;
-  if (source->vni == work->config->ingress_vni) {
-    // Before any route: a client may have an address that looks like an endpoint's.
-    action = mesh_reply(work);
-  } else {
-    const struct mesh_endpoint* endpoint = mesh_endpoint_of(source->vni, &packet->destination);
-    if (endpoint) {
-      action = mesh_to_endpoint(work, endpoint, source->vni);
-    } else {
-      int answered = mesh_virtual_ip(skb, work, source->vni);
-      if (answered >= 0) return answered;
-    }
-  }
+  // Before any route: a client may have an address that looks like an endpoint's.
+  int action = mesh_is_ingress(work->config, packet, &packet->source) ? mesh_reply(work, eth->source) : MESH_PASS;
   action = mesh_settle(work, action);
-  if (action == MESH_PASS) action = mesh_leave(work, source);
+  if (action == MESH_PASS) {
+    const struct mesh_source* source = mesh_source_of(work->ifindex, &packet->source);
+    if (!source || !mesh_same_mac(eth->source, source->mac)) return mesh_skb_drop(MESH_COUNT_SPOOFED);
+    if (source->vni != work->config->ingress_vni) {
+      const struct mesh_endpoint* endpoint = mesh_endpoint_of(source->vni, &packet->destination);
+      int answered = endpoint ? -1 : mesh_virtual_ip(skb, work, source->vni);
+      if (answered >= 0) return answered;
+      if (endpoint) action = mesh_to_endpoint(work, endpoint, source->vni);
+    }
+    action = mesh_settle(work, action);
+    if (action == MESH_PASS) action = mesh_leave(work, source);
+  }
   return mesh_skb_apply(skb, work, mesh_conclude(work, action));
 }
 
@@ -171,7 +168,7 @@ int mesh_entry_tc(struct __sk_buff* skb) {
   int action = mesh_read(skb, &work, 0);
   if (action >= 0) return action;
   if (mesh_address_is_multicast(&work.packet.destination)) return mesh_skb_drop(MESH_COUNT_MULTICAST);
-  action = mesh_enter(&work, MESH_ROLE_MESH);
+  action = mesh_enter(&work, MESH_AT_HOST);
   if (action == MESH_PASS) return mesh_skb_drop(MESH_COUNT_NO_BACKEND);
   return mesh_skb_apply(skb, &work, mesh_conclude(&work, action));
 }

@@ -16,13 +16,26 @@ MESH_INLINE void mesh_count_entry(const struct mesh_work* work, int action) {
   mesh_count(action == MESH_DELIVER ? MESH_COUNT_ENTRY_LOCAL : MESH_COUNT_ENTRY);
 }
 
-// MESH_PASS: no published port of an address with one of the `wanted` roles, or one without backends: there the host's
-// own stack refuses the connection.
-MESH_INLINE int mesh_enter(struct mesh_work* work, __u16 wanted) {
+// Which addresses published ports answer on, where a packet comes in.
+enum mesh_place {
+  MESH_AT_UPLINK,    // the host's own
+  MESH_AT_ENDPOINT,  // any node's: the caller has looked
+  MESH_AT_HOST,      // the mesh's
+};
+
+MESH_INLINE int mesh_answers_on(const struct mesh_work* work, enum mesh_place place) {
+  const struct mesh_packet* packet = &work->packet;
+  if (place == MESH_AT_UPLINK) return mesh_is_self(work->config, &packet->destination);
+  if (place == MESH_AT_ENDPOINT) return 1;
+  return mesh_address_equal(&packet->destination, packet->v6 ? &work->config->mesh_v6 : &work->config->mesh_v4);
+}
+
+// MESH_PASS: no published port here, or one without backends: there the host's own stack refuses the connection.
+MESH_INLINE int mesh_enter(struct mesh_work* work, enum mesh_place place) {
   const struct mesh_packet* packet = &work->packet;
   if (!packet->has_ports) return MESH_PASS;
   const struct mesh_service* service = mesh_service_of(packet->protocol, packet->destination_port);
-  if (!service || !(mesh_role_of(&packet->destination) & wanted)) return MESH_PASS;
+  if (!service || !mesh_answers_on(work, place)) return MESH_PASS;
   if (packet->fragment) return mesh_drop(work, MESH_COUNT_FRAGMENT);
 
   __u64 ring = service->ring;

@@ -2,6 +2,7 @@
 // All programs in one object: they share their maps, and one skeleton loads them. One entry file per attach point.
 #include "bpf/endpoint.bpf.c"
 #include "bpf/sockets.bpf.c"
+#include "bpf/sweep.bpf.c"
 #include "bpf/uplink.bpf.c"
 
 char mesh_license[] SEC("license") = "Dual BSD/GPL";

@@ -41,8 +41,8 @@ MESH_INLINE int mesh_deliver_binding(struct mesh_work* work, const struct mesh_b
   return mesh_deliver(work, binding->ifindex, binding->mac);
 }
 
-// Fills in everything of a new flow's record but what makes the two copies differ.
-MESH_INLINE void mesh_describe_flow(const struct mesh_work* work, const struct mesh_binding* binding, int begins,
+// Fills in a new flow's record.
+MESH_INLINE void mesh_describe_flow(const struct mesh_work* work, const struct mesh_binding* binding,
                                     struct mesh_flow* record) {
   const struct mesh_packet* packet = &work->packet;
   struct mesh_address local = mesh_binding_address(binding, packet->v6);
@@ -55,86 +55,105 @@ MESH_INLINE void mesh_describe_flow(const struct mesh_work* work, const struct m
   record->ifindex = binding->ifindex;
   record->binding = work->header.binding;
   record->entry = work->header.entry;
+  record->kind = MESH_FLOW_BOTH;
   record->protocol = packet->protocol;
-  record->state = begins && packet->protocol == MESH_TCP ? 0 : MESH_FLOW_CONFIRMED;
   record->flags = mesh_address_equal(&packet->source, &local) ? MESH_FLOW_LOOPED : 0;
   record->ring_version = work->header.ring_version;
 }
 
-// Claims the record of the scratch room's key for its record. Returns MESH_CLAIM_*.
-MESH_SEPARATE int mesh_claim(__u64 hash) {
+// Two functions one after the other need less stack than one.
+MESH_SEPARATE __u32 mesh_judge(__u64 hash, __u32 mark) {
+  const struct mesh_config* config = mesh_settings();
+  struct mesh_scratch* scratch = mesh_scratch_room();
+  if (!config || !scratch) return MESH_FLOW_TAKEN;
+  const struct mesh_flow_set* set = mesh_flow_set_of(config, hash);
+  if (!set) return MESH_FLOW_TAKEN;
+  return mesh_flow_judge(set, mesh_flow_tag(hash), MESH_FLOW_MARK_TICK(mark), &scratch->record);
+}
+
+MESH_SEPARATE int mesh_claim_judged(__u64 hash, __u32 mark, __u32 judgement) {
   const struct mesh_config* config = mesh_settings();
   struct mesh_scratch* scratch = mesh_scratch_room();
   if (!config || !scratch) return MESH_CLAIM_TAKEN;
   struct mesh_flow_set* set = mesh_flow_set_of(config, hash);
   if (!set) return MESH_CLAIM_TAKEN;
-  scratch->record.tag = mesh_flow_tag(hash);
-  return mesh_flow_claim(set, &scratch->key, &scratch->record);
+  int outcome = mesh_flow_claim(set, mesh_flow_tag(hash), mark, judgement, &scratch->record);
+  if (outcome == MESH_CLAIM_EVICTED) mesh_count(MESH_COUNT_FLOW_EVICTED);
+  return outcome;
 }
 
-// Makes both records of the flow that the scratch room describes. Returns the port that the endpoint shall see, 0 if
-// there is none (port 0 is never a client's).
-MESH_SEPARATE __u32 mesh_make_records(int begins) {
+// Claims room for the scratch room's record in the set of `hash`; 0 if another flow is in its way. Of two CPUs that
+// want the same at the same time one is served first, and the other sees that.
+#define MESH_CLAIM_TRIES 4
+MESH_INLINE int mesh_claim(__u64 hash, __u32 mark) {
+  MESH_NO_UNROLL
+  for (int i = 0; i < MESH_CLAIM_TRIES; i++) {
+    __u32 judgement = mesh_judge(hash, mark);
+    if (judgement & MESH_FLOW_TAKEN) return 0;
+    if (mesh_claim_judged(hash, mark, judgement) != MESH_CLAIM_AGAIN) return 1;
+  }
+  return 0;
+}
+
+// The mark of a new flow's record. `begins`: of a packet that begins one.
+MESH_INLINE __u32 mesh_first_mark(const struct mesh_config* config, __u8 protocol, int begins) {
+  __u8 state = MESH_FLOW_CONFIRMED;
+  if (protocol == MESH_UDP) state = MESH_FLOW_DATAGRAMS | MESH_FLOW_CONFIRMED;
+  if (protocol == MESH_TCP && begins) state = 0;
+  return MESH_FLOW_MARK(mesh_now(config), state);
+}
+
+// Makes the scratch room's record. Returns the port that the endpoint shall see as the client's (never 0), 0: the flow
+// needs two records.
+MESH_SEPARATE __u32 mesh_make_record(int begins) {
   const struct mesh_config* config = mesh_settings();
   struct mesh_scratch* scratch = mesh_scratch_room();
   if (!config || !scratch) return 0;
-  struct mesh_flow_key* key = &scratch->key;
+  const struct mesh_flow* record = &scratch->record;
+  __u32 mark = mesh_first_mark(config, record->protocol, begins);
+  __u64 hash = mesh_flow_hash(&record->client, record->client_port, record->protocol, config->flow_seed);
+  if (!(mark & MESH_FLOW_CONFIRMED)) {
+    struct mesh_filter* filter = mesh_filter_of(mesh_flow_tag(hash));
+    if (filter) __sync_fetch_and_or(&filter->unconfirmed, mesh_filter_bit(mesh_flow_tag(hash)));
+  }
+  if ((record->flags & MESH_FLOW_LOOPED) || !mesh_claim(hash, mark)) return 0;
+  return record->given_port;
+}
+
+// Makes two of the scratch room's record, so that the endpoint sees another client than there is: one is found by the
+// answers of the endpoint (to a port that no other flow has there), one by what the client sends. Returns the port, 0:
+// none is free.
+MESH_SEPARATE __u32 mesh_make_two_records(int begins) {
+  const struct mesh_config* config = mesh_settings();
+  struct mesh_scratch* scratch = mesh_scratch_room();
+  if (!config || !scratch) return 0;
   struct mesh_flow* record = &scratch->record;
+  __u32 mark = mesh_first_mark(config, record->protocol, begins);
+  __u64 seed = config->flow_seed;
+  __u64 forward_hash = mesh_flow_hash(&record->client, record->client_port, record->protocol, seed);
+  __u64 offset = mesh_mix(forward_hash ^ mesh_pair(record->original.word[3], record->original_port));
+  int looped = record->flags & MESH_FLOW_LOOPED;
   scratch->client = record->client;
-  record->seen = mesh_now();
-
-  key->client = scratch->client;
-  key->original = record->original;
-  key->client_port = record->client_port;
-  key->port = record->original_port;
-  key->ifindex = 0;
-  key->kind = MESH_FLOW_FORWARD;
-  key->protocol = record->protocol;
-  __u64 forward_hash = mesh_flow_hash(key, config->flow_seed);
-
-  if (record->flags & MESH_FLOW_LOOPED)
-    record->client = mesh_address_is_v4(&record->client) ? config->mesh_v4 : config->mesh_v6;
+  if (looped) record->client = mesh_address_is_v4(&record->client) ? config->mesh_v4 : config->mesh_v6;
   record->kind = MESH_FLOW_REVERSE;
-  key->client = record->client;
-  key->original = (struct mesh_address){};
-  key->port = record->local_port;
-  key->ifindex = record->ifindex;
-  key->kind = MESH_FLOW_REVERSE;
-  int outcome = MESH_CLAIM_TAKEN;
+  int claimed = 0;
   MESH_NO_UNROLL
   for (__u32 attempt = 0; attempt <= MESH_PORT_REWRITE_TRIES; attempt++) {
     if (attempt) {
-      __u32 offset = (__u32)(forward_hash >> 40) + attempt * 1031;
-      record->given_port = mesh_be16((__u16)(MESH_PORT_REWRITE_FIRST + (offset & 0x3fff)));
-      key->client_port = record->given_port;
+      offset += 1031;
+      record->given_port = mesh_be16((__u16)(MESH_PORT_REWRITE_FIRST + ((__u32)offset & 0x3fff)));
     }
-    outcome = mesh_claim(mesh_flow_hash(key, config->flow_seed));
-    if (outcome != MESH_CLAIM_TAKEN) break;
+    claimed = mesh_claim(mesh_flow_hash(&record->client, record->given_port, record->protocol, seed), mark);
+    if (claimed) break;
   }
-  if (outcome == MESH_CLAIM_TAKEN) return 0;
-  int evicted = outcome == MESH_CLAIM_EVICTED;
+  if (!claimed) return 0;
 
   record->client = scratch->client;
   record->kind = MESH_FLOW_FORWARD;
-  record->tag = mesh_flow_tag(forward_hash);
-  key->client = scratch->client;
-  key->original = record->original;
-  key->client_port = record->client_port;
-  key->port = record->original_port;
-  key->ifindex = 0;
-  key->kind = MESH_FLOW_FORWARD;
-  if (record->given_port != record->client_port) {
-    __u64* word = mesh_rewritten_word(record->tag);
-    if (word) __sync_fetch_and_or(word, mesh_filter_bit(record->tag));
-    mesh_count(MESH_COUNT_FLOW_REWRITTEN);
-  }
-  if (!(record->state & MESH_FLOW_CONFIRMED)) {
-    __u64* word = mesh_unconfirmed_word(record->tag);
-    if (word) __sync_fetch_and_or(word, mesh_filter_bit(record->tag));
-  }
-  evicted |= mesh_claim(forward_hash) == MESH_CLAIM_EVICTED;
-  if (evicted) mesh_count(MESH_COUNT_FLOW_EVICTED);
-  mesh_count(begins ? MESH_COUNT_FLOW_CREATED : MESH_COUNT_FLOW_REOPENED);
+  struct mesh_filter* filter = mesh_filter_of(mesh_flow_tag(forward_hash));
+  if (filter) __sync_fetch_and_or(&filter->rewritten, mesh_filter_bit(mesh_flow_tag(forward_hash)));
+  if (record->given_port != record->client_port) mesh_count(MESH_COUNT_FLOW_REWRITTEN);
+  mesh_claim(forward_hash, mark);
   return record->given_port;
 }
 
@@ -145,25 +164,21 @@ MESH_INLINE const struct mesh_binding* mesh_header_binding(const struct mesh_wor
   return binding->published_port == work->packet.destination_port ? binding : 0;
 }
 
-MESH_INLINE void mesh_count_in(__u32 binding, __u32 bytes) {
+// Returns a number that changes with every packet to the binding, to choose samples by.
+MESH_INLINE __u64 mesh_count_in(__u32 binding, __u32 bytes) {
   struct mesh_binding_traffic* traffic = bpf_map_lookup_elem(&mesh_binding_counters, &binding);
-  if (!traffic) return;
-  traffic->in.packets++;
+  if (!traffic) return 0;
   traffic->in.bytes += bytes;
-}
-
-// A number that changes with every packet to the binding, to choose samples by.
-MESH_INLINE __u64 mesh_counted_in(__u32 binding) {
-  const struct mesh_binding_traffic* traffic = bpf_map_lookup_elem(&mesh_binding_counters, &binding);
-  return traffic ? traffic->in.packets : 0;
+  return ++traffic->in.packets;
 }
 
 // This host's own view of the packet's slot.
 MESH_INLINE void mesh_look_at_slot(struct mesh_work* work, const struct mesh_service* service, struct mesh_view* view) {
   __u64 ring = service->ring;
-  __u32 slot = mesh_ring_slot(work->hash, MESH_RING_LOG2(ring));
+  __u32 slot = mesh_ring_slot(mesh_packet_ring_hash(&work->packet), MESH_RING_LOG2(ring));
   __u8 byte = mesh_slot_of(ring, slot);
-  struct mesh_row_key key = {service->id, MESH_RING_VERSION(ring), slot};
+  __u32 index = MESH_SERVICE_INDEX(work->packet.protocol, mesh_swap16(work->packet.destination_port));
+  struct mesh_row_key key = {index, MESH_RING_VERSION(ring), slot};
   view->version = MESH_RING_VERSION(ring);
   view->self = work->config->self;
   view->owner = byte & MESH_SLOT_OWNER;
@@ -190,33 +205,49 @@ enum mesh_finding {
 };
 
 // Rule 1: the slot is not moved and both hosts have the same ring, so the owner is right without a look-up. The filters
-// know the flows that need one all the same: their port is changed, or their record is to be confirmed.
+// know the flows that need one all the same: they have two records, or theirs is to be confirmed.
 MESH_INLINE int mesh_may_trust(const struct mesh_work* work, const struct mesh_service* service, int begins,
                                __u32 tag) {
   if (begins || work->header.moved || work->header.ring_version != MESH_RING_VERSION(service->ring)) return 0;
   if (work->packet.tcp_flags & (MESH_TCP_SYN | MESH_TCP_FIN | MESH_TCP_RST)) return 0;
-  const __u64* rewritten = mesh_rewritten_word(tag);
-  const __u64* unconfirmed = mesh_unconfirmed_word(tag);
-  if (!rewritten || !unconfirmed) return 0;
-  return ((*rewritten | *unconfirmed) & mesh_filter_bit(tag)) == 0;
+  const struct mesh_filter* filter = mesh_filter_of(tag);
+  return filter && ((filter->rewritten | filter->unconfirmed) & mesh_filter_bit(tag)) == 0;
 }
 
-// The client has finished its handshake: both records stay as long as the connection may be idle.
-MESH_INLINE void mesh_confirm(const struct mesh_config* config, struct mesh_flow_key* key,
-                              const struct mesh_flow* record, __u32 tag) {
-  __u64* word = mesh_unconfirmed_word(tag);
-  if (word) __sync_fetch_and_and(word, ~mesh_filter_bit(tag));
-  if (record->flags & MESH_FLOW_LOOPED)
-    key->client = mesh_address_is_v4(&key->client) ? config->mesh_v4 : config->mesh_v6;
+// What one of a flow's two records has learned, the other should know: the state's bits, and that the flow lives. The
+// key of the other is in the scratch room.
+MESH_SEPARATE int mesh_tell_other_record(__u32 mark) {
+  const struct mesh_config* config = mesh_settings();
+  struct mesh_scratch* scratch = mesh_scratch_room();
+  if (!config || !scratch) return 0;
+  __u64 hash = mesh_flow_key_hash(&scratch->key, config->flow_seed);
+  struct mesh_flow_set* set = mesh_flow_set_of(config, hash);
+  if (!set) return 0;
+  __u32 way = mesh_flow_find(set, &scratch->key, mesh_flow_tag(hash));
+  if (way >= MESH_FLOW_WAYS) return 0;
+  __u8 state = MESH_FLOW_MARK_STATE(set->mark[way]) | MESH_FLOW_MARK_STATE(mark);
+  set->mark[way] = MESH_FLOW_MARK(MESH_FLOW_MARK_TICK(mark), state);
+  return 1;
+}
+
+// The key of a flow's record for its endpoint's answers, where it has one of its own.
+MESH_INLINE void mesh_reverse_key(const struct mesh_config* config, const struct mesh_flow* record,
+                                  struct mesh_flow_key* key) {
+  if (record->flags & MESH_FLOW_LOOPED) {
+    key->client = mesh_address_is_v4(&record->client) ? config->mesh_v4 : config->mesh_v6;
+  }
   key->original = (struct mesh_address){};
   key->client_port = record->given_port;
   key->port = record->local_port;
   key->ifindex = record->ifindex;
   key->kind = MESH_FLOW_REVERSE;
-  __u64 hash = mesh_flow_hash(key, config->flow_seed);
-  struct mesh_flow_set* set = mesh_flow_set_of(config, hash);
-  struct mesh_flow* reverse = set ? mesh_flow_find(set, key, mesh_flow_tag(hash)) : 0;
-  if (reverse) reverse->state |= MESH_FLOW_CONFIRMED;
+}
+
+// The client has finished its handshake: the record stays as long as the connection may be idle.
+MESH_INLINE void mesh_confirm(__u32 tag) {
+  struct mesh_filter* filter = mesh_filter_of(tag);
+  __u64 bit = mesh_filter_bit(tag);
+  if (filter && (filter->unconfirmed & bit)) __sync_fetch_and_and(&filter->unconfirmed, ~bit);
 }
 
 // Rule 2: the record of the flow with the key in the scratch room, brought up to date. `owner`: the binding whose turn
@@ -229,31 +260,39 @@ MESH_SEPARATE __u32 mesh_use_record(__u64 hash, const struct mesh_segment* segme
   struct mesh_flow_key* key = &scratch->key;
   __u32 tag = mesh_flow_tag(hash);
   struct mesh_flow_set* set = mesh_flow_set_of(config, hash);
-  struct mesh_flow* record = set ? mesh_flow_find(set, key, tag) : 0;
-  if (!record) return 0;
-  __u32 now = mesh_now();
-  __u16 index = record->binding;
-  __u32 ifindex = record->ifindex;
-  __u16 given = record->given_port;
-  __u8 state = record->state;
+  if (!set) return 0;
+  __u32 way = mesh_flow_find(set, key, tag);
+  if (way >= MESH_FLOW_WAYS) return 0;
+  const struct mesh_flow* record = &set->record[way];
+  __u32 now = mesh_now(config);
+  __u32 before = set->mark[way];
+  __u32 index = record->binding;
+  __u32 given = record->given_port;
+  __u32 kind = record->kind;
   const struct mesh_binding* binding = mesh_binding_of(index);
-  int stale = !binding || binding->ifindex != ifindex;
+  int stale = !binding || binding->ifindex != record->ifindex;
   if (segment->protocol == MESH_UDP) {
-    if (mesh_flow_dead(record, now)) stale = 1;
-  } else if (segment->begins && mesh_flow_closed(state) && owner != index) {
+    if (mesh_flow_dead(before, now)) stale = 1;
+  } else if (segment->begins && mesh_flow_closed(MESH_FLOW_MARK_STATE(before)) && owner != index) {
     // A new connection where an old one with the same ports is over: the owner's turn has come.
     stale = 1;
   }
-  if (!mesh_flow_matches(record, key, tag)) return 0;
   if (stale) {
-    record->kind = MESH_FLOW_FREE;
+    mesh_lock(&set->lock);
+    if (set->tag[way] == tag) set->tag[way] = 0;
+    mesh_unlock(&set->lock);
     return 0;
   }
-  record->seen = now;
-  __u8 after = mesh_flow_state_after(state, 1, segment);
-  record->state = after;
-  if (after & ~state & MESH_FLOW_CONFIRMED) mesh_confirm(config, key, record, tag);
-  return index | (__u32)given << 16;
+  if (set->tag[way] != tag) return 0;
+  __u8 state = mesh_flow_state_after(MESH_FLOW_MARK_STATE(before), 1, segment);
+  __u32 mark = MESH_FLOW_MARK(now, state);
+  if (mark != before) set->mark[way] = mark;
+  if (state & MESH_FLOW_CONFIRMED) mesh_confirm(tag);
+  if (kind == MESH_FLOW_FORWARD && mark != before) {
+    mesh_reverse_key(config, record, key);
+    mesh_tell_other_record(mark);
+  }
+  return index | given << 16;
 }
 
 // One step of the walk with the view in the scratch room. Returns the step, and the next host above it.
@@ -286,22 +325,34 @@ MESH_INLINE int mesh_search(struct mesh_work* work, const struct mesh_service* s
   return MESH_ELSEWHERE;
 }
 
+// Rules 4 and 5 where there is nowhere else to look: the packet comes straight from an entry with this host's ring to
+// the owner's host, and no other host may know flows of the slot.
+MESH_INLINE int mesh_owns_slot(const struct mesh_work* work, const struct mesh_service* service) {
+  const struct mesh_header* header = &work->header;
+  return !header->moved && header->stage == MESH_STAGE_ENTRY && header->stop == work->config->self &&
+         header->ring_version == MESH_RING_VERSION(service->ring);
+}
+
 MESH_INLINE int mesh_find(struct mesh_work* work, const struct mesh_service* service, __be16* given, int* action) {
   const struct mesh_packet* packet = &work->packet;
+  struct mesh_segment segment = {packet->protocol, packet->tcp_flags, packet->has_payload,
+                                 (__u8)mesh_packet_begins(packet)};
+  MESH_OPAQUE(segment.begins);
+  __u64 hash = mesh_flow_hash(&packet->source, packet->source_port, packet->protocol, work->config->flow_seed);
+  int trusted = mesh_may_trust(work, service, segment.begins, mesh_flow_tag(hash));
+  MESH_OPAQUE(trusted);
+  if (trusted) {
+    __u64 number = mesh_count_in(work->header.binding, packet->length);
+    work->counted = 1;
+    if (mesh_mix(number) & MESH_REFRESH_MASK) return MESH_TRUSTED;
+  }
+
   struct mesh_scratch* scratch = mesh_scratch_room();
   if (!scratch) {
     work->reason = MESH_COUNT_NO_ROOM;
     return MESH_ELSEWHERE;
   }
-  struct mesh_segment segment = {packet->protocol, packet->tcp_flags, packet->has_payload,
-                                 (__u8)mesh_packet_begins(packet)};
-  MESH_OPAQUE(segment.begins);
   mesh_forward_key(packet, &scratch->key);
-  __u64 hash = mesh_flow_hash(&scratch->key, work->config->flow_seed);
-  int trusted = mesh_may_trust(work, service, segment.begins, mesh_flow_tag(hash));
-  MESH_OPAQUE(trusted);
-  if (trusted && (mesh_mix(mesh_counted_in(work->header.binding)) & MESH_REFRESH_MASK)) return MESH_TRUSTED;
-
   __u32 owner = work->header.stop == work->config->self ? work->header.binding : 0;
   __u32 known = mesh_use_record(hash, &segment, owner);
   if (known) {
@@ -309,11 +360,24 @@ MESH_INLINE int mesh_find(struct mesh_work* work, const struct mesh_service* ser
     *given = (__be16)(known >> 16);
     return MESH_FOUND;
   }
-  return trusted ? MESH_TO_CREATE : mesh_search(work, service, segment.begins, action);
+  if (trusted || mesh_owns_slot(work, service)) return MESH_TO_CREATE;
+  return mesh_search(work, service, segment.begins, action);
+}
+
+// Makes the flow's record, or records. Returns the port that the endpoint shall see, 0: there is none.
+MESH_INLINE __be16 mesh_record_flow(const struct mesh_work* work, const struct mesh_binding* binding) {
+  int begins = mesh_packet_begins(&work->packet);
+  struct mesh_scratch* scratch = mesh_scratch_room();
+  if (!scratch) return 0;
+  mesh_describe_flow(work, binding, &scratch->record);
+  __u32 given = mesh_make_record(begins);
+  if (!given) given = mesh_make_two_records(begins);
+  if (given) mesh_count(begins ? MESH_COUNT_FLOW_CREATED : MESH_COUNT_FLOW_REOPENED);
+  return (__be16)given;
 }
 
 // A packet of a client for this host: from another entry host, or from this host's own entry. `work->header` and
-// `work->service` are complete, `work->hash` is the ring hash.
+// `work->service` are complete.
 MESH_INLINE int mesh_receive(struct mesh_work* work) {
   const struct mesh_service* service = work->service;
   __be16 given = work->packet.source_port;
@@ -327,13 +391,9 @@ MESH_INLINE int mesh_receive(struct mesh_work* work) {
   if (!binding) return mesh_drop(work, MESH_COUNT_NO_BINDING);
   if (!mesh_binding_has_family(binding, work->packet.v6)) return mesh_drop(work, MESH_COUNT_NO_FAMILY);
   if (finding == MESH_TO_CREATE) {
-    int begins = mesh_packet_begins(&work->packet);
-    struct mesh_scratch* scratch = mesh_scratch_room();
-    if (!scratch) return mesh_drop(work, MESH_COUNT_NO_ROOM);
-    mesh_describe_flow(work, binding, begins, &scratch->record);
-    given = (__be16)mesh_make_records(begins);
+    given = mesh_record_flow(work, binding);
     if (!given) return mesh_drop(work, MESH_COUNT_NO_PORT);
   }
-  mesh_count_in(work->header.binding, work->packet.length);
+  if (!work->counted) mesh_count_in(work->header.binding, work->packet.length);
   return mesh_deliver_binding(work, binding, given);
 }

@@ -15,60 +15,53 @@ MESH_INLINE int mesh_return(struct mesh_work* work, const struct mesh_address* o
   if (mesh_address_equal(original, &work->config->mesh_v4) || mesh_address_equal(original, &work->config->mesh_v6)) {
     return MESH_HOST;
   }
+  if (!mesh_is_ingress(work->config, &work->packet, client)) return MESH_CLIENT;
   const struct mesh_endpoint* endpoint = mesh_endpoint_of(work->config->ingress_vni, client);
   if (endpoint && endpoint->ifindex) return mesh_deliver(work, endpoint->ifindex, endpoint->mac);
   return MESH_CLIENT;
 }
 
-// What the reply direction learns is told to the forward record too, when it matters: once a tick, at the first answer
-// that proves the handshake, and at the end.
-MESH_SEPARATE int mesh_tell_forward_record(__u32 state) {
-  const struct mesh_config* config = mesh_settings();
-  struct mesh_scratch* scratch = mesh_scratch_room();
-  if (!config || !scratch) return 0;
-  const struct mesh_flow_key* key = &scratch->key;
-  __u64 hash = mesh_flow_hash(key, config->flow_seed);
-  struct mesh_flow_set* set = mesh_flow_set_of(config, hash);
-  struct mesh_flow* record = set ? mesh_flow_find(set, key, mesh_flow_tag(hash)) : 0;
-  if (!record) return 0;
-  record->seen = scratch->record.seen;
-  record->state |= (__u8)state;
-  return 1;
+// The key of a flow's record for its client's packets, where it has one of its own. A looped flow's client is the
+// endpoint itself.
+MESH_INLINE void mesh_opposite_key(const struct mesh_packet* packet, const struct mesh_flow* record,
+                                   struct mesh_flow_key* key) {
+  if (record->flags & MESH_FLOW_LOOPED) key->client = packet->source;
+  key->original = record->original;
+  key->client_port = record->client_port;
+  key->port = record->original_port;
+  key->kind = MESH_FLOW_FORWARD;
 }
 
-// Copies the record of the key in the scratch room there, and brings it up to date. 0: there is none.
-MESH_SEPARATE int mesh_use_reverse_record(__u64 hash, const struct mesh_segment* segment) {
+// Copies the record of the key in the scratch room there, and brings it up to date. Returns its mark, 0: there is none
+// (a mark with an answer in it is never 0).
+MESH_SEPARATE __u32 mesh_use_reverse_record(__u64 hash, const struct mesh_segment* segment) {
   const struct mesh_config* config = mesh_settings();
   struct mesh_scratch* scratch = mesh_scratch_room();
   if (!config || !scratch || !segment) return 0;
-  struct mesh_flow_key* key = &scratch->key;
-  struct mesh_flow* copy = &scratch->record;
   __u32 tag = mesh_flow_tag(hash);
   struct mesh_flow_set* set = mesh_flow_set_of(config, hash);
-  struct mesh_flow* record = set ? mesh_flow_find(set, key, tag) : 0;
-  if (!record) return 0;
-  *copy = *record;
-  if (!mesh_flow_matches(copy, key, tag) || !mesh_flow_matches(record, key, tag)) return 0;
-  __u8 before = copy->state;
-  __u32 seen = copy->seen;
-  copy->seen = mesh_now();
-  copy->state = mesh_flow_state_after(before, 0, segment);
-  if (copy->seen == seen && copy->state == before) return 1;
-  record->seen = copy->seen;
-  record->state = copy->state;
-  // A looped flow's forward record has the endpoint's own address as its client, which only the packet knows; it is
-  // refreshed from the forward direction.
-  key->original = copy->original;
-  key->client_port = copy->client_port;
-  key->port = copy->original_port;
-  key->ifindex = 0;
-  key->kind = MESH_FLOW_FORWARD;
-  mesh_tell_forward_record(copy->state);
-  return 1;
+  if (!set) return 0;
+  __u32 way = mesh_flow_find(set, &scratch->key, tag);
+  if (way >= MESH_FLOW_WAYS) return 0;
+  scratch->record = set->record[way];
+  if (*(volatile __u32*)&set->tag[way] != tag) return 0;
+  __u32 before = set->mark[way];
+  __u8 state = mesh_flow_state_after(MESH_FLOW_MARK_STATE(before), 0, segment);
+  __u32 mark = MESH_FLOW_MARK(mesh_now(config), state);
+  if (mark != before) set->mark[way] = mark;
+  scratch->changed = mark != before;
+  return mark;
 }
 
-// MESH_PASS: no reply of the mesh.
-MESH_INLINE int mesh_reply(struct mesh_work* work) {
+// The endpoint must be the one whose record it is.
+MESH_INLINE int mesh_is_from_binding(const struct mesh_packet* packet, const struct mesh_binding* binding,
+                                     const __u8* source_mac) {
+  struct mesh_address address = packet->v6 ? binding->v6 : mesh_address_v4(binding->v4);
+  return mesh_address_equal(&packet->source, &address) && mesh_same_mac(source_mac, binding->mac);
+}
+
+// A packet of an endpoint from its ingress address. MESH_PASS: no reply of the mesh.
+MESH_INLINE int mesh_reply(struct mesh_work* work, const __u8* source_mac) {
   const struct mesh_packet* packet = &work->packet;
   if (!packet->has_ports) return MESH_PASS;
   struct mesh_scratch* scratch = mesh_scratch_room();
@@ -81,30 +74,39 @@ MESH_INLINE int mesh_reply(struct mesh_work* work) {
   key->ifindex = work->ifindex;
   key->kind = MESH_FLOW_REVERSE;
   key->protocol = packet->protocol;
-  __u64 hash = mesh_flow_hash(key, work->config->flow_seed);
+  __u64 hash = mesh_flow_key_hash(key, work->config->flow_seed);
   struct mesh_segment segment = {packet->protocol, packet->tcp_flags, packet->has_payload, 0};
-  if (!mesh_use_reverse_record(hash, &segment)) return MESH_PASS;
+  __u32 mark = mesh_use_reverse_record(hash, &segment);
+  if (!mark) return MESH_PASS;
+  const struct mesh_flow* record = &scratch->record;
+  __u32 index = record->binding;
+  const struct mesh_binding* binding = mesh_binding_of(index);
+  if (!binding) return mesh_drop(work, MESH_COUNT_NO_BINDING);
+  if (!mesh_is_from_binding(packet, binding, source_mac)) return mesh_drop(work, MESH_COUNT_SPOOFED);
   if (packet->fragment) return mesh_drop(work, MESH_COUNT_FRAGMENT);
   if (!mesh_take_hop(work)) return mesh_drop(work, MESH_COUNT_TTL);
 
-  const struct mesh_flow* record = &scratch->record;
   struct mesh_tuple* tuple = &work->tuple;
   tuple->source = record->original;
   tuple->source_port = record->original_port;
   tuple->destination = record->flags & MESH_FLOW_LOOPED ? packet->source : packet->destination;
   tuple->destination_port = record->client_port;
   work->translate = 1;
-  __u32 binding = record->binding;
-  struct mesh_binding_traffic* traffic = bpf_map_lookup_elem(&mesh_binding_counters, &binding);
+  struct mesh_binding_traffic* traffic = bpf_map_lookup_elem(&mesh_binding_counters, &index);
   if (traffic) {
     traffic->out.packets++;
     traffic->out.bytes += packet->length;
   }
   mesh_count(MESH_COUNT_REPLY_OUT);
-  if (record->entry == work->config->self) return mesh_return(work, &tuple->source, &tuple->destination);
+  __u16 entry = record->entry;
+  if (record->kind == MESH_FLOW_REVERSE && scratch->changed) {
+    mesh_opposite_key(packet, record, key);
+    mesh_tell_other_record(mark);
+  }
+  if (entry == work->config->self) return mesh_return(work, &tuple->source, &tuple->destination);
   work->hash = hash;
   work->header.vni = work->config->ingress_vni;
   work->header.kind = MESH_KIND_REPLY;
   work->header.entry = work->config->self;
-  return mesh_send(work, record->entry);
+  return mesh_send(work, entry);
 }

@@ -17,20 +17,24 @@
     __uint(pinning, LIBBPF_PIN_BY_NAME);                                   \
   } symbol SEC(".maps")
 
+// An array's elements begin at 312 bytes of a page, so that what has the size of a cache line lies on two; those of one
+// that may be mapped begin at a page's start.
+#define MESH_ALIGNED BPF_F_MMAPABLE
+
 MESH_TABLE(mesh_config, BPF_MAP_TYPE_ARRAY, __u32, struct mesh_config, 1, 0);
 MESH_TABLE(mesh_counters, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, __u64, MESH_COUNTERS, 0);
 MESH_TABLE(mesh_addresses, BPF_MAP_TYPE_HASH, struct mesh_address, struct mesh_address_role, MESH_ADDRESSES_MAX,
            BPF_F_NO_PREALLOC);
-MESH_TABLE(mesh_nodes, BPF_MAP_TYPE_ARRAY, __u32, struct mesh_node, MESH_NODES_MAX, 0);
+MESH_TABLE(mesh_nodes, BPF_MAP_TYPE_ARRAY, __u32, struct mesh_node, MESH_NODES_MAX, MESH_ALIGNED);
 MESH_TABLE(mesh_services, BPF_MAP_TYPE_ARRAY, __u32, struct mesh_service, MESH_SERVICES_MAX, BPF_F_MMAPABLE);
 MESH_TABLE(mesh_rings, BPF_MAP_TYPE_ARRAY, __u32, struct mesh_ring_chunk, MESH_RING_CHUNKS_MAX, BPF_F_MMAPABLE);
 MESH_TABLE(mesh_rows, BPF_MAP_TYPE_HASH, struct mesh_row_key, struct mesh_row, MESH_ROWS_MAX, BPF_F_NO_PREALLOC);
 MESH_TABLE(mesh_backends, BPF_MAP_TYPE_ARRAY, __u32, struct mesh_backend, MESH_BACKENDS_MAX, BPF_F_MMAPABLE);
 MESH_TABLE(mesh_backend_counters, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct mesh_traffic, MESH_BACKENDS_MAX, 0);
-MESH_TABLE(mesh_bindings, BPF_MAP_TYPE_ARRAY, __u32, struct mesh_binding, MESH_BINDINGS_MAX, 0);
+MESH_TABLE(mesh_bindings, BPF_MAP_TYPE_ARRAY, __u32, struct mesh_binding, MESH_BINDINGS_MAX, MESH_ALIGNED);
 MESH_TABLE(mesh_binding_counters, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct mesh_binding_traffic, MESH_BINDINGS_MAX, 0);
-MESH_TABLE(mesh_flows, BPF_MAP_TYPE_ARRAY, __u32, struct mesh_flow_set, MESH_FLOW_SETS, 0);
-MESH_TABLE(mesh_rewritten, BPF_MAP_TYPE_ARRAY, __u32, __u64, 2 * MESH_REWRITTEN_WORDS, 0);
+MESH_TABLE(mesh_flows, BPF_MAP_TYPE_ARRAY, __u32, struct mesh_flow_set, MESH_FLOW_SETS, MESH_ALIGNED);
+MESH_TABLE(mesh_filters, BPF_MAP_TYPE_ARRAY, __u32, struct mesh_filter, MESH_FILTER_WORDS, BPF_F_MMAPABLE);
 MESH_TABLE(mesh_endpoints, BPF_MAP_TYPE_HASH, struct mesh_endpoint_key, struct mesh_endpoint, MESH_ENDPOINTS_MAX,
            BPF_F_NO_PREALLOC);
 MESH_TABLE(mesh_sources, BPF_MAP_TYPE_HASH, struct mesh_source_key, struct mesh_source, MESH_SOURCES_MAX,
@@ -51,6 +55,7 @@ struct mesh_scratch {
   struct mesh_flow record;
   struct mesh_view view;
   struct mesh_address client;
+  __u32 changed;  // the record's mark
   struct bpf_fib_lookup route;
 };
 struct {
@@ -79,6 +84,24 @@ MESH_INLINE const struct mesh_config* mesh_settings(void) {
 MESH_INLINE const struct mesh_node* mesh_node_of(__u32 number) {
   const struct mesh_node* node = bpf_map_lookup_elem(&mesh_nodes, &number);
   return node && (node->flags & MESH_NODE_VALID) ? node : 0;
+}
+
+// One of this host's own addresses.
+MESH_INLINE int mesh_is_self(const struct mesh_config* config, const struct mesh_address* address) {
+  MESH_UNROLL
+  for (__u32 i = 0; i < MESH_SELVES_MAX; i++) {
+    if (mesh_address_equal(address, &config->self_address[i])) return 1;
+  }
+  if (!config->more_selves) return 0;
+  const struct mesh_address_role* role = bpf_map_lookup_elem(&mesh_addresses, address);
+  return role && (role->flags & MESH_ROLE_SELF);
+}
+
+// Of the ingress network, which every endpoint has an address on.
+MESH_INLINE int mesh_is_ingress(const struct mesh_config* config, const struct mesh_packet* packet,
+                                const struct mesh_address* address) {
+  const struct mesh_subnet* subnet = packet->v6 ? &config->ingress_v6 : &config->ingress_v4;
+  return mesh_address_in(address, subnet);
 }
 
 MESH_INLINE __u16 mesh_role_of(const struct mesh_address* address) {
@@ -113,22 +136,19 @@ MESH_INLINE const struct mesh_binding* mesh_binding_of(__u32 index) {
   return binding && index && binding->ifindex ? binding : 0;
 }
 
-MESH_INLINE __u32 mesh_now(void) { return (__u32)(bpf_ktime_get_coarse_ns() >> MESH_TICK_SHIFT); }
+MESH_INLINE __u32 mesh_now(const struct mesh_config* config) {
+  return (__u32)(bpf_jiffies64() >> (config->tick_shift & 63)) & 0xffffffu;
+}
 
 MESH_INLINE struct mesh_flow_set* mesh_flow_set_of(const struct mesh_config* config, __u64 hash) {
   __u32 index = mesh_flow_set_index(hash, config->flow_mask);
   return bpf_map_lookup_elem(&mesh_flows, &index);
 }
 
-// The words of the two filters that a flow's bit is in.
-MESH_INLINE __u64* mesh_rewritten_word(__u32 tag) {
-  __u32 index = MESH_REWRITTEN_BIT(tag) >> 6;
-  return bpf_map_lookup_elem(&mesh_rewritten, &index);
-}
-
-MESH_INLINE __u64* mesh_unconfirmed_word(__u32 tag) {
-  __u32 index = MESH_REWRITTEN_WORDS + (MESH_REWRITTEN_BIT(tag) >> 6);
-  return bpf_map_lookup_elem(&mesh_rewritten, &index);
+// The words of the filters that a flow's bit is in.
+MESH_INLINE struct mesh_filter* mesh_filter_of(__u32 tag) {
+  __u32 index = MESH_FILTER_BIT(tag) >> 6;
+  return bpf_map_lookup_elem(&mesh_filters, &index);
 }
 
 MESH_INLINE __u64 mesh_filter_bit(__u32 tag) { return 1ull << (tag & 63); }

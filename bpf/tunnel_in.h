@@ -27,7 +27,6 @@ MESH_INLINE int mesh_forward_in(struct mesh_work* work) {
   if (!packet->has_ports) return mesh_drop(work, MESH_COUNT_UNSUPPORTED);
   const struct mesh_service* service = mesh_service_of(packet->protocol, packet->destination_port);
   if (!service) return mesh_drop(work, MESH_COUNT_NO_BACKEND);
-  work->hash = mesh_packet_ring_hash(packet);
   mesh_count(MESH_COUNT_FORWARD_IN);
   work->service = service;
   return MESH_RECEIVE;
@@ -103,7 +102,7 @@ MESH_INLINE int mesh_uplink(struct mesh_work* work, const __u8* start, const __u
     action = mesh_tunnel_in(work, start, end, length);
   } else {
     work->segment = gso_size ? packet->l4_offset + packet->l4_size + gso_size : packet->length;
-    action = mesh_enter(work, MESH_ROLE_SELF);
+    action = mesh_enter(work, MESH_AT_UPLINK);
   }
   return mesh_conclude(work, action);
 }

@@ -36,6 +36,7 @@ struct mesh_work {
   __u8 mac[6];
   __u8 encapsulated;  // the packet is still inside the tunnel header
   __u8 entered;       // this host is the packet's entry
+  __u8 counted;       // as a packet to the header's binding
   __u8 translate;
   __u8 hop;  // decrement the TTL
   __u8 mark_congestion;

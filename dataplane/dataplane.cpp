@@ -19,7 +19,7 @@
 namespace mesh::dataplane {
 namespace {
 
-constexpr std::uint32_t kSetsPerRead = 1024;  // 320 KiB at a time
+constexpr std::uint32_t kSetsPerRead = 1024;  // 512 KiB at a time
 
 std::uint32_t ifindex_of(const Action& action) {
   if (const auto* attach = std::get_if<Attach>(&action)) return attach->hook.ifindex;
@@ -62,7 +62,7 @@ struct Dataplane::State {
   Desired admit(const Desired& wanted, Report& report);
   Status look(Report& report);
   [[nodiscard]] std::string task_of(std::uint16_t binding) const;
-  [[nodiscard]] FlowRecord describe(const mesh_flow& record, Tick now) const;
+  [[nodiscard]] FlowRecord describe(const FlowEntry& entry, std::uint32_t now) const;
   Status rebuild_rewritten_filter();
   [[nodiscard]] Result<std::vector<std::uint64_t>> needed_rewritten_bits() const;
 };
@@ -142,7 +142,8 @@ Result<Counters> Dataplane::counters() const {
   return read_counters(state_->kernel, state_->desired, state_->picture ? *state_->picture : Observed());
 }
 
-FlowRecord Dataplane::State::describe(const mesh_flow& record, Tick now) const {
+FlowRecord Dataplane::State::describe(const FlowEntry& entry, std::uint32_t now) const {
+  const mesh_flow& record = entry.record;
   FlowRecord flow{.protocol = static_cast<Protocol>(record.protocol),
                   .client = {from_abi(record.client), ntohs(record.client_port)},
                   .destination = {from_abi(record.original), ntohs(record.original_port)},
@@ -150,8 +151,8 @@ FlowRecord Dataplane::State::describe(const mesh_flow& record, Tick now) const {
                   .binding = record.binding,
                   .task_id = task_of(record.binding),
                   .entry = record.entry,
-                  .state = flow_state(record),
-                  .idle_seconds = seconds_since(record.seen, now)};
+                  .state = flow_state(entry),
+                  .idle_seconds = seconds_since(entry.mark, now, kernel.facts().tick_shift)};
   if (!picture) return flow;
   const auto row = (*picture)[MapId::kBindings].find(bytes_of(std::uint32_t{record.binding}));
   if (row == (*picture)[MapId::kBindings].end()) return flow;
@@ -162,16 +163,15 @@ FlowRecord Dataplane::State::describe(const mesh_flow& record, Tick now) const {
 
 Result<std::vector<FlowRecord>> Dataplane::flows(std::uint64_t& cursor, std::size_t limit) const {
   const std::uint64_t sets = std::uint64_t{state_->kernel.facts().flow_mask} + 1;
-  const Tick now = now_tick();
+  const std::uint32_t now = TRY(state_->kernel.now());
   std::vector<FlowRecord> flows;
   while (cursor < sets && flows.size() < limit) {
-    const auto first = static_cast<std::uint32_t>(cursor);
-    const std::string rows = TRY(state_->kernel.read_rows("mesh_flows", first, kSetsPerRead));
+    const std::string rows =
+        TRY(state_->kernel.read_rows("mesh_flows", static_cast<std::uint32_t>(cursor), kSetsPerRead));
     for (std::size_t at = 0; at < rows.size() && flows.size() < limit; at += sizeof(mesh_flow_set), ++cursor) {
-      const auto set = value_of<mesh_flow_set>(rows.substr(at, sizeof(mesh_flow_set)));
-      for (const mesh_flow& record : set.record) {
-        if (record.kind == MESH_FLOW_FORWARD) flows.push_back(state_->describe(record, now));
-      }
+      Kernel::visit_flows(rows.substr(at, sizeof(mesh_flow_set)), [&](const FlowEntry& flow) {
+        if ((flow.record.kind & MESH_FLOW_FORWARD) != 0) flows.push_back(state_->describe(flow, now));
+      });
     }
     if (rows.empty()) break;
   }
@@ -182,52 +182,33 @@ Result<std::vector<FlowRecord>> Dataplane::flows(std::uint64_t& cursor, std::siz
 Result<std::vector<ForeignHeld>> Dataplane::scan_foreign() {
   State& state = *state_;
   if (!state.picture) return std::vector<ForeignHeld>();
-  const Table& bindings = (*state.picture)[MapId::kBindings];
-  const Tick now = now_tick();
+  TRY(state.kernel.sweep_flows());
   ForeignSlots foreign(*state.picture, state.desired.self);
-  bool any_due = false;
-  TRY(state.kernel.for_each_flow([&](const mesh_flow& record) {
-    if (is_due(record, bindings, now)) {
-      any_due = true;
-    } else {
-      foreign.add(record);
-    }
-  }));
-  if (any_due) {
-    TRY(state.kernel.remove_flows([&](const mesh_flow& record) { return is_due(record, bindings, now_tick()); }));
-  }
+  TRY(state.kernel.for_each_flow([&](const FlowEntry& flow) { foreign.add(flow.record); }));
   TRY(state.rebuild_rewritten_filter());
   return foreign.result();
 }
 
 Result<std::vector<std::uint64_t>> Dataplane::State::needed_rewritten_bits() const {
-  std::vector<std::uint64_t> needed(MESH_REWRITTEN_WORDS, 0);
-  TRY(kernel.for_each_flow([&](const mesh_flow& record) {
-    if (record.kind != MESH_FLOW_FORWARD || record.given_port == record.client_port) return;
-    const std::uint32_t bit = MESH_REWRITTEN_BIT(record.tag);
+  std::vector<std::uint64_t> needed(MESH_FILTER_WORDS, 0);
+  TRY(kernel.for_each_flow([&](const FlowEntry& flow) {
+    if (flow.record.kind != MESH_FLOW_FORWARD) return;
+    const std::uint32_t bit = MESH_FILTER_BIT(flow.tag);
     needed[bit / 64] |= 1ULL << (bit % 64);
   }));
   return needed;
 }
 
-// Bits of flows that are over are cleared. A flow may have come while we looked, so what was cleared is looked at
-// again.
+// Bits of flows that are over are cleared. A flow may have come while we looked, so the table is looked at again.
 Status Dataplane::State::rebuild_rewritten_filter() {
-  const std::string rows = TRY(kernel.read_rows("mesh_rewritten", 0, MESH_REWRITTEN_WORDS));
-  if (is_zero(rows)) return {};
+  bool any = false;
+  for (std::uint32_t word = 0; word < MESH_FILTER_WORDS && !any; ++word) any = kernel.rewritten_word(word) != 0;
+  if (!any) return {};
   std::vector<std::uint64_t> needed = TRY(needed_rewritten_bits());
-  std::vector<std::uint32_t> cleared;
-  for (std::uint32_t i = 0; i < rows.size() / sizeof(std::uint64_t); ++i) {
-    const auto word = value_of<std::uint64_t>(rows.substr(i * sizeof(std::uint64_t), sizeof(std::uint64_t)));
-    if ((word & ~needed[i]) == 0) continue;
-    TRY(kernel.write("mesh_rewritten", bytes_of(i), bytes_of(word & needed[i])));
-    cleared.push_back(i);
-  }
-  if (cleared.empty()) return {};
+  for (std::uint32_t word = 0; word < MESH_FILTER_WORDS; ++word) kernel.clear_rewritten(word, ~needed[word]);
   needed = TRY(needed_rewritten_bits());
-  for (const std::uint32_t i : cleared) {
-    const auto word = value_of<std::uint64_t>(TRY(kernel.read("mesh_rewritten", bytes_of(i))));
-    if ((needed[i] & ~word) != 0) TRY(kernel.write("mesh_rewritten", bytes_of(i), bytes_of(word | needed[i])));
+  for (std::uint32_t word = 0; word < MESH_FILTER_WORDS; ++word) {
+    if (needed[word] != 0) kernel.set_rewritten(word, needed[word]);
   }
   return {};
 }

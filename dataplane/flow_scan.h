@@ -1,5 +1,5 @@
-// Flow records as they come out of mesh_flows: what they mean, which are due to go, and which slots they keep busy.
-// Pure.
+// Flow records as they come out of mesh_flows: what they mean, and which slots they keep busy. Pure. (Which are due to
+// go is the programs' to say: bpf/lib/flow.h.)
 #pragma once
 
 #include <cstdint>
@@ -13,15 +13,10 @@
 
 namespace mesh::dataplane {
 
-// Of CLOCK_MONOTONIC, as the programs keep it in mesh_flow.seen.
-using Tick = std::uint32_t;
-[[nodiscard]] Tick now_tick();
-[[nodiscard]] std::uint32_t seconds_since(Tick seen, Tick now);
+// Seconds since a mark was made. `now`: a tick of the same table (Kernel::now).
+[[nodiscard]] std::uint32_t seconds_since(std::uint32_t mark, std::uint32_t now, std::uint8_t tick_shift);
 
-// A record that may go: its binding is not in `bindings`, or its flow is over or has been silent for too long.
-[[nodiscard]] bool is_due(const mesh_flow& record, const Table& bindings, Tick now);
-
-[[nodiscard]] std::string flow_state(const mesh_flow& record);
+[[nodiscard]] std::string flow_state(const FlowEntry& flow);
 
 // Collects, over all forward records, the slots in which this host (`self`) holds flows that are not the owner's.
 class ForeignSlots {

@@ -69,8 +69,8 @@ Result<Counters> read_counters(const Kernel& kernel, const Desired& desired, con
     counters.ports.push_back(one);
   }
   std::map<std::uint16_t, std::uint64_t> flows;
-  TRY(kernel.for_each_flow([&](const mesh_flow& record) {
-    if (record.kind == MESH_FLOW_FORWARD) ++flows[record.binding];
+  TRY(kernel.for_each_flow([&](const FlowEntry& flow) {
+    if ((flow.record.kind & MESH_FLOW_FORWARD) != 0) ++flows[flow.record.binding];
   }));
   for (const Binding& binding : desired.bindings) {
     const auto values = TRY(kernel.read("mesh_binding_counters", bytes_of(std::uint32_t{binding.index})));

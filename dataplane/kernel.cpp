@@ -15,8 +15,6 @@
 namespace mesh::dataplane {
 namespace {
 
-constexpr std::uint32_t kSetsPerRead = 1024;  // flow sets, 320 KiB at a time
-
 bool is_mapped(MapId map) {
   return map == MapId::kServices || map == MapId::kRings || map == MapId::kBackends || map == MapId::kVipBackends;
 }
@@ -217,55 +215,6 @@ Status Kernel::run(const ResetTraffic& action) {
   const std::string zeros((description->value_size + 7U) / 8U * 8U * cpus, '\0');
   for (std::uint32_t i = 0; i < action.count; ++i) TRY(write(map, bytes_of(action.first + i), zeros));
   return {};
-}
-
-Status Kernel::run(const RemoveFlows& action) {
-  TRY(remove_flows([&](const mesh_flow& record) {
-    return std::ranges::find(action.bindings, record.binding) != action.bindings.end();
-  }));
-  return {};
-}
-
-Status Kernel::for_each_flow(const std::function<void(const mesh_flow&)>& visit) const {
-  for (std::uint32_t first = 0;; first += kSetsPerRead) {
-    const std::string rows = TRY(read_rows("mesh_flows", first, kSetsPerRead));
-    if (rows.empty()) return {};
-    for (std::size_t at = 0; at + sizeof(mesh_flow_set) <= rows.size(); at += sizeof(mesh_flow_set)) {
-      mesh_flow_set set;
-      std::memcpy(&set, rows.data() + at, sizeof set);
-      for (const mesh_flow& record : set.record) {
-        if (record.kind != MESH_FLOW_FREE) visit(record);
-      }
-    }
-  }
-}
-
-Result<std::uint64_t> Kernel::remove_flows(const std::function<bool(const mesh_flow&)>& gone) {
-  std::uint64_t removed = 0;
-  const auto is_gone = [&](const mesh_flow& record) { return record.kind != MESH_FLOW_FREE && gone(record); };
-  for (std::uint32_t first = 0;; first += kSetsPerRead) {
-    const std::string rows = TRY(read_rows("mesh_flows", first, kSetsPerRead));
-    if (rows.empty()) return removed;
-    const std::size_t sets = rows.size() / sizeof(mesh_flow_set);
-    for (std::size_t i = 0; i < sets; ++i) {
-      mesh_flow_set seen;
-      std::memcpy(&seen, rows.data() + i * sizeof seen, sizeof seen);
-      if (std::ranges::none_of(seen.record, is_gone)) continue;
-      // Read again and write back under the set's lock; the programs' next packet restores what was changed in the
-      // microsecond between.
-      const std::string key = bytes_of(static_cast<std::uint32_t>(first + i));
-      auto set = value_of<mesh_flow_set>(TRY(read("mesh_flows", key, true)));
-      std::uint64_t cleared = 0;
-      for (mesh_flow& record : set.record) {
-        if (!is_gone(record)) continue;
-        record = {};
-        ++cleared;
-      }
-      if (cleared == 0) continue;
-      TRY(write("mesh_flows", key, bytes_of(set), true));
-      removed += cleared;
-    }
-  }
 }
 
 }  // namespace mesh::dataplane

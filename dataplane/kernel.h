@@ -52,10 +52,17 @@ class Kernel {
   [[nodiscard]] const std::vector<MapDescription>& maps() const { return descriptions_; }
   [[nodiscard]] std::uint64_t count_rows(std::string_view map) const;  // of a hash map
 
-  // Every record in use, once; a flow has two (forward and reverse).
-  [[nodiscard]] Status for_each_flow(const std::function<void(const mesh_flow&)>& visit) const;
-  // Clears every flow record for which `gone` is true. Returns how many.
-  [[nodiscard]] Result<std::uint64_t> remove_flows(const std::function<bool(const mesh_flow&)>& gone);
+  // Every record in use, once.
+  [[nodiscard]] Status for_each_flow(const std::function<void(const FlowEntry&)>& visit) const;
+  // The records among rows of mesh_flows, as read_rows() gives them.
+  static void visit_flows(const std::string& rows, const std::function<void(const FlowEntry&)>& visit);
+  // Removes the records of flows that are over, silent for too long, or whose binding is gone. Returns how many.
+  [[nodiscard]] Result<std::uint64_t> sweep_flows();
+  [[nodiscard]] Result<std::uint32_t> now() const;  // tick
+  // Words of mesh_filter.rewritten. Programs change them at the same time.
+  [[nodiscard]] std::uint64_t rewritten_word(std::uint32_t word) const;
+  void clear_rewritten(std::uint32_t word, std::uint64_t bits);
+  void set_rewritten(std::uint32_t word, std::uint64_t bits);
 
  private:
   struct Mapping {  // an mmapped array
@@ -72,8 +79,11 @@ class Kernel {
   [[nodiscard]] Status adopt_maps();
   [[nodiscard]] Status adopt_programs(const std::string& directory);
   [[nodiscard]] Status load_programs(const std::string& directory);
+  [[nodiscard]] Result<Mapping> map_array(std::string_view map) const;
   [[nodiscard]] Status map_arrays();
   [[nodiscard]] Status learn_facts();
+  [[nodiscard]] Status learn_tick();
+  [[nodiscard]] Result<mesh_sweep> sweep(std::uint32_t first, std::uint32_t count) const;
   [[nodiscard]] Result<int> fd_of(std::string_view map) const;
   [[nodiscard]] Status observe_table(MapId map, Observed& observed) const;
   [[nodiscard]] Status observe_array(MapId map, Observed& observed) const;
@@ -98,6 +108,7 @@ class Kernel {
   std::vector<MapDescription> descriptions_;
   std::map<std::string, Fd> programs_;
   std::map<MapId, Mapping> mappings_;
+  Mapping filters_;
   Fd cgroup_;
 };
 

@@ -247,20 +247,23 @@ Status Kernel::load_programs(const std::string& directory) {
   return adopted;
 }
 
-Status Kernel::map_arrays() {
-  for (const MapId map : kMapped) {
-    const auto description = std::ranges::find(descriptions_, map_info(map).name, &MapDescription::name);
-    Mapping mapping;
-    mapping.stride = (description->value_size + 7U) / 8U * 8U;  // array elements round up to 8 bytes
-    const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
-    mapping.size = (std::size_t{mapping.stride} * description->rows_max + page - 1) / page * page;
-    mapping.data = mmap(nullptr, mapping.size, PROT_READ | PROT_WRITE, MAP_SHARED, TRY(fd_of(description->name)), 0);
-    if (mapping.data == MAP_FAILED) {
-      mapping.data = nullptr;
-      return fail_errno("map " + description->name, errno);
-    }
-    mappings_[map] = std::move(mapping);
+Result<Kernel::Mapping> Kernel::map_array(std::string_view map) const {
+  const auto description = std::ranges::find(descriptions_, map, &MapDescription::name);
+  Mapping mapping;
+  mapping.stride = (description->value_size + 7U) / 8U * 8U;  // array elements round up to 8 bytes
+  const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  mapping.size = (std::size_t{mapping.stride} * description->rows_max + page - 1) / page * page;
+  mapping.data = mmap(nullptr, mapping.size, PROT_READ | PROT_WRITE, MAP_SHARED, TRY(fd_of(map)), 0);
+  if (mapping.data == MAP_FAILED) {
+    mapping.data = nullptr;
+    return fail_errno(fmt::format("map {}", map), errno);
   }
+  return mapping;
+}
+
+Status Kernel::map_arrays() {
+  for (const MapId map : kMapped) mappings_[map] = TRY(map_array(map_info(map).name));
+  filters_ = TRY(map_array("mesh_filters"));
   return {};
 }
 
@@ -279,7 +282,7 @@ Status Kernel::learn_facts() {
   while (facts_.flow_seed == 0) {
     if (getrandom(&facts_.flow_seed, sizeof facts_.flow_seed, 0) < 0) return fail_errno("getrandom", errno);
   }
-  return {};
+  return learn_tick();
 }
 
 Status Kernel::use_cgroup(const std::string& directory) {

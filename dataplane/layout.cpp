@@ -144,7 +144,7 @@ class Builder {
           backend_row(port.backends[i]);
     }
     rows(index, port.ring);
-    const mesh_service service{.ring = *ring, .backends = *backends, .id = index};
+    const mesh_service service{.ring = *ring, .backends = *backends, .flags = 0};
     layout_.tables[MapId::kServices][bytes_of(index)] = bytes_of(service);
   }
 

@@ -82,11 +82,19 @@ struct Attached {
   auto operator<=>(const Attached&) const = default;
 };
 
+// A record of mesh_flows with what its set says of it.
+struct FlowEntry {
+  mesh_flow record{};
+  std::uint32_t tag = 0;
+  std::uint32_t mark = 0;
+};
+
 // What does not come from Desired: facts about this host and the loaded programs.
 struct HostFacts {
   std::uint64_t netns_cookie = 0;  // of the host's own namespace
   std::uint64_t flow_seed = 0;
   std::uint32_t flow_mask = 0;
+  std::uint8_t tick_shift = 0;                       // jiffies to ticks
   std::uint64_t cgroup_id = 0;                       // of Desired::cgroup_root; 0: not usable, hooks are not wanted
   std::map<std::string, std::uint32_t> program_ids;  // of the loaded programs, by name
 };

@@ -14,6 +14,15 @@ constexpr std::uint16_t kOuterSizeV6 = 70;    // an IPv6 header is 20 bytes long
 constexpr std::uint16_t kUnderlayMtu = 1500;  // while no uplink is known
 constexpr std::uint32_t kMappedBits = 96;     // of an IPv4 prefix in a mapped address
 
+mesh_subnet to_subnet(const Cidr& cidr) {
+  mesh_subnet subnet{.address = to_abi(cidr.network), .mask = {}};
+  const std::uint32_t length = cidr.length + (cidr.network.is_v4() ? kMappedBits : 0);
+  for (std::uint32_t bit = 0; bit < length; ++bit) {
+    reinterpret_cast<std::uint8_t*>(&subnet.mask)[bit / 8] |= static_cast<std::uint8_t>(0x80U >> (bit % 8));
+  }
+  return subnet;
+}
+
 class Writer {
  public:
   Writer(const Desired& desired, const HostFacts& facts) : desired_(desired), facts_(facts) {
@@ -67,7 +76,46 @@ class Writer {
     config.gateway_v6 = to_abi(desired_.gateway_v6);
     config.mesh_v4 = to_abi(desired_.mesh_v4);
     config.mesh_v6 = to_abi(desired_.mesh_v6);
+    config.tick_shift = facts_.tick_shift;
+    own_addresses(config);
+    ingress(config);
     put(MapId::kConfig, std::uint32_t{0}, config);
+  }
+
+  // Those that the programs compare before they ask mesh_addresses.
+  void own_addresses(mesh_config& config) const {
+    std::size_t count = 0;
+    for (const IpAddress& address : selves()) {
+      if (count == MESH_SELVES_MAX) {
+        config.more_selves = 1;
+        return;
+      }
+      config.self_address[count++] = to_abi(address);
+    }
+  }
+
+  void ingress(mesh_config& config) const {
+    config.ingress_v4 = config.ingress_v6 = {{}, {{~0U, ~0U, ~0U, ~0U}}};  // none
+    for (const Network& network : desired_.networks) {
+      if (!network.ingress) continue;
+      config.ingress_v4 = to_subnet(network.subnet_v4);
+      if (network.subnet_v6) config.ingress_v6 = to_subnet(*network.subnet_v6);
+    }
+  }
+
+  // Every address of this host on which published ports answer, once, the uplinks' first.
+  [[nodiscard]] std::vector<IpAddress> selves() const {
+    std::vector<IpAddress> selves;
+    const auto add = [&](const IpAddress& address) {
+      if (!address.is_unset() && std::ranges::find(selves, address) == selves.end()) selves.push_back(address);
+    };
+    for (const Uplink& uplink : desired_.uplinks) std::ranges::for_each(uplink.addresses, add);
+    for (const Node& node : desired_.nodes) {
+      if (node.number != desired_.self) continue;
+      add(node.address);
+      std::ranges::for_each(node.addresses, add);
+    }
+    return selves;
   }
 
   void role(const IpAddress& address, std::uint16_t node, unsigned int flags) {
@@ -83,15 +131,7 @@ class Writer {
       role(node.address, node.number, MESH_ROLE_NODE);
     }
     // Own addresses last: should two hosts claim one, this host knows best what is its own.
-    constexpr unsigned int kSelf = MESH_ROLE_NODE | MESH_ROLE_SELF;
-    for (const Node& node : desired_.nodes) {
-      if (node.number != desired_.self) continue;
-      for (const IpAddress& address : node.addresses) role(address, desired_.self, kSelf);
-      role(node.address, desired_.self, kSelf);
-    }
-    for (const Uplink& uplink : desired_.uplinks) {
-      for (const IpAddress& address : uplink.addresses) role(address, desired_.self, kSelf);
-    }
+    for (const IpAddress& address : selves()) role(address, desired_.self, MESH_ROLE_NODE | MESH_ROLE_SELF);
     role(desired_.gateway_v4, 0, MESH_ROLE_GATEWAY);
     role(desired_.gateway_v6, 0, MESH_ROLE_GATEWAY);
     role(desired_.mesh_v4, desired_.self, MESH_ROLE_MESH);

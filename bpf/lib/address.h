@@ -21,6 +21,13 @@ MESH_INLINE int mesh_address_equal(const struct mesh_address* left, const struct
   return mesh_address_difference(left, right) == 0;
 }
 
+MESH_INLINE int mesh_address_in(const struct mesh_address* address, const struct mesh_subnet* subnet) {
+  __u32 difference = 0;
+  MESH_UNROLL
+  for (int i = 0; i < 4; i++) difference |= (address->word[i] & subnet->mask.word[i]) ^ subnet->address.word[i];
+  return difference == 0;
+}
+
 MESH_INLINE int mesh_address_is_v4(const struct mesh_address* address) {
   return (address->word[0] | address->word[1] | (address->word[2] ^ MESH_MAPPED_PREFIX)) == 0;
 }

@@ -59,20 +59,22 @@ MESH_INLINE int mesh_mark_congestion(__u8* l3, const __u8* end, int v6) {
 MESH_INLINE int mesh_rewrite(__u8* l3, const __u8* end, const struct mesh_packet* packet,
                              const struct mesh_tuple* tuple, struct mesh_differences* differences) {
   __u8* l4;
-  differences->pseudo = mesh_difference_address(&packet->source, &tuple->source) +
-                        mesh_difference_address(&packet->destination, &tuple->destination);
   differences->ports = mesh_difference16(packet->source_port, tuple->source_port) +
                        mesh_difference16(packet->destination_port, tuple->destination_port);
   if (packet->v6) {
     struct mesh_ipv6* ip = (struct mesh_ipv6*)l3;
     l4 = (__u8*)(ip + 1);
     if ((const __u8*)(ip + 1) > end) return -1;
+    differences->pseudo = mesh_difference_address(&packet->source, &tuple->source) +
+                          mesh_difference_address(&packet->destination, &tuple->destination);
     ip->source = tuple->source;
     ip->destination = tuple->destination;
   } else {
     struct mesh_ipv4* ip = (struct mesh_ipv4*)l3;
     l4 = (__u8*)(ip + 1);
     if ((const __u8*)(ip + 1) > end) return -1;
+    differences->pseudo = mesh_difference32(packet->source.word[3], tuple->source.word[3]) +
+                          mesh_difference32(packet->destination.word[3], tuple->destination.word[3]);
     ip->source = tuple->source.word[3];
     ip->destination = tuple->destination.word[3];
     ip->checksum = mesh_checksum_update(ip->checksum, differences->pseudo);

@@ -27,15 +27,10 @@ struct mesh_header {
 #define MESH_TUNNEL_OFFSET (MESH_ETH_SIZE + 20u + 8u)
 
 MESH_INLINE void mesh_tunnel_encode(struct mesh_tunnel* wire, const struct mesh_header* header) {
-  __u32 stop_prev = ((__u32)header->stop << 12) | header->prev;
-  wire->vxlan_flags = MESH_VXLAN_FLAGS;
-  wire->stop_prev[0] = (__u8)(stop_prev >> 16);
-  wire->stop_prev[1] = (__u8)(stop_prev >> 8);
-  wire->stop_prev[2] = (__u8)stop_prev;
-  wire->vni[0] = (__u8)(header->vni >> 16);
-  wire->vni[1] = (__u8)(header->vni >> 8);
-  wire->vni[2] = (__u8)header->vni;
-  wire->header_version = MESH_TUNNEL_VERSION;
+  __be32 first = mesh_be32((__u32)MESH_VXLAN_FLAGS << 24 | (__u32)header->stop << 12 | header->prev);
+  __be32 second = mesh_be32(header->vni << 8 | MESH_TUNNEL_VERSION);
+  __builtin_memcpy(wire, &first, sizeof(first));
+  __builtin_memcpy(wire->vni, &second, sizeof(second));
   wire->kind = (__u8)MESH_TUNNEL_KIND(header->kind);
   wire->flags = (__u8)((header->moved ? MESH_TUNNEL_MOVED : 0) | (header->mixed ? MESH_TUNNEL_MIXED : 0) |
                        (header->stage << MESH_TUNNEL_STAGE_SHIFT));
@@ -47,7 +42,9 @@ MESH_INLINE void mesh_tunnel_encode(struct mesh_tunnel* wire, const struct mesh_
 }
 
 MESH_INLINE __u32 mesh_tunnel_vni(const struct mesh_tunnel* wire) {
-  return ((__u32)wire->vni[0] << 16) | ((__u32)wire->vni[1] << 8) | wire->vni[2];
+  __be32 word;  // the identifier and the header version
+  __builtin_memcpy(&word, wire->vni, sizeof(word));
+  return mesh_swap32(word) >> 8;
 }
 
 // Whether the fixed bits are ours; the VNI is judged by the caller.
@@ -56,12 +53,15 @@ MESH_INLINE int mesh_tunnel_is_known(const struct mesh_tunnel* wire) {
 }
 
 MESH_INLINE void mesh_tunnel_decode(const struct mesh_tunnel* wire, struct mesh_header* header) {
+  __be32 first;  // flags, stop and prev
+  __builtin_memcpy(&first, wire, sizeof(first));
+  __u32 stop_prev = mesh_swap32(first) & 0xffffffu;
   header->vni = mesh_tunnel_vni(wire);
   header->ring_version = mesh_swap32(wire->ring_version);
   header->binding = mesh_swap16(wire->binding);
   header->entry = mesh_swap16(wire->entry) & (MESH_NODES_MAX - 1);
-  header->stop = (__u16)(((__u32)wire->stop_prev[0] << 4) | (wire->stop_prev[1] >> 4));
-  header->prev = (__u16)(((__u32)(wire->stop_prev[1] & 15) << 8) | wire->stop_prev[2]);
+  header->stop = (__u16)(stop_prev >> 12);
+  header->prev = (__u16)(stop_prev & 0xfff);
   header->kind = wire->kind >> 2;
   header->backend = wire->backend;
   header->moved = (wire->flags & MESH_TUNNEL_MOVED) != 0;

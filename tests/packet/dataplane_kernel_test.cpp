@@ -372,23 +372,26 @@ TEST_F(DataplaneOnKernel, ScanRemovesRecordsThatAreOverAndClearsTheirFilterBits)
   std::string recreated;
   Result<Kernel> kernel = Kernel::open(options_, recreated);
   ASSERT_TRUE(kernel) << kernel.error().message;
-  const auto put = [&](std::uint32_t set_index, std::uint16_t binding, std::uint8_t state, std::uint32_t tag) {
+  const std::uint32_t now = kernel->now().value();
+  const auto binding = value_of<mesh_binding>(kernel->read("mesh_bindings", bytes_of(std::uint32_t{1})).value());
+  const auto put = [&](std::uint32_t set_index, std::uint16_t index, std::uint8_t state, std::uint32_t tag) {
     mesh_flow_set set{};
+    set.tag[0] = tag;
+    set.mark[0] = MESH_FLOW_MARK(now - 100, state);
     mesh_flow& record = set.record[0];
     record.client = to_abi(samples::ip("198.51.100.7"));
     record.client_port = 1;
     record.given_port = 2;
-    record.binding = binding;
+    record.ifindex = binding.ifindex;
+    record.binding = index;
     record.kind = MESH_FLOW_FORWARD;
     record.protocol = 6;
-    record.state = state;
-    record.tag = tag;  // `seen` 0: long ago
     ASSERT_TRUE(kernel->write("mesh_flows", bytes_of(set_index), bytes_of(set), true));
   };
   put(1, 1, MESH_FLOW_CONFIRMED, 64);                    // stays
   put(2, 1, MESH_FLOW_CONFIRMED | MESH_FLOW_RESET, 65);  // over
   put(3, 99, MESH_FLOW_CONFIRMED, 66);                   // its binding is gone
-  ASSERT_TRUE(kernel->write("mesh_rewritten", bytes_of(std::uint32_t{1}), bytes_of(std::uint64_t{7})));
+  kernel->set_rewritten(1, 7);
   const auto held = dataplane.scan_foreign();
   ASSERT_TRUE(held) << held.error().message;
   ASSERT_EQ(held->size(), 1U);
@@ -396,8 +399,9 @@ TEST_F(DataplaneOnKernel, ScanRemovesRecordsThatAreOverAndClearsTheirFilterBits)
   std::uint64_t cursor = 0;
   const auto flows = dataplane.flows(cursor, 100);
   ASSERT_TRUE(flows);
-  EXPECT_EQ(flows->size(), 1U);
-  EXPECT_EQ(value_of<std::uint64_t>(kernel->read("mesh_rewritten", bytes_of(std::uint32_t{1})).value()), 1U);
+  ASSERT_EQ(flows->size(), 1U);
+  EXPECT_NEAR((*flows)[0].idle_seconds, 110, 30);
+  EXPECT_EQ(kernel->rewritten_word(1), 1U);
 }
 
 TEST_F(DataplaneOnKernel, FlowsArePagedWithoutLossOrRepetition) {
@@ -409,6 +413,7 @@ TEST_F(DataplaneOnKernel, FlowsArePagedWithoutLossOrRepetition) {
   constexpr std::uint32_t kSets = 3000;
   for (std::uint32_t i = 0; i < kSets; ++i) {
     mesh_flow_set set{};
+    set.tag[i % MESH_FLOW_WAYS] = 1;
     set.record[i % MESH_FLOW_WAYS].kind = MESH_FLOW_FORWARD;
     set.record[i % MESH_FLOW_WAYS].protocol = 6;
     set.record[i % MESH_FLOW_WAYS].client = to_abi(samples::ip("198.51.100.7"));

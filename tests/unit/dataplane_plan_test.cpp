@@ -90,9 +90,10 @@ TEST(DataplanePlan, TheKernelHoldsTheRingsAndBackendsThatAreDesired) {
       std::map<std::uint32_t, std::uint32_t> chunk_owner;
       for (const auto& [key, value] : kernel[MapId::kServices]) {
         const auto service = value_of<mesh_service>(value);
+        const auto index = value_of<std::uint32_t>(key);
         for (std::uint32_t i = 0; i < ring_chunks(service.ring); ++i) {
-          const auto [owner, is_new] = chunk_owner.try_emplace(MESH_RING_CHUNK(service.ring) + i, service.id);
-          EXPECT_TRUE(is_new) << "chunk of ports " << owner->second << " and " << service.id;
+          const auto [owner, is_new] = chunk_owner.try_emplace(MESH_RING_CHUNK(service.ring) + i, index);
+          EXPECT_TRUE(is_new) << "chunk of ports " << owner->second << " and " << index;
         }
       }
     }

@@ -1,5 +1,8 @@
 // Flow records and the walk between hosts: sequences of packets through the programs, and the pure step exhaustively.
+#include <atomic>
+#include <sched.h>
 #include <set>
+#include <thread>
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -204,38 +207,178 @@ TEST(Records, AClosedFlowMakesRoomForTheOwner) {
   EXPECT_EQ(stage_of(again), static_cast<unsigned>(MESH_STAGE_CIRCLE));
 }
 
+mesh_flow plain_record(__u16 port) {
+  mesh_flow record{};
+  record.client = address("192.0.2.9");
+  record.original = address("192.0.2.1");
+  record.client_port = record.given_port = port;
+  record.original_port = 80;
+  record.local_port = 8080;
+  record.ifindex = 7;
+  record.kind = MESH_FLOW_BOTH;
+  record.protocol = 6;
+  return record;
+}
+
+int claim(mesh_flow_set& set, const mesh_flow& record, __u8 state, __u32 tick, __u32 tag) {
+  const __u32 mark = MESH_FLOW_MARK(tick, state);
+  const __u32 judgement = mesh_flow_judge(&set, tag, tick, &record);
+  if ((judgement & MESH_FLOW_TAKEN) != 0) return MESH_CLAIM_TAKEN;
+  return mesh_flow_claim(&set, tag, mark, judgement, &record);
+}
+
 TEST(Records, AFloodOfSynsDisplacesItself) {
   mesh_flow_set set{};
-  const auto claim = [&](__u16 port, __u8 state, __u32 seen) {
-    mesh_flow_key key{};
-    key.client = address("192.0.2.9");
-    key.original = address("192.0.2.1");
-    key.client_port = port;
-    key.port = 80;
-    key.kind = MESH_FLOW_FORWARD;
-    key.protocol = 6;
-    mesh_flow record{};
-    record.client = key.client;
-    record.original = key.original;
-    record.client_port = port;
-    record.original_port = 80;
-    record.kind = MESH_FLOW_FORWARD;
-    record.protocol = 6;
-    record.state = state;
-    record.seen = seen;
-    record.tag = port;
-    return mesh_flow_claim(&set, &key, &record);
+  const auto flow = [&](__u16 port, __u8 state, __u32 tick) {
+    return claim(set, plain_record(port), state, tick, port);
   };
-  for (__u16 port = 1; port <= 3; port++) EXPECT_EQ(claim(port, MESH_FLOW_CONFIRMED, 100), MESH_CLAIM_FRESH);
-  for (__u16 port = 1000; port < 2000; port++) EXPECT_NE(claim(port, 0, 200), MESH_CLAIM_EVICTED);
-  for (__u16 port = 1; port <= 3; port++) EXPECT_EQ(claim(port, MESH_FLOW_CONFIRMED, 300), MESH_CLAIM_SAME);
+  for (__u16 port = 1; port < MESH_FLOW_WAYS; port++) EXPECT_EQ(flow(port, MESH_FLOW_CONFIRMED, 100), MESH_CLAIM_FRESH);
+  for (__u16 port = 1000; port < 2000; port++) EXPECT_EQ(flow(port, 0, 200), MESH_CLAIM_FRESH);
+  for (__u16 port = 1; port < MESH_FLOW_WAYS; port++) EXPECT_EQ(flow(port, MESH_FLOW_CONFIRMED, 300), MESH_CLAIM_SAME);
   // With none but live flows, the longest idle goes.
-  EXPECT_EQ(claim(4, MESH_FLOW_CONFIRMED, 300), MESH_CLAIM_FRESH);
-  EXPECT_EQ(claim(1, MESH_FLOW_CONFIRMED, 400), MESH_CLAIM_SAME);
-  EXPECT_EQ(claim(2, MESH_FLOW_CONFIRMED, 400), MESH_CLAIM_SAME);
-  EXPECT_EQ(claim(3, MESH_FLOW_CONFIRMED, 350), MESH_CLAIM_SAME);
-  EXPECT_EQ(claim(5, MESH_FLOW_CONFIRMED, 400), MESH_CLAIM_EVICTED);
-  EXPECT_EQ(claim(3, MESH_FLOW_CONFIRMED, 400), MESH_CLAIM_SAME);
+  EXPECT_EQ(flow(7, MESH_FLOW_CONFIRMED, 300), MESH_CLAIM_FRESH);
+  for (__u16 port = 1; port <= 7; port++) {
+    EXPECT_EQ(flow(port, MESH_FLOW_CONFIRMED, port == 5 ? 350 : 400), MESH_CLAIM_SAME);
+  }
+  EXPECT_EQ(flow(8, MESH_FLOW_CONFIRMED, 400), MESH_CLAIM_EVICTED);
+  EXPECT_EQ(flow(4, MESH_FLOW_CONFIRMED, 400), MESH_CLAIM_SAME);
+  EXPECT_EQ(flow(5, MESH_FLOW_CONFIRMED, 400), MESH_CLAIM_EVICTED) << "it was the one that went";
+}
+
+TEST(Records, TwoThatLookAlikeToTheEndpointAreKeptApart) {
+  const mesh_flow first = plain_record(4000);
+  mesh_flow second = first;
+  second.original = address("192.0.2.2");
+  mesh_flow other_endpoint = second;
+  other_endpoint.ifindex = 8;
+  mesh_flow_set set{};
+  constexpr __u32 kTag = 77;
+  EXPECT_EQ(claim(set, first, MESH_FLOW_CONFIRMED, 100, kTag), MESH_CLAIM_FRESH);
+  EXPECT_EQ(claim(set, second, MESH_FLOW_CONFIRMED, 100, kTag), MESH_CLAIM_TAKEN);
+  EXPECT_EQ(claim(set, other_endpoint, MESH_FLOW_CONFIRMED, 100, kTag), MESH_CLAIM_FRESH);
+  // One that is over makes room.
+  EXPECT_EQ(claim(set, first, MESH_FLOW_CONFIRMED | MESH_FLOW_RESET, 100, kTag), MESH_CLAIM_SAME);
+  EXPECT_EQ(claim(set, second, MESH_FLOW_CONFIRMED, 105, kTag), MESH_CLAIM_TAKEN) << "late segments";
+  EXPECT_EQ(claim(set, second, MESH_FLOW_CONFIRMED, 120, kTag), MESH_CLAIM_SAME);
+  mesh_flow_key key{};
+  key.client = first.client;
+  key.client_port = first.client_port;
+  key.port = first.local_port;
+  key.ifindex = first.ifindex;
+  key.kind = MESH_FLOW_REVERSE;
+  key.protocol = 6;
+  const __u32 way = mesh_flow_find(&set, &key, kTag);
+  ASSERT_LT(way, MESH_FLOW_WAYS);
+  EXPECT_EQ(set.record[way].original.word[3], second.original.word[3]);
+}
+
+TEST(Records, AClaimSeesThatAnotherCpuWasQuicker) {
+  mesh_flow_set set{};
+  const mesh_flow record = plain_record(4000);
+  const __u32 mark = MESH_FLOW_MARK(100, 0);
+  const __u32 judgement = mesh_flow_judge(&set, 77, 100, &record);
+  EXPECT_EQ(claim(set, record, 0, 100, 77), MESH_CLAIM_FRESH);
+  EXPECT_EQ(mesh_flow_claim(&set, 77, mark, judgement, &record), MESH_CLAIM_AGAIN);
+}
+
+TEST(Records, AreDueByStateAndSilence) {
+  struct Case {
+    const char* name;
+    unsigned state;
+    __u32 idle;
+    bool due;
+  };
+  constexpr unsigned kBothFins = MESH_FLOW_CONFIRMED | MESH_FLOW_CLIENT_FIN | MESH_FLOW_ENDPOINT_FIN;
+  constexpr unsigned kDatagrams = MESH_FLOW_CONFIRMED | MESH_FLOW_DATAGRAMS;
+  const Case cases[] = {
+      {"fresh", 0, 0, false},
+      {"unconfirmed", 0, 60, false},
+      {"unconfirmed for long", 0, 80, true},
+      {"established, silent for a day", MESH_FLOW_CONFIRMED, 80'000, false},
+      {"established, silent for a week", MESH_FLOW_CONFIRMED, 600'000, true},
+      {"one FIN", MESH_FLOW_CONFIRMED | MESH_FLOW_CLIENT_FIN, 100, false},
+      {"both FINs", kBothFins, 20, true},
+      {"both FINs just now", kBothFins, 2, false},
+      {"reset", MESH_FLOW_CONFIRMED | MESH_FLOW_RESET, 20, true},
+      {"UDP", kDatagrams, 100, false},
+      {"UDP, silent", kDatagrams, 250, true},
+      {"a tick ahead of our clock", MESH_FLOW_RESET, static_cast<__u32>(-1), false},
+  };
+  // The tick of a mark has 24 bits.
+  for (const __u32 now : {1'000'000u, 5u, 0xffffffu}) {
+    for (const Case& c : cases) {
+      EXPECT_EQ(mesh_flow_due(MESH_FLOW_MARK(now - c.idle, c.state), now) != 0, c.due) << c.name << " at " << now;
+    }
+  }
+}
+
+// The sweep runs beside the programs, on the same sets: no flow that begins meanwhile may be lost.
+TEST(Records, ASweepTakesWhatIsOverAndNothingElse) {
+  Pair& pair = Pair::cleared();
+  Kernel& kernel = pair.kernel();
+  constexpr __u16 kFirst = 20000, kFlows = 1500;
+  mesh_flow over = plain_record(1);
+  over.binding = 1;
+  over.ifindex = kEndpointA;
+  const __u32 long_ago = kernel.sweep(0, 0).tick - 100;
+  for (__u32 index = 0; index < kFlowSets; index++) {
+    mesh_flow_set set{};
+    for (__u32 way = 0; way < 3; way++) {
+      set.tag[way] = 2 * way + 1;
+      set.mark[way] = MESH_FLOW_MARK(long_ago, MESH_FLOW_RESET);
+      set.record[way] = over;
+    }
+    kernel.put("mesh_flows", &index, &set);
+  }
+  std::atomic<bool> finished = false;
+  std::uint64_t removed = 0;
+  std::thread sweeper([&] {
+    cpu_set_t other;
+    CPU_ZERO(&other);
+    CPU_SET(1, &other);
+    sched_setaffinity(0, sizeof other, &other);
+    do {
+      removed += kernel.sweep(0, kFlowSets).removed;
+    } while (!finished);
+    removed += kernel.sweep(0, kFlowSets).removed;
+  });
+  for (__u16 i = 0; i < kFlows; i++) {
+    Frame syn = from_node2(6, 8001, 1);
+    syn.source_port = static_cast<__u16>(kFirst + i);
+    EXPECT_FALSE(kernel.run(kUplink, syn.bytes()).refused);
+  }
+  finished = true;
+  sweeper.join();
+  EXPECT_GT(removed, 2 * kFlowSets);
+  EXPECT_LE(removed, 3 * kFlowSets) << "some were taken over by new flows";
+  unsigned in_use = 0;
+  std::set<__u16> ports;
+  for (__u32 index = 0; index < kFlowSets; index++) {
+    mesh_flow_set set{};
+    kernel.get("mesh_flows", &index, &set);
+    for (__u32 way = 0; way < MESH_FLOW_WAYS; way++) {
+      if (set.tag[way] == 0) continue;
+      in_use++;
+      ports.insert(mesh_swap16(set.record[way].client_port));
+    }
+  }
+  EXPECT_EQ(ports.size(), kFlows);
+  EXPECT_EQ(in_use, kFlows);
+}
+
+TEST(Records, ASweepTakesWhoseBindingIsGone) {
+  Pair& pair = Pair::cleared();
+  Kernel& kernel = pair.kernel();
+  pair.run(kUplink, from_node2(6, 8001, 1).bytes());
+  EXPECT_EQ(kernel.sweep(0, kFlowSets).removed, 0u);
+  const __u32 index = 1;
+  mesh_binding binding{};
+  ASSERT_TRUE(kernel.get("mesh_bindings", &index, &binding));
+  mesh_binding gone = binding;
+  gone.ifindex = 0;
+  pair.put("mesh_bindings", &index, &gone);
+  EXPECT_EQ(kernel.sweep(0, kFlowSets).removed, 1u);
+  pair.put("mesh_bindings", &index, &binding);
 }
 
 }  // namespace

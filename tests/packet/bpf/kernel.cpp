@@ -97,6 +97,18 @@ Outcome Kernel::run(const std::string& name, const Bytes& frame, std::uint32_t g
   return outcome;
 }
 
+mesh_sweep Kernel::sweep(__u32 first, __u32 count) {
+  mesh_sweep order{};
+  order.first = first;
+  order.count = count;
+  bpf_test_run_opts options{};
+  options.sz = sizeof(options);
+  options.data_in = options.data_out = &order;
+  options.data_size_in = options.data_size_out = sizeof(order);
+  if (bpf_prog_test_run_opts(program("mesh_sweep"), &options) != 0) give_up("running mesh_sweep");
+  return order;
+}
+
 void Kernel::attach_xdp(const std::string& name, int ifindex) {
   if (bpf_xdp_attach(ifindex, program(name), XDP_FLAGS_DRV_MODE, nullptr) != 0) give_up("attaching " + name);
 }

@@ -34,6 +34,8 @@ class Kernel : public Tables {
 
   // gso_size 0: an ordinary packet. The packet arrives on ifindex 1.
   [[nodiscard]] Outcome run(const std::string& program, const Bytes& frame, std::uint32_t gso_size = 0);
+  // Runs mesh_sweep over `count` sets.
+  [[nodiscard]] mesh_sweep sweep(__u32 first, __u32 count);
   [[nodiscard]] int program(const std::string& name) const;
   void attach_xdp(const std::string& name, int ifindex);
   void attach_tc(const std::string& name, int ifindex);

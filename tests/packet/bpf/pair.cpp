@@ -99,8 +99,8 @@ Pair& Pair::cleared() {
   static Pair pair;
   const mesh_flow_set nothing{};
   for (__u32 set = 0; set < kFlowSets; set++) pair.put("mesh_flows", &set, &nothing);
-  const __u64 none = 0;
-  for (__u32 word = 0; word < 2 * MESH_REWRITTEN_WORDS; word++) pair.put("mesh_rewritten", &word, &none);
+  const mesh_filter none{};
+  for (__u32 word = 0; word < MESH_FILTER_WORDS; word++) pair.put("mesh_filters", &word, &none);
   return pair;
 }
 

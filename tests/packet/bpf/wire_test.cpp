@@ -68,7 +68,7 @@ std::string udp_from(const std::string& netns, const std::string& target, __u16 
 TYPED_TEST(WireTest, ClientReachesEveryBackendThroughEveryHostWithItsAddress) {
   for (const char* host : {"192.0.2.1", "192.0.2.2", "192.0.2.3"}) {
     std::set<std::string> tcp, udp;
-    for (int i = 0; i < 24; i++) {
+    for (int i = 0; i < 48; i++) {
       tcp.insert(tcp_from("client", host, kPort, "hello"));
       udp.insert(udp_from("client", host, kPort));
     }
@@ -81,7 +81,7 @@ TYPED_TEST(WireTest, ClientReachesEveryBackendThroughEveryHostWithItsAddress) {
 TYPED_TEST(WireTest, SameOverIpv6) {
   for (const char* host : {"2001:db8::1", "2001:db8::2", "2001:db8::3"}) {
     std::set<std::string> tcp, udp;
-    for (int i = 0; i < 24; i++) {
+    for (int i = 0; i < 48; i++) {
       tcp.insert(tcp_from("client", host, kPort, "hello"));
       udp.insert(udp_from("client", host, kPort));
     }
@@ -128,7 +128,7 @@ TYPED_TEST(WireTest, OneClientPortThroughThreeHostsToOneBackend) {
 TYPED_TEST(WireTest, ContainerUsesAPublishedPortOfAnyHost) {
   for (const char* host : {"192.0.2.1", "192.0.2.2", "192.0.2.3"}) {
     std::set<std::string> answers;
-    for (int i = 0; i < 24; i++) {
+    for (int i = 0; i < 48; i++) {
       answers.insert(tcp_from("c1", host, kPort, "hello"));
       answers.insert(udp_from("c1", host, kPort));
     }
@@ -144,7 +144,7 @@ TYPED_TEST(WireTest, HostUsesLocalhostAndItsOwnAddress) {
   for (const char* target : {"127.0.0.1", "192.0.2.1", "::1", "2001:db8::1"}) {
     const std::string seen = std::string(target).find(':') == std::string::npos ? "192.0.2.1" : "2001:db8::1";
     std::set<std::string> answers;
-    for (int i = 0; i < 24; i++) {
+    for (int i = 0; i < 48; i++) {
       answers.insert(tcp_from("h1", target, kPort, "hello"));
       answers.insert(udp_from("h1", target, kPort, i % 2 == 0));
     }

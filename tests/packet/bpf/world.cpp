@@ -50,6 +50,12 @@ void World::config(__u16 self, __u32 mesh_ifindex, __u64 host_cookie) {
   value.gateway_v6 = address("fd00::1");
   value.mesh_v4 = address("10.0.0.2");
   value.mesh_v6 = address("fd00::2");
+  value.tick_shift = 8;
+  value.more_selves = 1;
+  const mesh_address all = {{~0U, ~0U, ~0U, ~0U}};
+  value.ingress_v4 = {address("10.0.0.0"), all};
+  value.ingress_v4.mask.word[3] = mesh_be32(0xffff0000U);
+  value.ingress_v6 = {address("fd00::"), {{~0U, ~0U, 0, 0}}};
   tables_.set("mesh_config", __u32{0}, value);
   const auto role = [&](const mesh_address& key, __u16 flags) {
     tables_.set("mesh_addresses", key, mesh_address_role{0, flags});
@@ -88,7 +94,6 @@ void World::service(__u8 protocol, __u16 port, const std::vector<BackendRecord>&
                     const std::vector<__u8>& owners, __u32 version, __u8 flags) {
   mesh_service value{};
   value.backends = next_backend_;
-  value.id = MESH_SERVICE_INDEX(protocol, port);
   for (const BackendRecord& backend : backends) {
     mesh_backend record{};
     record.node = backend.node;

@@ -255,10 +255,18 @@ long bpf_map_update_elem(void* map, const void* key, const void* value, __u64) {
   return 0;
 }
 
-__u64 bpf_ktime_get_coarse_ns(void) {
+__u64 bpf_ktime_get_ns(void) {
   timespec now{};
   clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
   return static_cast<__u64>(now.tv_sec) * 1000000000 + static_cast<__u64>(now.tv_nsec);
+}
+
+__u64 bpf_jiffies64(void) { return bpf_ktime_get_ns() / 4000000; }  // HZ 250
+
+long bpf_loop(__u32 count, long (*body)(__u32, void*), void* context, __u64) {
+  __u32 done = 0;
+  while (done < count && body(done, context) == 0) done++;
+  return done;
 }
 
 __u32 bpf_get_prandom_u32(void) { return 4; }  // the socket programs are not run natively
