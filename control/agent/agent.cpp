@@ -80,6 +80,7 @@ Agent::Impl::Impl(boost::asio::io_context& loop, Options options)
       scan_timer_(loop),
       pass_timer_(loop),
       save_timer_(loop),
+      names_timer_(loop),
       actions_(kActionThreadsMax, [&loop](WorkPool::Job job) { boost::asio::post(loop, std::move(job)); }),
       pulls_pool_(kPullThreadsMax, [&loop](WorkPool::Job job) { boost::asio::post(loop, std::move(job)); }),
       probes_(kProbeThreadsMax, [&loop](WorkPool::Job job) { boost::asio::post(loop, std::move(job)); }),
@@ -114,6 +115,7 @@ Status Agent::Impl::start() {
 
   const NodeRecords records = TRY(load_records(options_.data_dir));
   tables_ = std::make_shared<model::EndpointTables>(TRY(load_tables(options_.data_dir)));
+  saved_tables_ = tables_;
   gateway_ = records.gateway;
   load_tasks(records);
 
@@ -136,18 +138,16 @@ void Agent::Impl::stop() {
   if (stopped_) return;
   stopped_ = true;
   if (started_) {
-    NodeRecords records;
-    records.gateway = gateway_;
-    for (const auto& [id, local] : tasks_) {
-      records.tasks.push_back({local->task, local->facts.status, local->facts.absent});
-    }
     disk_.stop();
-    Status saved = save_records(options_.data_dir, records);
-    if (saved && tables_dirty_) saved = save_tables(options_.data_dir, *tables_);
+    Status saved = save_records(options_.data_dir, *make_records());
+    if (saved && unsaved_) saved = save_tables(options_.data_dir, *tables_);
     if (!saved) spdlog::error("state of this host could not be saved: {}", saved.error().message);
   }
-  for (boost::asio::steady_timer* timer : {&apply_timer_, &scan_timer_, &pass_timer_, &save_timer_}) timer->cancel();
+  for (boost::asio::steady_timer* timer : {&apply_timer_, &scan_timer_, &pass_timer_, &save_timer_, &names_timer_}) {
+    timer->cancel();
+  }
   events_descriptor_.reset();
+  names_watch_.reset();
   for (auto& [id, local] : tasks_) {
     local->timer.reset();
     local->probe_timer.reset();
@@ -182,7 +182,11 @@ void Agent::Impl::finish_leaving() {
   acknowledged_.reset();
   linked_.clear();
   problems_.clear();
-  tables_dirty_ = false;
+  names_watch_.reset();
+  names_pid_ = 0;
+  unsaved_ = false;
+  save_problem_.clear();
+  saved_tables_ = tables_;
   apply_wanted_ = false;
   kernel_pool_.run(
       [kernel = kernel_, data_dir = options_.data_dir]() -> Status {
@@ -276,9 +280,14 @@ api::ContainerCounts Agent::container_counts() const {
 
 api::LimitSupport Agent::limits() const { return impl_->limits_; }
 
-Result<Json> Agent::dataplane(api::DataplanePart part) const {
-  if (!impl_->kernel_) return fail(ErrorKind::kUnavailable, "the data plane is not open");
-  return impl_->kernel_->inspect(part);
+// On the thread that programs the kernel: a pass that loads programs takes seconds, and the loop must not wait for it.
+void Agent::dataplane(api::DataplanePart part, std::function<void(Result<Json>)> done) {
+  impl_->kernel_pool_.run(
+      [kernel = impl_->kernel_, part]() -> Result<Json> {
+        if (!kernel) return fail(ErrorKind::kUnavailable, "the data plane is not open");
+        return kernel->inspect(part);
+      },
+      std::move(done));
 }
 
 }  // namespace mesh::agent

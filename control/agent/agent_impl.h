@@ -80,6 +80,7 @@ class Agent::Impl : public std::enable_shared_from_this<Agent::Impl> {
   void take_table_change(const model::TableChange& change);
   void apply_soon();
   void apply_now();
+  void program();
   void applied(const KernelOutput& output);
   void acknowledge();
   void answer_ports(const cluster::PortQuestion& question);
@@ -88,6 +89,9 @@ class Agent::Impl : public std::enable_shared_from_this<Agent::Impl> {
   void tick_full_pass();
   void save_soon();
   void save_now();
+  void save_then_program();
+  [[nodiscard]] std::shared_ptr<NodeRecords> make_records() const;
+  void watch_names(pid_t pid);
 
   // ---- agent_images.cpp
   void pull(const ImageReference& reference, const api::RegistryAuth& auth,
@@ -140,9 +144,14 @@ class Agent::Impl : public std::enable_shared_from_this<Agent::Impl> {
   bool full_pass_wanted_ = true;
   bool scan_running_ = false;
   bool save_scheduled_ = false;
-  bool tables_dirty_ = false;
+  bool unsaved_ = false;  // tables_, gateway_ or assignments are not on the disk: before the next pass
+  std::shared_ptr<const model::EndpointTables> saved_tables_;  // given to the disk; what passes are made from
+  std::string save_problem_;                                   // why they are not there; "": they are
+  pid_t names_pid_ = 0;                                        // the mesh-dns that names_watch_ waits for
+  Time names_seen_at_{};
+  std::unique_ptr<boost::asio::posix::stream_descriptor> names_watch_;  // its pidfd
 
-  boost::asio::steady_timer apply_timer_, scan_timer_, pass_timer_, save_timer_;
+  boost::asio::steady_timer apply_timer_, scan_timer_, pass_timer_, save_timer_, names_timer_;
 
   WorkPool actions_, pulls_pool_, probes_, kernel_pool_, disk_;
 };

@@ -1,5 +1,7 @@
 // Tables: what the cluster looks like, made true in this kernel and acknowledged.
 #include <algorithm>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <fmt/format.h>
 
@@ -26,15 +28,14 @@ void Agent::Impl::take_welcome(const cluster::Welcome& welcome) {
   const bool changed = before.node_number != gateway_.node_number || before.gateway_v4 != gateway_.gateway_v4 ||
                        before.gateway_v6 != gateway_.gateway_v6;
   if (!changed) return;
-  save_soon();
+  unsaved_ = true;
   apply_soon();
 }
 
 void Agent::Impl::take_tables(const model::EndpointTables& tables) {
   tables_ = std::make_shared<model::EndpointTables>(tables);
-  tables_dirty_ = true;
+  unsaved_ = true;
   acknowledged_.reset();
-  save_soon();
   apply_soon();
 }
 
@@ -46,8 +47,7 @@ void Agent::Impl::take_table_change(const model::TableChange& change) {
     return;
   }
   tables_ = std::move(next);
-  tables_dirty_ = true;
-  save_soon();
+  unsaved_ = true;
   apply_soon();
 }
 
@@ -61,11 +61,49 @@ void Agent::Impl::apply_soon() {
 void Agent::Impl::apply_now() {
   if (!apply_wanted_ || apply_running_ || !kernel_) return;
   apply_wanted_ = false;
-  // Before the first welcome there is nothing that this kernel should hold.
-  if (gateway_.node_number == 0) return;
+  // Before the first welcome there is nothing that this kernel should hold; without tables (their record was lost) it
+  // is not known what it should hold, and they come with the session.
+  if (gateway_.node_number == 0 || tables_->version == model::TableVersion{}) {
+    return;
+  }
   apply_running_ = true;
+  if (unsaved_) {
+    save_then_program();
+  } else {
+    program();
+  }
+}
+
+// On the disk first: a meshd that is killed and started again programs what is there, and must never take back what was
+// acknowledged. One write for all that came during the last pass. A disk that fails is named, and does not hold up the
+// cluster.
+void Agent::Impl::save_then_program() {
+  unsaved_ = false;
+  const auto tables = tables_ != saved_tables_ || !save_problem_.empty() ? tables_ : nullptr;
+  saved_tables_ = tables_;
+  disk_.run(
+      [records = make_records(), tables, data_dir = options_.data_dir]() -> Status {
+        TRY(save_records(data_dir, *records));
+        if (tables) TRY(save_tables(data_dir, *tables));
+        return {};
+      },
+      guarded([this](const Status& saved) {
+        save_problem_.clear();
+        if (!saved) {
+          unsaved_ = true;
+          save_problem_ = fmt::format(
+              "state of this host could not be saved, a restart of meshd would program what "
+              "was saved before: {}",
+              saved.error().message);
+        }
+        program();
+      }));
+}
+
+// Programs the tables that were written last. Newer ones have asked for the next pass.
+void Agent::Impl::program() {
   KernelInput input;
-  input.tables = tables_;
+  input.tables = saved_tables_;
   input.gateway = gateway_;
   input.pass = full_pass_wanted_ ? vxlan::Overlay::Pass::kFull : vxlan::Overlay::Pass::kDirty;
   full_pass_wanted_ = false;
@@ -80,20 +118,23 @@ void Agent::Impl::apply_now() {
 }
 
 void Agent::Impl::applied(const KernelOutput& output) {
-  for (const std::string& problem : output.problems) {
+  std::vector<std::string> problems = output.problems;
+  if (!save_problem_.empty()) problems.push_back(save_problem_);
+  for (const std::string& problem : problems) {
     if (std::ranges::find(problems_, problem) == problems_.end()) spdlog::warn("{}", problem);
   }
   addresses_ = output.addresses;
   // This host left its cluster meanwhile.
   if (gateway_.node_number == 0) return;
-  problems_ = output.problems;
+  problems_ = std::move(problems);
   if (output.complete) {
     applied_ = output.version;
     linked_ = output.linked_tasks;
   }
   acknowledge();
+  watch_names(output.names_pid);
   // Something that failed may work soon (a neighbour that does not answer yet, a port that is freed).
-  if (!output.problems.empty()) after(apply_timer_, kApplyRetryDelay, [this] { apply_soon(); });
+  if (!problems_.empty()) after(apply_timer_, kApplyRetryDelay, [this] { apply_soon(); });
   if (apply_wanted_) {
     boost::asio::post(loop_, guarded([this] { apply_now(); }));
   }
@@ -177,27 +218,45 @@ void Agent::Impl::save_soon() {
   after(save_timer_, kSaveDelay, [this] { save_now(); });
 }
 
+// Statuses, which nothing in the kernel follows from. What passes are made from is written before them.
 void Agent::Impl::save_now() {
   save_scheduled_ = false;
+  disk_.run([records = make_records(), data_dir = options_.data_dir] { return save_records(data_dir, *records); },
+            guarded([this](const Status& saved) {
+              if (saved) return;
+              spdlog::error("state of this host could not be saved: {}", saved.error().message);
+              save_soon();
+            }));
+}
+
+std::shared_ptr<NodeRecords> Agent::Impl::make_records() const {
   auto records = std::make_shared<NodeRecords>();
   records->gateway = gateway_;
   for (const auto& [id, local] : tasks_) {
     records->tasks.push_back({local->task, local->facts.status, local->facts.absent});
   }
-  const auto tables = tables_dirty_ ? tables_ : nullptr;
-  tables_dirty_ = false;
-  disk_.run(
-      [records, tables, data_dir = options_.data_dir]() -> Status {
-        TRY(save_records(data_dir, *records));
-        if (tables) TRY(save_tables(data_dir, *tables));
-        return {};
-      },
-      guarded([this](const Status& saved) {
-        if (saved) return;
-        spdlog::error("state of this host could not be saved: {}", saved.error().message);
-        tables_dirty_ = true;
-        save_soon();
-      }));
+  return records;
+}
+
+// mesh-dns is started by a pass: when it ends, the next pass comes at once.
+void Agent::Impl::watch_names(pid_t pid) {
+  if (pid <= 0 || (pid == names_pid_ && names_watch_)) return;
+  names_pid_ = pid;
+  names_seen_at_ = wall_now();
+  const auto ended = [this] {
+    spdlog::warn("mesh-dns ended and is started again pid={}", names_pid_);
+    names_watch_.reset();
+    // One that ends again and again is not started in a circle without a pause.
+    after(names_timer_, names_seen_at_ + kApplyRetryDelay - wall_now(), [this] { apply_soon(); });
+  };
+  names_watch_.reset();
+  const int handle = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
+  if (handle < 0) return ended();
+  names_watch_ = std::make_unique<boost::asio::posix::stream_descriptor>(loop_, handle);
+  names_watch_->async_wait(boost::asio::posix::stream_descriptor::wait_read,
+                           guarded([ended](const boost::system::error_code& error) {
+                             if (!error) ended();
+                           }));
 }
 
 }  // namespace mesh::agent

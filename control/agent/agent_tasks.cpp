@@ -69,6 +69,7 @@ void Agent::Impl::take_assignments(const cluster::Assignments& assignments) {
   for (auto& [id, local] : tasks_) {
     if (!listed.contains(id)) local->facts.absent = true;
   }
+  unsaved_ = true;
   apply_soon();
   save_soon();
   poke_all();
@@ -79,6 +80,7 @@ void Agent::Impl::take_assignment_change(const cluster::AssignmentChange& change
   for (const std::string& id : change.removed) {
     if (LocalTask* local = find(id)) local->facts.absent = true;
   }
+  unsaved_ = true;
   apply_soon();
   save_soon();
   poke_all();

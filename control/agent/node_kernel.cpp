@@ -75,7 +75,7 @@ void NodeKernel::add_routes(HostFacts& facts, const model::EndpointTables& table
   }
 }
 
-void NodeKernel::apply_names(const View& view, std::vector<std::string>& problems) {
+void NodeKernel::apply_names(const View& view, KernelOutput& output) {
   if (view.gateway.gateway_v4.is_unset()) return;
   dns::Desired names = make_names(view);
   names.version = names_.version;
@@ -86,9 +86,10 @@ void NodeKernel::apply_names(const View& view, std::vector<std::string>& problem
   }
   const auto fed = dns_.feed({view.gateway.gateway_v4, kDnsPort}, names);
   if (!fed) {
-    add_problem(problems, "names: " + fed.error().message);
+    add_problem(output.problems, "names: " + fed.error().message);
     return;
   }
+  output.names_pid = fed->pid;
   names_ = std::move(names);
 }
 
@@ -143,7 +144,7 @@ KernelOutput NodeKernel::apply(const KernelInput& input) {
   for (const dataplane::Endpoint& endpoint : desired.endpoints) {
     if (endpoint.attachment) output.linked_tasks.insert(endpoint.task_id);
   }
-  apply_names(view, output.problems);
+  apply_names(view, output);
   output.complete = true;
   applied_ = output.version;
   problems_ = output.problems;

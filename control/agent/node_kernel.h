@@ -41,6 +41,7 @@ struct KernelOutput {
   std::set<std::string> linked_tasks;  // their network is complete and known to the data plane
   std::vector<std::string> problems;   // what could not be programmed, one line each
   std::vector<IpAddress> addresses;    // of the uplink now
+  pid_t names_pid = 0;                 // the mesh-dns that has the names; 0: none
   std::size_t drift = 0;
 };
 
@@ -65,7 +66,7 @@ class NodeKernel {
   Status open_parts();
   void add_routes(HostFacts& facts, const model::EndpointTables& tables, std::uint16_t self,
                   std::vector<std::string>& problems) const;
-  void apply_names(const View& view, std::vector<std::string>& problems);
+  void apply_names(const View& view, KernelOutput& output);
 
   mutable std::mutex mutex_;
   NodeKernelOptions options_;

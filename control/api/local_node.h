@@ -104,7 +104,7 @@ class LocalNode {
                              std::function<void(Result<RemoteImage>)> done) = 0;
 
   // Reads the kernel. Each part is a JSON object; which keys it has is the data plane's business, documented there.
-  [[nodiscard]] virtual Result<Json> dataplane(DataplanePart part) const = 0;
+  virtual void dataplane(DataplanePart part, std::function<void(Result<Json>)> done) = 0;
 };
 
 }  // namespace mesh::api

@@ -66,13 +66,16 @@ constexpr std::array kParts{PartName{"status", DataplanePart::kStatus}, PartName
                             PartName{"backends", DataplanePart::kBackends}, PartName{"flows", DataplanePart::kFlows},
                             PartName{"drops", DataplanePart::kDrops}};
 
-Result<Response> dataplane(Context& context, const Request& request) {
+void dataplane(Context& context, const Request& request, const ResponderPtr& responder) {
   const auto part = std::ranges::find(kParts, request.capture("part"), &PartName::name);
   if (part == kParts.end()) {
-    return fail(ErrorKind::kNotFound,
-                "the data plane has status, services, backends, flows and drops, no " + request.capture("part"));
+    return responder->send(error_response(
+        Error{ErrorKind::kNotFound,
+              "the data plane has status, services, backends, flows and drops, no " + request.capture("part")}));
   }
-  return json_response(TRY(context.node.dataplane(part->part)));
+  context.node.dataplane(part->part, [responder](const Result<Json>& found) {
+    responder->send(found ? json_response(*found) : error_response(found.error()));
+  });
 }
 
 // Every published port of the service has as many ready backends as it has ready tasks wanted: at least one.
@@ -163,7 +166,7 @@ void ready(Context& context, const Request& request, const ResponderPtr& respond
 
 constexpr std::array kRoutes{
     Route{"GET", "/mesh/status", &status},
-    Route{"GET", "/mesh/dataplane/{part}", &dataplane},
+    Route{"GET", "/mesh/dataplane/{part}", nullptr, &dataplane},
     Route{"GET", "/mesh/services/{id}/ready", nullptr, &ready},
 };
 

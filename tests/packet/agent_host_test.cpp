@@ -25,6 +25,7 @@
 #include "control/agent/agent.h"
 #include "control/agent/cgroup_layout.h"
 #include "control/agent/container_config.h"
+#include "control/agent/records.h"
 #include "dns/feed.h"
 #include "dns/server.h"
 #include "tests/unit/agent_image_builder.h"
@@ -244,6 +245,8 @@ class AgentTest : public testing::Test {
     }
     if (message.acknowledge) {
       acknowledged_ = message.acknowledge->version;
+      const auto saved = load_tables(Host::get().base + "/data");
+      if (!saved || saved->version < *acknowledged_) ++unsaved_acknowledgements_;
       problems_ = message.acknowledge->problems;
     }
   }
@@ -277,6 +280,13 @@ class AgentTest : public testing::Test {
     run_until([&] { return states_[id].state == state; }, fmt::format("task {} to be {}", id, model::to_string(state)));
     EXPECT_EQ(states_[id].state, state) << states_[id].err;
   }
+  Result<Json> dataplane_status() {
+    std::optional<Result<Json>> answer;
+    agent_->dataplane(api::DataplanePart::kStatus, [&](Result<Json> status) { answer = std::move(status); });
+    EXPECT_FALSE(answer) << "answered before the call returned";
+    run_until([&] { return answer.has_value(); }, "the data plane's answer");
+    return answer.value_or(fail(ErrorKind::kTimeout, "no answer"));
+  }
   // What a shell in the task's container prints.
   std::string inside(const std::string& id, const std::string& command) {
     const pid_t pid = static_cast<pid_t>(states_[id].container_status.value_or(model::ContainerStatus{}).pid);
@@ -292,6 +302,7 @@ class AgentTest : public testing::Test {
   std::optional<model::TableVersion> acknowledged_;
   std::vector<std::string> problems_;
   int resyncs_ = 0;
+  int unsaved_acknowledgements_ = 0;
 };
 
 TEST_F(AgentTest, AcknowledgesWhatTheKernelHolds) {
@@ -299,9 +310,39 @@ TEST_F(AgentTest, AcknowledgesWhatTheKernelHolds) {
   run_until([&] { return acknowledged_ == tables_.version; }, "the acknowledgement");
   EXPECT_THAT(problems_, testing::IsEmpty());
   EXPECT_EQ(agent_->hello().have, tables_.version);
-  const auto status = agent_->dataplane(api::DataplanePart::kStatus);
+  const auto status = dataplane_status();
   ASSERT_TRUE(status) << status.error().message;
   EXPECT_EQ(status->at("Differences").as_array().size(), 0U) << to_text(*status);
+}
+
+// A meshd that is killed programs what it finds on the disk: an older version there would take back what the cluster
+// relies on already.
+TEST_F(AgentTest, WhatIsAcknowledgedIsOnDisk) {
+  for (int i = 0; i < 5; ++i) {
+    send_tables();
+    run_until([&] { return acknowledged_ == tables_.version; }, "the acknowledgement");
+  }
+  EXPECT_EQ(unsaved_acknowledgements_, 0);
+}
+
+TEST_F(AgentTest, RecordsWithoutTablesLeaveTheKernelAlone) {
+  assign({make_task("task1", 1, "web")});
+  run_until_state("task1", TaskState::kRunning);
+  run_until([&] { return acknowledged_ == tables_.version; }, "the acknowledgement");
+  agent_.reset();
+  const std::string address = inside("task1", "ip -o addr show dev eth0");
+  ASSERT_NE(address.find("10.1.0.11/32"), std::string::npos) << address;
+  ASSERT_TRUE(remove_tree(Host::get().base + "/data/agent/tables.json"));
+  const auto pid = states_["task1"].container_status;
+  restart_agent();
+  states_["task1"].container_status = pid;
+  // Answered by the thread that programs the kernel, after what it was given before.
+  loop_->poll();
+  EXPECT_FALSE(dataplane_status()) << "something was programmed from nothing";
+  EXPECT_EQ(inside("task1", "ip -o addr show dev eth0"), address);
+  connect();
+  send_tables();
+  run_until([&] { return acknowledged_ == tables_.version; }, "the tables to be acknowledged again");
 }
 
 TEST_F(AgentTest, LeavingTakesEverythingAndJoiningBeginsAnew) {
@@ -409,7 +450,7 @@ TEST_F(AgentTest, NamesAreServedForTheTask) {
   tables_.services = {{"service1", "web", false, {{kNetwork, *IpAddress::parse("10.1.0.2"), {}, {}}}, {}}};
   assign({task});
   run_until_state("task1", TaskState::kRunning);
-  const auto names = agent_->dataplane(api::DataplanePart::kStatus);
+  const auto names = dataplane_status();
   ASSERT_TRUE(names);
   EXPECT_TRUE(names->at("Names").is_object()) << to_text(*names);
   // The agent goes, the names stay.
@@ -419,6 +460,22 @@ TEST_F(AgentTest, NamesAreServedForTheTask) {
   const auto after = dns::ask_state(Host::get().base + "/run/dns.sock");
   ASSERT_TRUE(after) << after.error().message;
   EXPECT_EQ(after->pid, before->pid);
+}
+
+TEST_F(AgentTest, NamesComeBackAtOnce) {
+  send_tables();
+  run_until([&] { return acknowledged_ == tables_.version; }, "the acknowledgement");
+  const std::string socket = Host::get().base + "/run/dns.sock";
+  const auto before = dns::ask_state(socket);
+  ASSERT_TRUE(before) << before.error().message;
+  ASSERT_EQ(kill(before->pid, SIGKILL), 0);
+  // A full pass would find it after 30 s.
+  run_until(
+      [&] {
+        const auto now = dns::ask_state(socket);
+        return now && now->pid != before->pid && now->version == before->version;
+      },
+      "another mesh-dns with the same names", 5);
 }
 
 }  // namespace

@@ -42,8 +42,8 @@ struct FakeNode final : LocalNode {
     resolved = reference;
     done(RemoteImage{"sha256:abc", "application/vnd.oci.image.index.v1+json", 7, {{"amd64", "linux", ""}}});
   }
-  [[nodiscard]] Result<Json> dataplane(DataplanePart part) const override {
-    return Json(JsonObject{{"Part", static_cast<int>(part)}});
+  void dataplane(DataplanePart part, std::function<void(Result<Json>)> done) override {
+    done(Json(JsonObject{{"Part", static_cast<int>(part)}}));
   }
 
   std::vector<ImageSummary> image_list{{"sha256:1", {"nginx:1"}, {"nginx@sha256:9"}, Time{}, 100, {{"a", "b"}}}};
