@@ -11,12 +11,11 @@
 namespace mesh::agent {
 namespace {
 
-constexpr Duration kRetryDelay = std::chrono::seconds(2);  // of a release or removal that failed
-
 using Container = ObservedContainer::State;
 
 Attempt attempt_of(const Status& status) {
-  return status ? Attempt{Attempt::State::kDone, {}} : Attempt{Attempt::State::kFailed, status.error().message};
+  if (status) return {Attempt::State::kDone, {}};
+  return {Attempt::State::kFailed, status.error().message, wall_now()};
 }
 
 // What stays the same once a task is assigned; the rest of it may change (endpoint state, desired state).
@@ -156,7 +155,8 @@ void Agent::Impl::report() {
   for (auto& [id, local] : tasks_) {
     if (local->reported || local->facts.status.state == model::TaskState::kNew) continue;
     local->reported = true;
-    statuses.tasks.push_back({id, local->facts.status});
+    const bool unhealthy = local->facts.health == Health::kUnhealthy && !model::is_terminal(local->facts.status.state);
+    statuses.tasks.push_back({id, local->facts.status, unhealthy});
   }
   if (statuses.tasks.empty()) return;
   cluster::AgentMessage message;
@@ -252,7 +252,7 @@ void Agent::Impl::send_signal(LocalTask& local, int signal_number, Attempt TaskF
                guarded([this, id, attempt](const Status& sent) {
                  LocalTask* there = find(id);
                  if (there == nullptr) return;
-                 if (!sent) spdlog::warn("{}", sent.error().message);
+                 if (!sent) spdlog::error("{}", sent.error().message);
                  there->facts.*attempt = attempt_of(sent);
                  if (attempt == &TaskFacts::stop_signal) there->facts.stop_sent_at = wall_now();
                  // It may have ended without a monitor that says so.
@@ -268,7 +268,9 @@ void Agent::Impl::release_container(LocalTask& local) {
                  LocalTask* there = find(id);
                  if (there == nullptr) return;
                  there->facts.release = attempt_of(released);
-                 if (!released) spdlog::error("{}", released.error().message);
+                 if (!released) {
+                   spdlog::error("{}; tried again in {}", released.error().message, format_duration(kRetryDelay));
+                 }
                  poke(id);
                }));
 }
@@ -282,12 +284,8 @@ void Agent::Impl::remove_task(LocalTask& local) {
                  if (there == nullptr) return;
                  if (!removed) {
                    spdlog::error("{}; tried again in {}", removed.error().message, format_duration(kRetryDelay));
-                   if (!there->timer) there->timer = std::make_unique<boost::asio::steady_timer>(loop_);
-                   after(*there->timer, kRetryDelay, [this, id] {
-                     if (LocalTask* again = find(id)) again->facts.removal = {};
-                     poke(id);
-                   });
-                   return;
+                   there->facts.removal = attempt_of(removed);
+                   return poke(id);
                  }
                  if (!there->facts.absent) {
                    // Assigned again while it was being removed: it begins anew.
@@ -369,6 +367,11 @@ void Agent::Impl::probe(const std::string& task_id) {
         there->health =
             after_probe(std::move(there->health), *there->config->health, result, there->facts.container.started_at);
         if (!result.ok) spdlog::info("health check failed task={} output=\"{}\"", task_id, result.output);
+        if (there->health.health == Health::kUnhealthy && there->facts.health != Health::kUnhealthy) {
+          there->facts.unhealthy_since = wall_now();
+          there->reported = false;
+          report_soon();
+        }
         there->facts.health = there->health.health;
         schedule_probe(*there);
         poke(task_id);

@@ -258,13 +258,26 @@ Status ContainerRuntime::signal(const std::string& id, int signal_number) const 
   ProcessSpec spec;
   spec.argv = runtime_command();
   spec.argv.insert(spec.argv.end(), {"kill", id, std::to_string(signal_number)});
-  const ProcessOutcome outcome = TRY(run_process(spec));
-  if (outcome.exit_status == 0) return {};
+  const auto outcome = run_process(spec);
+  if (outcome && outcome->exit_status == 0) return {};
   const ObservedContainer now = TRY(observe(id));
   if (now.state != ObservedContainer::State::kRunning) return {};
   // Its process ended and the monitor is about to say so.
   if (now.pid > 0 && ::kill(now.pid, 0) != 0 && errno == ESRCH) return {};
-  return fail(ErrorKind::kInternal, fmt::format("signal {} to container {}: {}", signal_number, id, trim(outcome.err)));
+  const std::string why = outcome ? std::string(trim(outcome->err)) : outcome.error().message;
+  if (signal_number == SIGKILL && kill_directly(id, now.pid)) {
+    spdlog::warn("container killed without {} container={} reason=\"{}\"", runtime_path_, id, why);
+    return {};
+  }
+  return fail(ErrorKind::kInternal, fmt::format("signal {} to container {}: {}", signal_number, id, why));
+}
+
+// By its cgroup, which no process of it can leave (cgroup.kill: cgroup2, kernel 5.14); else by its first process, with
+// which all of its process namespace ends. The monitor lives, so the pid is still that process.
+bool ContainerRuntime::kill_directly(const std::string& id, pid_t pid) const {
+  const std::string file = cgroups_.v2_mount + cgroups_.container_path(id) + "/cgroup.kill";
+  const bool by_cgroup = cgroups_.v2_only() && exists(file) && write_kernel_file(file, "1");
+  return by_cgroup || (pid > 0 && ::kill(pid, SIGKILL) == 0);
 }
 
 Result<ExecOutcome> ContainerRuntime::exec(const std::string& id, const std::vector<std::string>& argv,

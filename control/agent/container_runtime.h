@@ -64,7 +64,7 @@ class ContainerRuntime {
   [[nodiscard]] Result<ContainerConfig> read_config(const std::string& id) const;
   // Ids of all container directories.
   [[nodiscard]] Result<std::vector<std::string>> list() const;
-  // To the first process; a container that is gone is success.
+  // To the first process; a container that is gone is success. SIGKILL arrives without the OCI runtime too.
   Status signal(const std::string& id, int signal_number) const;
   // Runs a command inside, as the container's user and environment.
   [[nodiscard]] Result<ExecOutcome> exec(const std::string& id, const std::vector<std::string>& argv, Duration timeout,
@@ -83,6 +83,7 @@ class ContainerRuntime {
   [[nodiscard]] Result<pid_t> create(const ContainerConfig& config) const;
   [[nodiscard]] std::vector<std::string> runtime_command() const;
   [[nodiscard]] Result<std::string> find_init() const;
+  [[nodiscard]] bool kill_directly(const std::string& id, pid_t pid) const;
 
   std::string containers_;
   std::string runtime_state_;

@@ -51,6 +51,17 @@ class Step {
     if (attempt.state == Attempt::State::kNone) step_.action = action;
   }
 
+  // A failure may pass (a mount that is busy, a runtime that was killed): tried again for as long as it takes.
+  void try_until_done(const Attempt& attempt, TaskAction action) {
+    if (attempt.state != Attempt::State::kFailed) return try_once(attempt, action);
+    const Time again = attempt.failed_at + kRetryDelay;
+    if (now_ < again) {
+      step_.wake = again;
+    } else {
+      step_.action = action;
+    }
+  }
+
   // Brings a running container to its end: signal, grace, KILL. The status changes when it is seen to have ended.
   void stop_container() {
     if (facts_.stop_signal.state == Attempt::State::kNone || facts_.stop_signal.state == Attempt::State::kRunning) {
@@ -61,7 +72,7 @@ class Step {
     if (now_ < deadline) {
       step_.wake = deadline;
     } else {
-      try_once(facts_.kill, TaskAction::kSendKill);
+      try_until_done(facts_.kill, TaskAction::kSendKill);
     }
   }
 
@@ -80,9 +91,9 @@ class Step {
     if (facts_.container.state == Container::kRunning) {
       stop_container();
     } else if (facts_.absent) {
-      try_once(facts_.removal, TaskAction::kRemove);
+      try_until_done(facts_.removal, TaskAction::kRemove);
     } else if (facts_.container.state != Container::kAbsent) {
-      try_once(facts_.release, TaskAction::kRelease);
+      try_until_done(facts_.release, TaskAction::kRelease);
     }
   }
 
@@ -143,11 +154,19 @@ class Step {
              "task: its container was lost: the host was restarted, or its monitor was killed");
       return;
     }
-    const bool unhealthy = facts_.has_health_check && facts_.health == Health::kUnhealthy;
+    // Drained while it should run: it was reported unhealthy, by a meshd before this one perhaps.
+    const bool drained = task_.mesh.stop_allowed;
+    const bool unhealthy = drained || (facts_.has_health_check && facts_.health == Health::kUnhealthy);
     if (container.state == Container::kExited) {
       finish(unhealthy);
     } else if (unhealthy) {
-      stop_container();
+      // As Swarm: out of names, virtual IP and ring first. A task that never served has nothing to be taken from.
+      const Time deadline = facts_.unhealthy_since + kDrainWaitMax;
+      if (!drained && facts_.status.state == TaskState::kRunning && now_ < deadline) {
+        step_.wake = deadline;
+      } else {
+        stop_container();
+      }
     } else if (facts_.has_health_check && facts_.health == Health::kStarting) {
       // Serving begins with the first success, as in Swarm.
       if (facts_.status.state < TaskState::kStarting) become(TaskState::kStarting, "starting");

@@ -20,11 +20,17 @@ struct Attempt {
   enum class State : std::uint8_t { kNone, kRunning, kDone, kFailed };
   State state = State::kNone;
   std::string error;  // kFailed
+  Time failed_at{};   // kFailed
   bool operator==(const Attempt&) const = default;
 };
 
-// What is known of a task on this host. The last three survive a restart of meshd with the container's directory, the
-// status with the task's record; attempts begin anew.
+inline constexpr Duration kRetryDelay = std::chrono::seconds(2);  // of a KILL, release or removal that failed
+// How long an unhealthy task waits for the manager to drain it before it is stopped all the same: twice what a manager
+// waits for a host that does not acknowledge, once for the tables and once for the ring.
+inline constexpr Duration kDrainWaitMax = std::chrono::seconds(10);
+
+// What is known of a task on this host. Container, stop_grace and has_health_check survive a restart of meshd with the
+// container's directory, the status with the task's record; attempts and health begin anew.
 struct TaskFacts {
   model::TaskStatus status;    // last reported
   bool absent = false;         // the manager no longer lists it: remove what is left
@@ -40,6 +46,7 @@ struct TaskFacts {
   Duration stop_grace = std::chrono::seconds(10);  // of the container, once it is made
   bool has_health_check = false;
   Health health = Health::kStarting;
+  Time unhealthy_since{};  // kUnhealthy
 };
 
 enum class TaskAction : std::uint8_t {

@@ -30,6 +30,7 @@ struct Hello {
 struct TaskStatusReport {
   std::string task_id;
   model::TaskStatus status;
+  bool unhealthy = false;  // its health check failed: it is stopped once its endpoint is drained (Mesh.StopAllowed)
 };
 struct StatusReport {
   std::vector<TaskStatusReport> tasks;
@@ -125,7 +126,8 @@ constexpr bool json_fields(const Hello*, Visit&& visit) {
 }
 template <class Visit>
 constexpr bool json_fields(const TaskStatusReport*, Visit&& visit) {
-  return visit("TaskID", &TaskStatusReport::task_id) && visit("Status", &TaskStatusReport::status);
+  return visit("TaskID", &TaskStatusReport::task_id) && visit("Status", &TaskStatusReport::status) &&
+         visit("Unhealthy", &TaskStatusReport::unhealthy, kOmitEmpty);
 }
 template <class Visit>
 constexpr bool json_fields(const StatusReport*, Visit&& visit) {

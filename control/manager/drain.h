@@ -1,6 +1,7 @@
-// The way of an endpoint out of the cluster: ready, draining (no new flows), gone. A task is told to stop only when
-// every host holds its endpoint as draining and no ring leads to it; its addresses are free only when every host holds
-// it as gone and nothing of it runs.
+// The way of an endpoint out of the cluster: ready, draining (no new flows), gone. It begins when the task is to stop,
+// or when its host says that it is unhealthy. A task is told to stop only when every host holds its endpoint as
+// draining and no ring leads to it; its addresses are free only when every host holds it as gone and nothing of it
+// runs.
 #pragma once
 
 #include "control/manager/draft.h"

@@ -12,6 +12,7 @@
 #include "control/manager/drain.h"
 #include "control/manager/manager_impl.h"
 #include "control/manager/reconcile.h"
+#include "control/manager/slot.h"
 
 namespace mesh::manager {
 namespace {
@@ -110,6 +111,9 @@ void Manager::Impl::apply_report(Draft& draft, const std::string& node_id, const
   task.status = report.status;
   if (task.status.timestamp == Time{}) task.status.timestamp = draft.now();
   if (state == TaskState::kRunning && task.mesh.running_since == Time{}) task.mesh.running_since = draft.now();
+  if (report.unhealthy && is_live(task)) {
+    task.mesh.endpoint = std::max(task.mesh.endpoint, model::EndpointState::kDraining);
+  }
   if (model::is_terminal(state) && task.mesh.ended_at == Time{}) task.mesh.ended_at = draft.now();
   draft.put(std::move(task));
 }
@@ -144,7 +148,8 @@ model::Task comparable(model::Task task) {
   task.updated_at = {};
   task.status = {};
   task.mesh.endpoint = {};
-  task.mesh.stop_allowed = {};
+  // Told of a task that is to run: it is unhealthy and drained, its host may stop it.
+  if (task.desired_state > model::TaskState::kRunning) task.mesh.stop_allowed = {};
   task.mesh.desired_since = {};
   task.mesh.running_since = {};
   task.mesh.ended_at = {};

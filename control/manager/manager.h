@@ -44,6 +44,7 @@ struct NodeJoin {
 struct TaskReport {
   std::string task_id;
   model::TaskStatus status;
+  bool unhealthy = false;  // no new flow must reach it; its host waits until it is told that none does
 };
 
 struct ForeignReport {

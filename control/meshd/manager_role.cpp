@@ -284,7 +284,9 @@ void ManagerRole::Impl::receive(const std::string& node_id, const cluster::Agent
   if (message.status) {
     std::vector<manager::TaskReport> reports;
     reports.reserve(message.status->tasks.size());
-    for (const auto& [task_id, status] : message.status->tasks) reports.push_back({task_id, status});
+    for (const auto& [task_id, status, unhealthy] : message.status->tasks) {
+      reports.push_back({task_id, status, unhealthy});
+    }
     manager_->report(node_id, reports, now);
   }
   if (message.acknowledge) {

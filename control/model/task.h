@@ -130,13 +130,13 @@ struct TaskMesh {
   std::uint64_t spec_version = 0;                  // of the service, when the task was made
   std::uint64_t attempt = 0;                       // restarts of this slot at this spec version before this task
   EndpointState endpoint = EndpointState::kReady;  // draining before it is asked to stop, gone afterwards
-  bool stop_allowed = false;                       // drained: its host may be told of a desired state beyond running
-  Time desired_since;                              // when desired_state was last changed
-  Time running_since;                              // first known to run; never: not yet
-  Time ended_at;                                   // known to have ended
-  bool by_update = false;                          // made by the updater, or restarted from such a task
-  Time start_not_before;                           // restart delay: promoted from ready to running then
-  std::string replaces;                            // task of this slot that must have stopped first; "": none
+  bool stop_allowed = false;  // drained: its host may be told of a desired state beyond running, or stop it unhealthy
+  Time desired_since;         // when desired_state was last changed
+  Time running_since;         // first known to run; never: not yet
+  Time ended_at;              // known to have ended
+  bool by_update = false;     // made by the updater, or restarted from such a task
+  Time start_not_before;      // restart delay: promoted from ready to running then
+  std::string replaces;       // task of this slot that must have stopped first; "": none
   bool operator==(const TaskMesh&) const = default;
 };
 template <class Visit>

@@ -241,6 +241,7 @@ class AgentTest : public testing::Test {
       for (const auto& report : message.status->tasks) {
         history_[report.task_id].push_back(report.status.state);
         states_[report.task_id] = report.status;
+        unhealthy_[report.task_id] = report.unhealthy;
       }
     }
     if (message.acknowledge) {
@@ -299,6 +300,7 @@ class AgentTest : public testing::Test {
   model::EndpointTables tables_;
   std::map<std::string, model::TaskStatus> states_;
   std::map<std::string, std::vector<TaskState>> history_;
+  std::map<std::string, bool> unhealthy_;
   std::optional<model::TableVersion> acknowledged_;
   std::vector<std::string> problems_;
   int resyncs_ = 0;
@@ -443,6 +445,23 @@ TEST_F(AgentTest, HealthChecksDecide) {
   run_until_state("task2", TaskState::kFailed);
   EXPECT_EQ(std::ranges::count(history_["task2"], TaskState::kRunning), 0) << "it never was healthy";
   EXPECT_NE(states_["task2"].err.find("unhealthy container"), std::string::npos) << states_["task2"].err;
+}
+
+TEST_F(AgentTest, UnhealthyIsReportedThenDrainedThenStopped) {
+  model::Task task = make_task("task1", 1, "sick");
+  task.spec.container_spec->args = {
+      "sh", "-c", "trap 'touch /tmp/told; exit 5' TERM; touch /tmp/well; while :; do sleep 0.05; done"};
+  assign({task});
+  run_until_state("task1", TaskState::kRunning);
+  EXPECT_FALSE(unhealthy_["task1"]);
+  inside("task1", "rm /tmp/well");
+  run_until([&] { return unhealthy_["task1"]; }, "the report that it is unhealthy");
+  EXPECT_EQ(states_["task1"].state, TaskState::kRunning);
+  EXPECT_EQ(inside("task1", "test -e /tmp/told && echo stopped"), "") << "stopped before it was drained";
+  task.mesh.stop_allowed = true;
+  send_tasks({task});
+  run_until_state("task1", TaskState::kFailed);
+  EXPECT_EQ(states_["task1"].err, "task: non-zero exit (5): dockerexec: unhealthy container");
 }
 
 TEST_F(AgentTest, NamesAreServedForTheTask) {

@@ -168,6 +168,18 @@ TEST_F(RuntimeTest, SurvivesItsOwnerAndIsAdopted) {
   EXPECT_EQ(runtime_->observe(made.id)->exit_code, 137);
 }
 
+TEST_F(RuntimeTest, IsKilledWithoutTheRuntimesState) {
+  const auto made = config({"sleep", "1000"});
+  const ObservedContainer started = start(made);
+  ASSERT_EQ(started.state, State::kRunning);
+  ASSERT_TRUE(remove_tree(base_ + "/run/runtime/" + made.id));
+  EXPECT_FALSE(runtime_->signal(made.id, SIGTERM)) << "not sent, and it says so";
+  const Status killed = runtime_->signal(made.id, SIGKILL);
+  ASSERT_TRUE(killed) << killed.error().message;
+  wait_until_gone(started.monitor_pid);
+  EXPECT_EQ(runtime_->observe(made.id)->exit_code, 137);
+}
+
 TEST_F(RuntimeTest, StopSignalReachesTheProgram) {
   const auto made = config({"sh", "-c", "trap 'echo bye; exit 3' USR1; echo ready; while :; do sleep 0.05; done"});
   const ObservedContainer started = start(made);

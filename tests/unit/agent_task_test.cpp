@@ -107,6 +107,14 @@ std::vector<Situation> with_a_container() {
          f.health = Health::kUnhealthy;
        },
        TaskState::kStarting, TaskAction::kSendStopSignal},
+      {"unhealthy while it serves", TaskState::kRunning, run,
+       [](TaskFacts& f) {
+         running(f);
+         f.has_health_check = true;
+         f.health = Health::kUnhealthy;
+         f.unhealthy_since = kNow;
+       },
+       TaskState::kRunning, TaskAction::kNone},
       {"unhealthy and killed", TaskState::kRunning, run,
        [](TaskFacts& f) {
          exited(137)(f);
@@ -200,6 +208,47 @@ TEST(TaskStep, GraceThenKill) {
   EXPECT_EQ(next_step(task, facts, kNow + std::chrono::seconds(4)).action, TaskAction::kNone);
 }
 
+TEST(TaskStep, UnhealthyIsDrainedThenStopped) {
+  TaskFacts facts = facts_in(TaskState::kRunning);
+  running(facts);
+  facts.has_health_check = true;
+  facts.health = Health::kUnhealthy;
+  facts.unhealthy_since = kNow;
+  model::Task task = task_with(TaskState::kRunning);
+  EXPECT_EQ(next_step(task, facts, kNow).wake, kNow + kDrainWaitMax);
+  EXPECT_EQ(next_step(task, facts, kNow + kDrainWaitMax).action, TaskAction::kSendStopSignal) << "no manager answers";
+  task.mesh.stop_allowed = true;
+  EXPECT_EQ(next_step(task, facts, kNow).action, TaskAction::kSendStopSignal);
+  facts.health = Health::kStarting;
+  EXPECT_EQ(next_step(task, facts, kNow).action, TaskAction::kSendStopSignal) << "drained before meshd was restarted";
+  exited(143)(facts);
+  EXPECT_EQ(next_step(task, facts, kNow).status.err, "task: non-zero exit (143): dockerexec: unhealthy container");
+}
+
+TEST(TaskStep, FailuresOfTheEndAreTriedAgain) {
+  struct Row {
+    const char* what;
+    Attempt TaskFacts::* attempt;
+    bool running, absent;
+    TaskAction expected;
+  };
+  for (const Row& row : {Row{"kill", &TaskFacts::kill, true, false, TaskAction::kSendKill},
+                         Row{"release", &TaskFacts::release, false, false, TaskAction::kRelease},
+                         Row{"removal", &TaskFacts::removal, false, true, TaskAction::kRemove}}) {
+    TaskFacts facts = facts_in(TaskState::kFailed);
+    facts.container.state = row.running ? Container::kRunning : Container::kExited;
+    facts.absent = row.absent;
+    facts.stop_signal = {Go::kFailed, "no"};
+    facts.stop_sent_at = kNow - std::chrono::hours(1);
+    facts.*row.attempt = {Go::kFailed, "busy", kNow};
+    const model::Task task = task_with(TaskState::kShutdown);
+    const TaskStep waits = next_step(task, facts, kNow);
+    EXPECT_EQ(waits.action, TaskAction::kNone) << row.what;
+    EXPECT_EQ(waits.wake, kNow + kRetryDelay) << row.what;
+    EXPECT_EQ(next_step(task, facts, kNow + kRetryDelay).action, row.expected) << row.what;
+  }
+}
+
 // Whatever happens in whatever order: states only go forward, a running container ends up with a network, nothing is
 // started without one, and a forgotten task is removed with nothing running.
 TEST(TaskStep, RandomLives) {
@@ -233,23 +282,26 @@ TEST(TaskStep, RandomLives) {
           if (chance(50)) facts.container.state = Container::kExited;
           break;
         case TaskAction::kSendKill:
-          facts.kill = {Go::kDone, ""};
+          facts.kill = chance(70) ? Attempt{Go::kDone, ""} : Attempt{Go::kFailed, "no", now};
+          if (facts.kill.state == Go::kFailed) break;
           facts.container.state = Container::kExited;
           facts.container.exit_code = 137;
           break;
         case TaskAction::kRelease:
           ASSERT_NE(facts.container.state, Container::kRunning) << "seed " << seed;
-          facts.release = {Go::kDone, ""};
+          facts.release = chance(70) ? Attempt{Go::kDone, ""} : Attempt{Go::kFailed, "no", now};
           break;
         case TaskAction::kRemove:
           ASSERT_NE(facts.container.state, Container::kRunning) << "seed " << seed;
-          removed = true;
+          removed = chance(70);
+          facts.removal = {Go::kFailed, "no", now};
           break;
         case TaskAction::kNone:
           break;
       }
       if (facts.container.state == Container::kRunning && chance(5)) facts.container.state = Container::kExited;
       if (facts.container.state == Container::kRunning && chance(5)) facts.health = Health::kUnhealthy;
+      if (facts.health == Health::kUnhealthy && facts.unhealthy_since == Time{}) facts.unhealthy_since = now;
       if (facts.health == Health::kStarting && chance(20)) facts.health = Health::kHealthy;
       if (i > 20 && chance(10)) task.desired_state = TaskState::kRunning;
       if (i > 100 && chance(10)) task.desired_state = TaskState::kShutdown;

@@ -321,6 +321,40 @@ TEST_F(ManagerTest, ReportsNeverMoveATaskBack) {
   EXPECT_EQ(say(node, TaskState::kRunning), TaskState::kFailed);
 }
 
+// As Swarm takes it out of the balancer before it stops it.
+TEST_F(ManagerTest, UnhealthyTasksAreDrainedBeforeTheirHostMayStopThem) {
+  const std::string web = lab_.create("web", 2, [](auto& spec) { publish(spec, 8010); });
+  converge(web);
+  const std::string id = lab_.running(web)[0]->id;
+  const std::string node = lab_.running(web)[0]->node_id;
+  const auto told = [&]() -> const model::Task& { return lab_.hosts().at(node).tasks.at(id).told; };
+  const auto row = [&](const model::EndpointTables& tables) {
+    return *std::ranges::find(tables.endpoints, id, &model::EndpointRow::task_id);
+  };
+  const auto slots = [&](const model::EndpointTables& tables) {
+    const model::PortRow& port = tables.services.at(0).ports.at(0);
+    const auto backend = std::ranges::find(port.backends, id, &model::BackendRow::task_id);
+    return std::ranges::count(port.owners, static_cast<std::uint8_t>(backend - port.backends.begin()));
+  };
+  ASSERT_TRUE(lab_.run_until([&] {
+    return std::ranges::all_of(lab_.hosts(), [&](const auto& host) { return slots(host.second.tables) > 0; });
+  })) << "it serves";
+  TaskReport report{id, lab_.view().task(id)->status, true};
+  lab_.manager().report(node, {report}, lab_.now());
+  lab_.tick();
+  EXPECT_FALSE(told().mesh.stop_allowed) << "nobody knows yet that it drains";
+  ASSERT_TRUE(lab_.run_until([&] { return told().mesh.stop_allowed; })) << lab_.describe(web);
+  EXPECT_EQ(told().desired_state, TaskState::kRunning) << "its host reports why it ends";
+  for (const auto& [host_id, host] : lab_.hosts()) {
+    EXPECT_EQ(row(host.tables).state, model::EndpointState::kDraining) << host_id;
+    EXPECT_FALSE(row(host.tables).serving) << host_id;
+    EXPECT_EQ(slots(host.tables), 0) << host_id << " still sends new flows";
+  }
+  lab_.crash_task(id);
+  converge(web);
+  EXPECT_EQ(std::ranges::count(ids(web), id), 0);
+}
+
 // ---- what users get wrong
 
 TEST_F(ManagerTest, RefusalsSayWhy) {
