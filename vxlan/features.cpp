@@ -38,10 +38,10 @@ std::vector<std::string> missing_features() {
                       "with CAP_NET_ADMIN",
                       made.error().message));
     }
-    if (const Status applied = apply_firewall(make_firewall({}, {})); !applied) {
+    if (const Status applied = apply_firewall(make_firewall({})); !applied) {
       missing.push_back(
-          fmt::format("nftables with masquerading ({}): use a kernel with CONFIG_NF_TABLES and "
-                      "CONFIG_NFT_MASQ (module nft_masq), and have the program nft installed",
+          fmt::format("nftables with masquerading ({}): use a kernel with CONFIG_NF_TABLES, CONFIG_NFT_CT and "
+                      "CONFIG_NFT_MASQ (modules nft_ct, nft_masq), and have the program nft installed",
                       applied.error().message));
     }
     return {};

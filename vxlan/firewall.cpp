@@ -47,6 +47,22 @@ FamilyRules family_rules(std::string_view ip, std::string_view n, PortRange port
           .count = 3};
 }
 
+// Chains that end before connection tracking begins (priority raw, -300; tracking is at -200).
+struct UntrackedRules {
+  std::string prerouting = "    iifname { \"mesh0\", \"mesh1\" } notrack\n";
+  std::string output = "    oifname \"mesh0\" notrack\n";
+  std::size_t count = 2;
+
+  // A published port's answer may reach the host's socket through an uplink: it has the mesh's address.
+  void add(std::string_view ip, const IpAddress& gateway, const IpAddress& mesh) {
+    if (gateway.is_unset() || mesh.is_unset()) return;
+    prerouting += fmt::format("    {} saddr {} notrack\n    iifname \"mv*\" {} daddr {} notrack\n", ip,
+                              mesh.to_string(), ip, gateway.to_string());
+    output += fmt::format("    oifname \"mv*\" {} saddr {} notrack\n", ip, gateway.to_string());
+    count += 3;
+  }
+};
+
 }  // namespace
 
 PortRange widest_free_range(const std::set<std::uint16_t>& ports) {
@@ -67,19 +83,29 @@ PortRange widest_free_range(const std::set<std::uint16_t>& ports) {
   return {static_cast<std::uint16_t>(best_first), static_cast<std::uint16_t>(best_last)};
 }
 
-Firewall make_firewall(const Masquerade& masquerade, const std::vector<std::uint16_t>& published_ports) {
+Firewall make_firewall(const Desired& desired) {
+  const Masquerade& masquerade = desired.masquerade;
   std::set<std::string> sources4, sources6, cluster4, cluster6;
   for (const IpAddress& address : masquerade.sources) {
     (address.is_v4() ? sources4 : sources6).insert(address.to_string());
   }
   for (const Cidr& cidr : masquerade.cluster) (cidr.network.is_v4() ? cluster4 : cluster6).insert(cidr.to_string());
-  const PortRange ports = widest_free_range({published_ports.begin(), published_ports.end()});
+  const PortRange ports = widest_free_range({desired.reserved_ports.begin(), desired.reserved_ports.end()});
   const FamilyRules v4 = family_rules("ip", "4", ports);
   const FamilyRules v6 = family_rules("ip6", "6", ports);
+
+  UntrackedRules untracked;
+  if (desired.gateway) {
+    untracked.add("ip", desired.gateway->gateway_v4, desired.gateway->mesh_v4);
+    untracked.add("ip6", desired.gateway->gateway_v6, desired.gateway->mesh_v6);
+  }
 
   std::string body =
       set_text("sources4", "ipv4_addr", false, sources4) + set_text("cluster4", "ipv4_addr", true, cluster4) +
       set_text("sources6", "ipv6_addr", false, sources6) + set_text("cluster6", "ipv6_addr", true, cluster6);
+  body += "  chain prerouting {\n    type filter hook prerouting priority raw; policy accept;\n" +
+          untracked.prerouting + "  }\n";
+  body += "  chain output {\n    type filter hook output priority raw; policy accept;\n" + untracked.output + "  }\n";
   body += "  chain postrouting {\n    type nat hook postrouting priority srcnat; policy accept;\n" + v4.postrouting +
           v6.postrouting + "  }\n";
   body += "  chain forward {\n    type filter hook forward priority filter; policy accept;\n" + v4.forward +
@@ -87,7 +113,7 @@ Firewall make_firewall(const Masquerade& masquerade, const std::vector<std::uint
 
   Firewall firewall;
   firewall.state.digest = digest_of(body);
-  firewall.state.rules = v4.count + v6.count + 1;
+  firewall.state.rules = v4.count + v6.count + 1 + untracked.count;
   firewall.state.elements = sources4;
   firewall.state.elements.insert(sources6.begin(), sources6.end());
   // `add` before `delete`: deleting what may not exist, in one transaction.

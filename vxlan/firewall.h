@@ -1,5 +1,8 @@
 // The firewall table `inet meshd`: the way out of the cluster, and nothing else.
 //
+// - prerouting, output (priority raw): no connection tracking for what is the mesh's own and passes the kernel's stack:
+//   this host's connections to published ports (mesh0), and names that tasks ask the gateway for. Masquerading needs
+//   the kernel to track this namespace; the mesh does not.
 // - masquerade: packets of the listed task addresses that leave the cluster get the host's address. Their source ports
 //   come from the widest range without a published port, so that a reply is never taken for a client of the mesh.
 // - forward: the kernel's router carries only those packets and their replies between a task's link (mv*) and the rest.
@@ -26,7 +29,7 @@ struct Firewall {
 };
 
 // Pure.
-[[nodiscard]] Firewall make_firewall(const Masquerade& masquerade, const std::vector<std::uint16_t>& published_ports);
+[[nodiscard]] Firewall make_firewall(const Desired& desired);
 
 // The first and last port of the widest range in 1024..65535 that holds none of `ports`. Pure.
 struct PortRange {

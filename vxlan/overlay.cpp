@@ -223,7 +223,7 @@ Result<Report> Overlay::State::report(const Desired& desired, const std::vector<
 }
 
 Result<Report> Overlay::reconcile(const Desired& desired, Pass pass) {
-  const Firewall firewall = make_firewall(desired.masquerade, desired.reserved_ports);
+  const Firewall firewall = make_firewall(desired);
   const Observed observed = TRY(state_->observe(desired, pass, firewall));
   const std::vector<Action> actions = plan(desired, observed);
   const Applied applied = apply(actions, state_->notes);
@@ -245,6 +245,13 @@ Result<Report> Overlay::reconcile(const Desired& desired, Pass pass) {
   Report report = TRY(state_->report(desired, problems, touched));
   report.actions = applied.actions;
   return report;
+}
+
+Result<std::vector<std::string>> Overlay::differences(const Desired& desired) {
+  const Observed observed = TRY(state_->observe(desired, Pass::kFull, make_firewall(desired)));
+  std::vector<std::string> texts;
+  for (const Action& action : plan(desired, observed)) texts.push_back(to_string(action));
+  return texts;
 }
 
 Status Overlay::cleanup(const Options& options) {

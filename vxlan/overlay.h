@@ -53,6 +53,9 @@ class Overlay {
   enum class Pass : std::uint8_t { kDirty, kFull };
   [[nodiscard]] Result<Report> reconcile(const Desired& desired, Pass pass = Pass::kDirty);
 
+  // What a full pass would do now, one line each; changes nothing.
+  [[nodiscard]] Result<std::vector<std::string>> differences(const Desired& desired);
+
   // Removes every trace: links mesh* and mv*, task namespaces, firewall table, neighbour entries, sysctl changes.
   // Goes on after an error and reports all of them in one message. Nothing there is success.
   [[nodiscard]] static Status cleanup(const Options& options);

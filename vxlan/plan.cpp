@@ -59,7 +59,7 @@ class Planner {
       add("reserved ports", "", SetReservedPorts{all, ours});
     }
     if (!observed_.firewall_known || !desired_.gateway) return;
-    Firewall wanted = make_firewall(desired_.masquerade, desired_.reserved_ports);
+    Firewall wanted = make_firewall(desired_);
     if (observed_.firewall != wanted.state) add("firewall", "", SetFirewall{std::move(wanted)});
   }
 

@@ -164,11 +164,13 @@ Result<std::vector<HostRoute>> host_routes() {
   return routes;
 }
 
-std::string overlap_problem(const Cidr& pool, const std::vector<HostRoute>& routes) {
+std::string overlap_problem(const Cidr& subnet, const std::vector<HostRoute>& routes) {
   for (const HostRoute& route : routes) {
-    if (!pool.overlaps(route.prefix)) continue;
-    return fmt::format("address pool {} overlaps {}, which this host reaches through {}; choose another pool",
-                       pool.to_string(), route.prefix.to_string(), route.interface);
+    if (!subnet.overlaps(route.prefix)) continue;
+    return fmt::format(
+        "subnet {} overlaps {}, which this host reaches through {}: packets of one would go to the other; "
+        "remove that route, or make the network again with another --subnet",
+        subnet.to_string(), route.prefix.to_string(), route.interface);
   }
   return {};
 }

@@ -46,8 +46,8 @@ struct HostRoute {
   std::string interface;
 };
 [[nodiscard]] Result<std::vector<HostRoute>> host_routes();
-// Why `pool` cannot be used here: it overlaps a route of the host; "" if it can. Pure.
-[[nodiscard]] std::string overlap_problem(const Cidr& pool, const std::vector<HostRoute>& routes);
+// Why a network's subnet cannot be used here: it overlaps a route of the host; "" if it can. Pure.
+[[nodiscard]] std::string overlap_problem(const Cidr& subnet, const std::vector<HostRoute>& routes);
 
 // Tells when links, addresses, routes or neighbours changed, so that the caller resolves again. One netlink socket.
 class NetworkEvents {

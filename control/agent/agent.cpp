@@ -220,6 +220,7 @@ void Agent::Impl::send(const cluster::AgentMessage& message) {
 void Agent::Impl::connected() {
   connected_ = true;
   acknowledged_.reset();
+  routes_told_.clear();
   for (auto& [id, local] : tasks_) local->reported = false;
   report_soon();
   acknowledge();

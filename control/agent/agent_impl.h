@@ -83,6 +83,7 @@ class Agent::Impl : public std::enable_shared_from_this<Agent::Impl> {
   void program();
   void applied(const KernelOutput& output);
   void acknowledge();
+  void tell_routes(const std::vector<Cidr>& routes);
   void answer_ports(const cluster::PortQuestion& question);
   void watch_network();
   void tick_scan();
@@ -142,6 +143,8 @@ class Agent::Impl : public std::enable_shared_from_this<Agent::Impl> {
   bool apply_wanted_ = false;
   bool apply_running_ = false;
   bool full_pass_wanted_ = true;
+  bool network_changed_ = false;
+  std::vector<Cidr> routes_told_;  // in this session
   bool scan_running_ = false;
   bool save_scheduled_ = false;
   bool unsaved_ = false;  // tables_, gateway_ or assignments are not on the disk: before the next pass

@@ -106,6 +106,7 @@ void Agent::Impl::program() {
   input.tables = saved_tables_;
   input.gateway = gateway_;
   input.pass = full_pass_wanted_ ? vxlan::Overlay::Pass::kFull : vxlan::Overlay::Pass::kDirty;
+  input.network_changed = std::exchange(network_changed_, false);
   full_pass_wanted_ = false;
   for (const auto& [id, local] : tasks_) {
     if (wants_network(local->task, local->facts)) input.tasks.push_back(local->task);
@@ -120,8 +121,13 @@ void Agent::Impl::program() {
 void Agent::Impl::applied(const KernelOutput& output) {
   std::vector<std::string> problems = output.problems;
   if (!save_problem_.empty()) problems.push_back(save_problem_);
+  const bool retry = !problems.empty();
+  problems.insert(problems.end(), output.overlaps.begin(), output.overlaps.end());
   for (const std::string& problem : problems) {
     if (std::ranges::find(problems_, problem) == problems_.end()) spdlog::warn("{}", problem);
+  }
+  if (output.drift > 0) {
+    spdlog::warn("kernel was changed by something else and is mended differences={}", output.drift);
   }
   addresses_ = output.addresses;
   // This host left its cluster meanwhile.
@@ -132,9 +138,10 @@ void Agent::Impl::applied(const KernelOutput& output) {
     linked_ = output.linked_tasks;
   }
   acknowledge();
+  tell_routes(output.routes);
   watch_names(output.names_pid);
   // Something that failed may work soon (a neighbour that does not answer yet, a port that is freed).
-  if (!problems_.empty()) after(apply_timer_, kApplyRetryDelay, [this] { apply_soon(); });
+  if (retry) after(apply_timer_, kApplyRetryDelay, [this] { apply_soon(); });
   if (apply_wanted_) {
     boost::asio::post(loop_, guarded([this] { apply_now(); }));
   }
@@ -150,6 +157,15 @@ void Agent::Impl::acknowledge() {
   problems_told_ = problems_;
   cluster::AgentMessage message;
   message.acknowledge = cluster::Acknowledge{applied_, problems_};
+  send(message);
+}
+
+// The hello had those of its moment.
+void Agent::Impl::tell_routes(const std::vector<Cidr>& routes) {
+  if (!connected_ || routes == routes_told_) return;
+  routes_told_ = routes;
+  cluster::AgentMessage message;
+  message.routes = cluster::RouteReport{routes};
   send(message);
 }
 
@@ -175,7 +191,10 @@ void Agent::Impl::watch_network() {
   events_descriptor_->async_wait(boost::asio::posix::stream_descriptor::wait_read,
                                  guarded([this](const boost::system::error_code& error) {
                                    if (error) return;
-                                   if (events_->drain()) apply_soon();
+                                   if (events_->drain()) {
+                                     network_changed_ = true;
+                                     apply_soon();
+                                   }
                                    watch_network();
                                  }));
 }

@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <array>
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <fmt/format.h>
 
 #include "base/bytes.h"
+#include "base/fd.h"
 #include "base/file.h"
 #include "base/id.h"
 #include "base/log.h"
@@ -179,6 +181,12 @@ Result<std::string> copied_manifest(const std::string& layout) {
 
 std::string short_digest(const std::string& digest) { return digest.substr(7, 12); }
 
+Status sync_file_system(const std::string& path) {
+  const Fd directory(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!directory || syncfs(directory.get()) != 0) return fail_errno("sync the file system of " + path, errno);
+  return {};
+}
+
 // Unpacks one layer unless it is there; returns the bytes of its files.
 Result<std::uint64_t> place_layer(const ImagePaths& paths, const Descriptor& layer, const std::string& diff_id) {
   const std::string place = paths.layer(diff_id);
@@ -198,8 +206,12 @@ Result<std::uint64_t> place_layer(const ImagePaths& paths, const Descriptor& lay
   }
   if (!unpacked) {
     (void)remove_tree(paths.blob(layer.digest));
-    return std::unexpected(std::move(unpacked).error().in("layer " + layer.digest));
+    Error error = std::move(unpacked).error().in("layer " + layer.digest);
+    if (error.kind == ErrorKind::kInvalid) error.message += "; pull again; if it stays so, push the image again";
+    return std::unexpected(std::move(error));
   }
+  // A layer that is there is trusted: its files, and the blobs of this image, are on the disk before its name is.
+  TRY(sync_file_system(workspace.path()));
   TRY(write_file(size_file, std::to_string(unpacked->bytes)));
   // Another pull may have been faster with the same layer; both are the same.
   if (rename(target.c_str(), place.c_str()) != 0 && errno != ENOTEMPTY && errno != EEXIST) {
@@ -275,8 +287,10 @@ Error registry_error(const ImageReference& reference, std::string_view registry,
           "the image is not made for this machine's platform"},
       Row{"no image found in image index", ErrorKind::kUnsupported,
           "the image is not made for this machine's platform"},
-      Row{"igest did not match", ErrorKind::kInvalid, "the registry sent a corrupt blob"},
-      Row{"does not match", ErrorKind::kInvalid, "the registry sent something else than its digest says"},
+      Row{"igest did not match", ErrorKind::kInvalid,
+          "the registry sent a corrupt blob: pull again; if it stays so, push the image again"},
+      Row{"does not match", ErrorKind::kInvalid,
+          "the registry sent something else than its digest says: pull again; if it stays so, push the image again"},
       Row{"unexpected EOF", ErrorKind::kUnavailable, "the registry ended the transfer early; try again"},
       Row{"connection refused", ErrorKind::kUnavailable, "is the registry running, and the address right?"},
       Row{"no such host", ErrorKind::kUnavailable, "the registry's name does not resolve"},
@@ -296,7 +310,9 @@ Error registry_error(const ImageReference& reference, std::string_view registry,
   for (const Row& row : kRows) {
     if (line.find(row.text) == std::string_view::npos) continue;
     if (row.kind == ErrorKind::kNotFound) {
-      return {row.kind, fmt::format("No such image: {} (registry {}: {})", reference.familiar(), registry, row.text)};
+      return {row.kind,
+              fmt::format("No such image: {} (registry {}: {}); check name and tag, and that it was pushed there",
+                          reference.familiar(), registry, row.text)};
     }
     return {row.kind, fmt::format("pull of \"{}\" from registry {} failed: {} ({})", reference.familiar(), registry,
                                   why, row.advice)};

@@ -93,6 +93,33 @@ void NodeKernel::apply_names(const View& view, KernelOutput& output) {
   names_ = std::move(names);
 }
 
+// A host may get a route long after it joined: a VPN, another interface. It is named, the cluster goes on.
+void NodeKernel::find_overlaps(const KernelInput& input, KernelOutput& output) {
+  const bool read = input.network_changed || input.pass == vxlan::Overlay::Pass::kFull;
+  if (read) {
+    auto routes = vxlan::host_routes();
+    if (!routes) {
+      add_problem(output.problems, "routes of this host: " + routes.error().message);
+    } else {
+      routes_ = std::move(*routes);
+    }
+  }
+  if (read || overlaps_of_ != input.tables->version) {
+    overlaps_of_ = input.tables->version;
+    overlaps_.clear();
+    const auto look = [&](const model::NetworkRow& network, const Cidr& subnet) {
+      const std::string problem = vxlan::overlap_problem(subnet, routes_);
+      if (!problem.empty()) add_problem(overlaps_, fmt::format("network {}: {}", network.name, problem));
+    };
+    for (const model::NetworkRow& network : input.tables->networks) {
+      look(network, network.subnet_v4);
+      if (network.subnet_v6) look(network, *network.subnet_v6);
+    }
+  }
+  output.overlaps = overlaps_;
+  for (const vxlan::HostRoute& route : routes_) output.routes.push_back(route.prefix);
+}
+
 KernelOutput NodeKernel::apply(const KernelInput& input) {
   const std::lock_guard lock(mutex_);
   KernelOutput output;
@@ -100,6 +127,7 @@ KernelOutput NodeKernel::apply(const KernelInput& input) {
   if (Status refreshed = refresh_uplink(); !refreshed)
     add_problem(output.problems, "uplink: " + refreshed.error().message);
   output.addresses = uplink_.addresses;
+  find_overlaps(input, output);
   if (Status opened = open_parts(); !opened) {
     add_problem(output.problems, "kernel: " + opened.error().message);
     problems_ = output.problems;
@@ -114,7 +142,12 @@ KernelOutput NodeKernel::apply(const KernelInput& input) {
   add_routes(facts, *input.tables, input.gateway.node_number, output.problems);
   const View view{*input.tables, input.gateway, facts, input.tasks};
 
-  const auto wired = overlay_->reconcile(make_overlay(view), input.pass);
+  // The first pass of this process finds what an earlier one left, or nothing: that is no drift.
+  const bool looks_for_drift = wired_ && input.pass == vxlan::Overlay::Pass::kFull;
+  const std::size_t overlay_drift =
+      looks_for_drift ? overlay_->differences(*wired_).value_or(std::vector<std::string>{}).size() : 0;
+  wired_ = make_overlay(view);
+  const auto wired = overlay_->reconcile(*wired_, input.pass);
   if (!wired) {
     add_problem(output.problems, "overlay: " + wired.error().message);
     problems_ = output.problems;
@@ -140,7 +173,7 @@ KernelOutput NodeKernel::apply(const KernelInput& input) {
   for (const dataplane::Problem& problem : programmed->problems) {
     add_problem(output.problems, fmt::format("{}: {}", problem.subject, problem.message));
   }
-  output.drift = programmed->drift;
+  output.drift = programmed->drift + overlay_drift;
   for (const dataplane::Endpoint& endpoint : desired.endpoints) {
     if (endpoint.attachment) output.linked_tasks.insert(endpoint.task_id);
   }
@@ -184,12 +217,34 @@ Status NodeKernel::clear() {
   note(remove_tree(options_.dns.state_path));
   dataplane_.reset();
   overlay_.reset();
+  wired_.reset();
+  overlaps_.clear();
+  overlaps_of_ = {};
   note(dataplane::Dataplane::cleanup({options_.pin_dir}));
   note(vxlan::Overlay::cleanup({options_.run_dir}));
   names_ = {};
   applied_ = {};
   problems_.clear();
   return first;
+}
+
+Result<Json> NodeKernel::inspect_status() const {
+  dataplane::Inspection found = TRY(dataplane_->inspect());
+  if (overlay_ && wired_) {
+    for (const std::string& text : TRY(overlay_->differences(*wired_))) found.differences.push_back("overlay: " + text);
+  }
+  JsonObject status = inspection_status(found);
+  std::vector<std::string> problems = problems_;
+  problems.insert(problems.end(), overlaps_.begin(), overlaps_.end());
+  status["Tables"] = encode(applied_);
+  status["Uplink"] = uplink_json(desired_uplink_);
+  status["Problems"] = encode(problems);
+  if (const auto names = dns_.state()) {
+    status["Names"] = encode(*names);
+  } else {
+    status["Names"] = nullptr;
+  }
+  return Json(std::move(status));
 }
 
 Result<Json> NodeKernel::inspect(api::DataplanePart part) const {
@@ -199,18 +254,8 @@ Result<Json> NodeKernel::inspect(api::DataplanePart part) const {
                                                            : "the data plane is not open: " + problems_.front());
   }
   switch (part) {
-    case api::DataplanePart::kStatus: {
-      JsonObject status = inspection_status(TRY(dataplane_->inspect()));
-      status["Tables"] = encode(applied_);
-      status["Uplink"] = uplink_json(desired_uplink_);
-      status["Problems"] = encode(problems_);
-      if (const auto names = dns_.state()) {
-        status["Names"] = encode(*names);
-      } else {
-        status["Names"] = nullptr;
-      }
-      return Json(std::move(status));
-    }
+    case api::DataplanePart::kStatus:
+      return inspect_status();
     case api::DataplanePart::kServices:
       return Json(inspection_services(TRY(dataplane_->inspect())));
     case api::DataplanePart::kBackends:

@@ -33,6 +33,7 @@ struct KernelInput {
   GatewayFacts gateway;
   std::vector<model::Task> tasks;  // whose network should exist
   vxlan::Overlay::Pass pass = vxlan::Overlay::Pass::kDirty;
+  bool network_changed = false;  // the host's routes are read again; a full pass does too
 };
 
 struct KernelOutput {
@@ -40,9 +41,11 @@ struct KernelOutput {
   bool complete = false;  // overlay and data plane answered; the version is in the kernel but for the problems
   std::set<std::string> linked_tasks;  // their network is complete and known to the data plane
   std::vector<std::string> problems;   // what could not be programmed, one line each
+  std::vector<std::string> overlaps;   // networks of the cluster that overlap a route of this host
   std::vector<IpAddress> addresses;    // of the uplink now
+  std::vector<Cidr> routes;            // that this host has of its own
   pid_t names_pid = 0;                 // the mesh-dns that has the names; 0: none
-  std::size_t drift = 0;
+  std::size_t drift = 0;               // that a full pass found and mended
 };
 
 class NodeKernel {
@@ -67,18 +70,24 @@ class NodeKernel {
   void add_routes(HostFacts& facts, const model::EndpointTables& tables, std::uint16_t self,
                   std::vector<std::string>& problems) const;
   void apply_names(const View& view, KernelOutput& output);
+  void find_overlaps(const KernelInput& input, KernelOutput& output);
+  [[nodiscard]] Result<Json> inspect_status() const;
 
   mutable std::mutex mutex_;
   NodeKernelOptions options_;
   vxlan::UplinkInfo uplink_;
   dataplane::Uplink desired_uplink_;
-  std::optional<vxlan::Overlay> overlay_;
+  mutable std::optional<vxlan::Overlay> overlay_;
+  std::optional<vxlan::Desired> wired_;  // what the overlay was told last
   std::optional<dataplane::Dataplane> dataplane_;
   DnsProcess dns_;
   dns::Desired names_;  // last fed, with its version
   std::string resolv_conf_path_ = "/etc/resolv.conf";
   model::TableVersion applied_;
   std::vector<std::string> problems_;
+  std::vector<vxlan::HostRoute> routes_;
+  std::vector<std::string> overlaps_;
+  model::TableVersion overlaps_of_;  // the tables that they were looked for in
 };
 
 }  // namespace mesh::agent

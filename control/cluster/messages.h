@@ -55,6 +55,10 @@ struct PortAnswer {
   std::uint64_t id = 0;
   std::vector<std::string> refused;
 };
+// The prefixes of Hello::connected_routes, when they changed in this session.
+struct RouteReport {
+  std::vector<Cidr> connected;
+};
 struct Heartbeat {
   std::uint64_t sequence = 0;
 };
@@ -104,6 +108,7 @@ struct AgentMessage {
   std::optional<Acknowledge> acknowledge;
   std::optional<std::vector<ForeignReport>> foreign;
   std::optional<PortAnswer> port_answer;
+  std::optional<RouteReport> routes;
   std::optional<Heartbeat> heartbeat;
   std::optional<Renew> renew;
 };
@@ -148,6 +153,10 @@ constexpr bool json_fields(const PortAnswer*, Visit&& visit) {
   return visit("ID", &PortAnswer::id) && visit("Refused", &PortAnswer::refused, kOmitEmpty);
 }
 template <class Visit>
+constexpr bool json_fields(const RouteReport*, Visit&& visit) {
+  return visit("Connected", &RouteReport::connected, kOmitEmpty);
+}
+template <class Visit>
 constexpr bool json_fields(const PortName*, Visit&& visit) {
   return visit("Protocol", &PortName::protocol) && visit("Port", &PortName::port);
 }
@@ -185,8 +194,8 @@ template <class Visit>
 constexpr bool json_fields(const AgentMessage*, Visit&& visit) {
   return visit("Hello", &AgentMessage::hello) && visit("Status", &AgentMessage::status) &&
          visit("Acknowledge", &AgentMessage::acknowledge) && visit("Foreign", &AgentMessage::foreign) &&
-         visit("PortAnswer", &AgentMessage::port_answer) && visit("Heartbeat", &AgentMessage::heartbeat) &&
-         visit("Renew", &AgentMessage::renew);
+         visit("PortAnswer", &AgentMessage::port_answer) && visit("Routes", &AgentMessage::routes) &&
+         visit("Heartbeat", &AgentMessage::heartbeat) && visit("Renew", &AgentMessage::renew);
 }
 template <class Visit>
 constexpr bool json_fields(const ManagerMessage*, Visit&& visit) {

@@ -267,6 +267,19 @@ void Manager::acknowledge(const std::string& node_id, model::TableVersion versio
   }
 }
 
+void Manager::routes(const std::string& node_id, const std::vector<Cidr>& connected, Time now) {
+  heartbeat(node_id, now);
+  const model::Node* row = impl_->view.node(node_id);
+  if (row == nullptr || !row->mesh || row->mesh->connected_routes == connected) return;
+  Draft draft = impl_->draft(now);
+  model::Node node = *row;
+  node.mesh->connected_routes = connected;
+  draft.put(std::move(node));
+  if (const Status kept = impl_->commit(draft, {}, store::Durability::kRelaxed); !kept) {
+    spdlog::error("routes of a host are not kept node={} error=\"{}\"", node_id, kept.error().message);
+  }
+}
+
 void Manager::foreign(const std::string& node_id, const std::vector<ForeignReport>& reports, Time now) {
   heartbeat(node_id, now);
   const model::Node* node = impl_->view.node(node_id);

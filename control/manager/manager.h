@@ -122,6 +122,8 @@ class Manager {
   void report(const std::string& node_id, const std::vector<TaskReport>& tasks, Time now);
   void acknowledge(const std::string& node_id, model::TableVersion version, const std::vector<std::string>& problems,
                    Time now);
+  // What the host reaches by itself has changed since its session was opened; new networks keep off it.
+  void routes(const std::string& node_id, const std::vector<Cidr>& connected, Time now);
   void foreign(const std::string& node_id, const std::vector<ForeignReport>& reports, Time now);
 
   // Reconciles everything, commits, and says what hosts must be told. An error is the store's (a full disk, say): the

@@ -289,6 +289,7 @@ void ManagerRole::Impl::receive(const std::string& node_id, const cluster::Agent
     }
     manager_->report(node_id, reports, now);
   }
+  if (message.routes) manager_->routes(node_id, message.routes->connected, now);
   if (message.acknowledge) {
     acknowledged_[node_id] = message.acknowledge->version;
     manager_->acknowledge(node_id, message.acknowledge->version, message.acknowledge->problems, now);

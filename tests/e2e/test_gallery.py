@@ -74,6 +74,51 @@ class TestGallery(ClusterTest):
                              f"{host} no longer serves port 8011")
         self.assertEqual({task["ID"] for task in self.cluster.running("image-gallery")}, tasks)
 
+    def test_unhealthy_task_gets_no_visits_while_it_stops(self):
+        """Taken out of the ring before its stop signal, which this one does not hear: its grace is the test's time."""
+        self.create_service("sick", "image-gallery", running=2, options=(
+            "--publish", "8013:80", "--replicas", "2", "--health-cmd", "test ! -e /tmp/sick", "--health-interval",
+            "200ms", "--health-retries", "1", "--stop-signal", "SIGWINCH", "--stop-grace-period", "20s"))
+        self.wait_served(8013)
+        for host in self.lab.node_names():
+            harness.wait_for(lambda h=host: len({self.visit(h, port=8013).json()["task"] for _ in range(VISITS)}) == 2, 20,
+                             f"both tasks serve through {host}")
+        victim = self.cluster.running("sick")[0]
+        name = self.cluster.inside(victim, "hostname").stdout.strip()
+        self.cluster.inside(victim, "touch", "/tmp/sick")
+
+        def only_the_other(host):
+            seen = {self.visit(host, port=8013).json()["task"] for _ in range(VISITS)}
+            return len(seen) == 1 and not any(name in one for one in seen)
+
+        for host in self.lab.node_names():
+            harness.wait_for(lambda h=host: only_the_other(h), 10, f"no visit reaches the unhealthy task through {host}")
+        self.assertIn(victim["ID"], {task["ID"] for task in self.cluster.running("sick")}, "it is still stopping")
+        self.cluster.inside(victim, "true")
+
+        def explained():
+            task = self.cluster.api("GET", f"/tasks/{victim['ID']}")
+            return task["Status"].get("Err", "") if task["Status"]["State"] == "failed" else None
+
+        self.assertIn("unhealthy container", harness.wait_for(explained, 40, "the unhealthy task has failed"))
+        self.cluster.wait_running("sick", 2)
+
+    def test_the_kernel_tracks_no_connection_of_the_mesh(self):
+        """The tables of tracked connections hold others of the host, and none of a published port, a container, a name."""
+        for host in self.lab.node_names():
+            self.visit(host)
+            self.visit(host, "/")
+            for url in ("http://localhost:8010/whoami", "http://[::1]:8010/whoami", self.lab.url(host, 8010, "/whoami")):
+                self.lab.http(url, host=host)
+        for task in self.cluster.running("image-gallery"):
+            self.cluster.inside(task, "wget", "-q", "-O", "/dev/null", "http://iotd/healthz")
+        for host in self.lab.node_names():
+            tracked = self.lab.run(host, "cat", "/proc/net/nf_conntrack").stdout
+            self.assertIn("port=2377 ", tracked, f"{host} tracks what is not the mesh's")
+            mesh = [line for line in tracked.splitlines()
+                    if any(mark in line for mark in ("port=8010 ", "port=4789 ", "port=53 ", "src=10.", "dst=10."))]
+            self.assertEqual(mesh, [], f"{host} tracks connections of the mesh")
+
     def test_nginx_serves_large_pages_whole(self):
         self.create_service("web", "nginx", options=("--publish", "8012:80", "--replicas", "2"), running=2)
         self.wait_served(8012, "/")

@@ -250,6 +250,7 @@ class AgentTest : public testing::Test {
       if (!saved || saved->version < *acknowledged_) ++unsaved_acknowledgements_;
       problems_ = message.acknowledge->problems;
     }
+    if (message.routes) routes_ = message.routes->connected;
   }
   void run_until(const std::function<bool()>& condition, std::string_view what, int seconds = 30) {
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(seconds);
@@ -303,6 +304,7 @@ class AgentTest : public testing::Test {
   std::map<std::string, bool> unhealthy_;
   std::optional<model::TableVersion> acknowledged_;
   std::vector<std::string> problems_;
+  std::vector<Cidr> routes_;
   int resyncs_ = 0;
   int unsaved_acknowledgements_ = 0;
 };
@@ -345,6 +347,33 @@ TEST_F(AgentTest, RecordsWithoutTablesLeaveTheKernelAlone) {
   connect();
   send_tables();
   run_until([&] { return acknowledged_ == tables_.version; }, "the tables to be acknowledged again");
+}
+
+TEST_F(AgentTest, DriftOfTheOverlayIsShown) {
+  send_tables();
+  run_until([&] { return acknowledged_ == tables_.version; }, "the acknowledgement");
+  must({"ip", "addr", "del", "10.0.0.1/32", "dev", "mesh0"});
+  // Asked before the loop hears of it and mends it.
+  const auto status = dataplane_status();
+  ASSERT_TRUE(status) << status.error().message;
+  EXPECT_THAT(to_text(status->at("Differences")),
+              testing::AllOf(testing::HasSubstr("overlay: "), testing::HasSubstr("10.0.0.1")));
+  run_until([] { return must({"ip", "addr", "show", "mesh0"}).find("10.0.0.1/32") != std::string::npos; },
+            "the address to come back");
+}
+
+TEST_F(AgentTest, RoutesThatComeLaterAreToldAndOverlapsNamed) {
+  send_tables();
+  run_until([&] { return acknowledged_ == tables_.version; }, "the acknowledgement");
+  EXPECT_THAT(problems_, testing::IsEmpty());
+  must({"ip", "route", "add", "10.1.0.128/25", "via", "192.0.2.9"});
+  const auto told = [&] { return std::ranges::find(routes_, *Cidr::parse("10.1.0.128/25")) != routes_.end(); };
+  run_until([&] { return told() && !problems_.empty(); }, "the route and its problem");
+  EXPECT_THAT(problems_,
+              testing::ElementsAre(testing::AllOf(testing::HasSubstr("network back"), testing::HasSubstr("10.1.0.0/24"),
+                                                  testing::HasSubstr("10.1.0.128/25"), testing::HasSubstr("up0"))));
+  must({"ip", "route", "del", "10.1.0.128/25"});
+  run_until([&] { return !told() && problems_.empty(); }, "both to go");
 }
 
 TEST_F(AgentTest, LeavingTakesEverythingAndJoiningBeginsAnew) {

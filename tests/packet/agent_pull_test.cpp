@@ -36,10 +36,15 @@ class PullTest : public testing::Test {
     }
     base_ = "/tmp/meshd-pull-" + make_hex_id(4);
     ASSERT_TRUE(make_directories(base_));
+    start_registry("");
+    open_store();
+  }
+  // `more`: of its configuration.
+  void start_registry(const std::string& more) {
     ASSERT_TRUE(write_file(base_ + "/registry.yml",
                            fmt::format("version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: "
-                                       "{}/registry}}}}\nhttp: {{addr: \"{}\"}}\n",
-                                       base_, kRegistry)));
+                                       "{}/registry}}}}\nhttp: {{addr: \"{}\"}}\n{}",
+                                       base_, kRegistry, more)));
     registry_ = fork();
     if (registry_ == 0) {
       prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -47,7 +52,6 @@ class PullTest : public testing::Test {
       execl(kRegistryProgram, kRegistryProgram, "serve", (base_ + "/registry.yml").c_str(), nullptr);
       _exit(127);
     }
-    open_store();
   }
   void TearDown() override {
     stop_registry();
@@ -177,6 +181,7 @@ TEST_F(PullTest, CorruptBlobsAreRefusedAndFetchedAgain) {
   ASSERT_FALSE(pulled);
   EXPECT_THAT(pulled.error().message, HasSubstr("app:latest"));
   EXPECT_EQ(pulled.error().kind, ErrorKind::kInvalid) << pulled.error().message;
+  EXPECT_THAT(pulled.error().message, HasSubstr("push the image again"));
   expect_nothing_left();
   ASSERT_TRUE(write_file(registry_blob(layer.digest), good));
   const auto again = pull("app");
@@ -232,12 +237,42 @@ TEST_F(PullTest, UnknownImageAndUnreachableRegistry) {
   const auto unknown = pull("nope:7");
   ASSERT_FALSE(unknown);
   EXPECT_EQ(unknown.error().kind, ErrorKind::kNotFound);
-  EXPECT_THAT(unknown.error().message, HasSubstr("No such image: nope:7"));
+  EXPECT_THAT(unknown.error().message,
+              testing::AllOf(HasSubstr("No such image: nope:7"), HasSubstr("check name and tag")));
   stop_registry();
   const auto unreachable = pull("app");
   ASSERT_FALSE(unreachable);
   EXPECT_EQ(unreachable.error().kind, ErrorKind::kUnavailable);
   EXPECT_THAT(unreachable.error().message, testing::AllOf(HasSubstr(kRegistry), HasSubstr("connection refused")));
+}
+
+// data_dir/auth.json is written by `skopeo login` or `docker login` (containers-auth.json(5)).
+TEST_F(PullTest, TheHostsLoginIsUsed) {
+  push("app:latest", {layer_with("a")});
+  stop_registry();
+  // user "mesh", password "secret" (bcrypt)
+  ASSERT_TRUE(write_file(base_ + "/htpasswd", "mesh:$2b$04$dy0T5RB2WLbI6cYPK4tfEeESr29qlq3mFYfBqxsc.vHr6Yr0Wrjwa\n"));
+  start_registry(fmt::format("auth: {{htpasswd: {{realm: test, path: {}/htpasswd}}}}\n", base_));
+  const ImageReference reference = *ImageReference::parse(std::string(kRegistry) + "/library/app");
+  RegistryAccess access;
+  access.auth_file = base_ + "/auth.json";
+  const auto refused = [&] {
+    // The registry needs a moment to listen.
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    for (;;) {
+      auto pulled = pull_remote(reference, access, store_->paths(), [](const api::PullProgress&) {});
+      if (pulled || pulled.error().kind != ErrorKind::kUnavailable) return pulled;
+      if (std::chrono::steady_clock::now() > deadline) return pulled;
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+  }();
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().kind, ErrorKind::kUnauthorized) << refused.error().message;
+  EXPECT_THAT(refused.error().message, HasSubstr("log in"));
+  ASSERT_TRUE(write_file(access.auth_file,
+                         fmt::format(R"({{"auths": {{"{}": {{"auth": "bWVzaDpzZWNyZXQ="}}}}}})", kRegistry), 0600));
+  const auto pulled = pull_remote(reference, access, store_->paths(), [](const api::PullProgress&) {});
+  EXPECT_TRUE(pulled) << pulled.error().message;
 }
 
 TEST_F(PullTest, ResolveSaysWhatIsThereAndFetchesNothing) {

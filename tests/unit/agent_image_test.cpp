@@ -129,6 +129,9 @@ TEST(RegistryError, SaysWhoAndWhatToTry) {
       const Row& row : {
           Row{R"(time="x" level=fatal msg="Error parsing image name \"docker://r/nope:1\": reading manifest 1: manifest unknown")",
               ErrorKind::kNotFound, "No such image: nope:1"},
+          Row{R"(level=fatal msg="reading manifest 1: name unknown")", ErrorKind::kNotFound, "check name and tag"},
+          Row{R"(level=fatal msg="writing blob: Digest did not match, expected x, got y")", ErrorKind::kInvalid,
+              "pull again"},
           Row{R"(level=fatal msg="… reading manifest latest in docker.io/library/x: requested access to the resource is denied")",
               ErrorKind::kUnauthorized, "needs a login"},
           Row{R"(level=fatal msg="… unauthorized: authentication required")", ErrorKind::kUnauthorized, "log in"},

@@ -321,6 +321,19 @@ TEST_F(ManagerTest, ReportsNeverMoveATaskBack) {
   EXPECT_EQ(say(node, TaskState::kRunning), TaskState::kFailed);
 }
 
+TEST_F(ManagerTest, NewNetworksKeepOffRoutesThatCameLater) {
+  model::Network network;
+  network.name = "back";
+  network.driver = "overlay";
+  network.ipam.config = {{.subnet = "10.77.0.0/24"}};
+  lab_.manager().routes("node2", {*Cidr::parse("10.77.0.0/16")}, lab_.now());
+  const auto refused = lab_.manager().create_network(network, lab_.now());
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, testing::HasSubstr("10.77.0.0/16"));
+  lab_.manager().routes("node2", {}, lab_.now());
+  EXPECT_TRUE(lab_.manager().create_network(network, lab_.now()));
+}
+
 // As Swarm takes it out of the balancer before it stops it.
 TEST_F(ManagerTest, UnhealthyTasksAreDrainedBeforeTheirHostMayStopThem) {
   const std::string web = lab_.create("web", 2, [](auto& spec) { publish(spec, 8010); });

@@ -80,7 +80,7 @@ TEST(Overlap, NamesTheRouteAndWhatToDo) {
   EXPECT_EQ(overlap_problem(cidr("fd00:8::/64"), routes), "");
   EXPECT_THAT(overlap_problem(cidr("192.168.0.0/16"), routes), HasSubstr("192.168.7.0/24"));
   EXPECT_THAT(overlap_problem(cidr("192.168.7.128/25"), routes), HasSubstr("eth0"));
-  EXPECT_THAT(overlap_problem(cidr("fd00:7::/48"), routes), HasSubstr("choose another pool"));
+  EXPECT_THAT(overlap_problem(cidr("fd00:7::/48"), routes), HasSubstr("--subnet"));
 }
 
 TEST(InterfaceNames, AreOursByFormAndFitTheKernel) {
@@ -98,13 +98,18 @@ TEST(InterfaceNames, AreOursByFormAndFitTheKernel) {
 TEST(Firewall, ListsSourcesByFamilyAndAvoidsPublishedPorts) {
   const Masquerade masquerade{.sources = {ip("10.0.0.5"), ip("fd00::5")},
                               .cluster = {cidr("10.0.0.0/16"), cidr("fd00::/64")}};
-  const Firewall firewall = make_firewall(masquerade, {8010});
+  const Gateway gateway{.gateway_v4 = ip("10.0.0.1"), .mesh_v4 = ip("10.0.0.2")};
+  const Firewall firewall = make_firewall({.gateway = gateway, .masquerade = masquerade, .reserved_ports = {8010}});
   EXPECT_THAT(firewall.ruleset, HasSubstr("set sources4 { type ipv4_addr; elements = { 10.0.0.5 } }"));
   EXPECT_THAT(firewall.ruleset, HasSubstr("set sources6 { type ipv6_addr; elements = { fd00::5 } }"));
   EXPECT_THAT(firewall.ruleset, HasSubstr("masquerade to :8011-65535"));
   EXPECT_EQ(firewall.state.elements, (std::set<std::string>{"10.0.0.5", "fd00::5"}));
 
-  const Firewall other = make_firewall({}, {8010});
+  EXPECT_THAT(firewall.ruleset, HasSubstr("ip saddr 10.0.0.2 notrack"));
+  EXPECT_THAT(firewall.ruleset, HasSubstr("ip daddr 10.0.0.1 notrack"));
+  EXPECT_THAT(firewall.ruleset, Not(HasSubstr(":: notrack")));
+
+  const Firewall other = make_firewall({.reserved_ports = {8010}});
   EXPECT_NE(other.state.digest, firewall.state.digest);
   EXPECT_THAT(other.ruleset, Not(HasSubstr("elements")));
 }
