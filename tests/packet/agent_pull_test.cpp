@@ -97,6 +97,16 @@ class PullTest : public testing::Test {
     TRY(store_->add(reference, pulled));
     return pulled;
   }
+  // A registry that was started a moment ago does not listen yet.
+  Result<PulledImage> wait_until_answered(const ImageReference& reference, const RegistryAccess& access) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    for (;;) {
+      auto pulled = pull_remote(reference, access, store_->paths(), [](const api::PullProgress&) {});
+      if (pulled || pulled.error().kind != ErrorKind::kUnavailable) return pulled;
+      if (std::chrono::steady_clock::now() > deadline) return pulled;
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+  }
   [[nodiscard]] std::size_t layers_here() const {
     std::size_t count = 0;
     for (const std::string& name : list_directory(store_->paths().layers()).value_or(std::vector<std::string>{})) {
@@ -256,16 +266,7 @@ TEST_F(PullTest, TheHostsLoginIsUsed) {
   const ImageReference reference = *ImageReference::parse(std::string(kRegistry) + "/library/app");
   RegistryAccess access;
   access.auth_file = base_ + "/auth.json";
-  const auto refused = [&] {
-    // The registry needs a moment to listen.
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-    for (;;) {
-      auto pulled = pull_remote(reference, access, store_->paths(), [](const api::PullProgress&) {});
-      if (pulled || pulled.error().kind != ErrorKind::kUnavailable) return pulled;
-      if (std::chrono::steady_clock::now() > deadline) return pulled;
-      std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    }
-  }();
+  const auto refused = wait_until_answered(reference, access);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().kind, ErrorKind::kUnauthorized) << refused.error().message;
   EXPECT_THAT(refused.error().message, HasSubstr("log in"));
