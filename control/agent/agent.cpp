@@ -188,16 +188,21 @@ void Agent::Impl::finish_leaving() {
   save_problem_.clear();
   saved_tables_ = tables_;
   apply_wanted_ = false;
-  kernel_pool_.run(
-      [kernel = kernel_, data_dir = options_.data_dir]() -> Status {
-        Status cleared = kernel->clear();
-        TRY(remove_records(data_dir));
-        return cleared;
-      },
-      guarded([this](const Status& cleared) {
-        const auto done = std::exchange(left_, nullptr);
-        if (done) done(cleared);
-      }));
+  save_timer_.cancel();
+  save_scheduled_ = false;
+  const auto finish = [this](const Status& cleared) {
+    // After the writes that are under way.
+    disk_.run(
+        [cleared, data_dir = options_.data_dir]() -> Status {
+          TRY(remove_records(data_dir));
+          return cleared;
+        },
+        guarded([this](const Status& result) {
+          const auto done = std::exchange(left_, nullptr);
+          if (done) done(result);
+        }));
+  };
+  kernel_pool_.run([kernel = kernel_] { return kernel->clear(); }, guarded(finish));
 }
 
 cluster::Hello Agent::Impl::hello() const {

@@ -88,6 +88,11 @@ void Agent::Impl::save_then_program() {
         return {};
       },
       guarded([this](const Status& saved) {
+        // This host left its cluster meanwhile: its kernel is being emptied.
+        if (gateway_.node_number == 0) {
+          apply_running_ = false;
+          return;
+        }
         save_problem_.clear();
         if (!saved) {
           unsaved_ = true;
