@@ -6,6 +6,28 @@
 #include <fmt/format.h>
 
 namespace mesh::meshctl {
+namespace {
+
+bool takes_value(const CLI::App& command, const std::string& flag) {
+  const CLI::Option* option = command.get_option_no_throw(flag);
+  return option != nullptr && option->get_items_expected_min() > 0;
+}
+
+// Whether `argument`, a flag or several short ones ("-dp"), has its value in the argument after it.
+bool value_follows(const CLI::App& command, const std::string& argument) {
+  if (argument.starts_with("--")) return !argument.contains('=') && takes_value(command, argument);
+  for (std::size_t i = 1; i < argument.size(); ++i) {
+    if (takes_value(command, std::string("-") + argument[i])) return i + 1 == argument.size();
+  }
+  return false;
+}
+
+const CLI::App* command_named(const CLI::App& group, const std::string& name) {
+  const auto commands = group.get_subcommands([&](const CLI::App* command) { return command->check_name(name); });
+  return commands.empty() ? nullptr : commands.front();
+}
+
+}  // namespace
 
 CLI::App* add_group(CLI::App& app, const std::string& name, const std::string& what) {
   CLI::App* group = app.add_subcommand(name, what);
@@ -21,6 +43,28 @@ CLI::Option* add_list(CLI::App& command, const std::string& flags, std::vector<s
 CLI::Option* add_names(CLI::App& command, const std::string& name, std::vector<std::string>& to,
                        const std::string& what) {
   return command.add_option(name, to, what)->required();
+}
+
+void end_flags_at_positional(CLI::App& command) { command.positionals_at_end(); }
+
+std::vector<std::string> cut_container_command(const CLI::App& app, std::vector<std::string>& arguments) {
+  const CLI::App* command = &app;
+  bool flags_ended = false;
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    const std::string& argument = arguments[i];
+    if (!flags_ended && argument.size() > 1 && argument.starts_with('-')) {
+      flags_ended = argument == "--";
+      if (!flags_ended && value_follows(*command, argument)) ++i;
+    } else if (command->get_positionals_at_end()) {
+      const auto rest = arguments.begin() + static_cast<std::ptrdiff_t>(i) + 1;
+      std::vector<std::string> cut(rest, arguments.end());
+      arguments.erase(rest, arguments.end());
+      return cut;
+    } else if (command = command_named(*command, argument); command == nullptr) {
+      return {};
+    }
+  }
+  return {};
 }
 
 void set_action(CLI::App& command, Cli& cli, Action action) {

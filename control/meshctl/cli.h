@@ -21,6 +21,7 @@ using Action = std::function<Status(const api::Client&)>;
 struct Cli {
   std::string host;
   Action run;
+  std::vector<std::string> container_command;  // what followed IMAGE
 };
 
 void add_swarm_commands(CLI::App& app, Cli& cli);
@@ -46,6 +47,12 @@ CLI::Option* add_list(CLI::App& command, const std::string& flags, std::vector<s
 // The names at the end; at least one.
 CLI::Option* add_names(CLI::App& command, const std::string& name, std::vector<std::string>& to,
                        const std::string& what);
+
+// Ends `command`'s flags at its first positional, as docker does: what follows is a container's command, not ours to
+// read.
+void end_flags_at_positional(CLI::App& command);
+// Takes from `arguments` what follows the first positional of such a command and returns it.
+std::vector<std::string> cut_container_command(const CLI::App& app, std::vector<std::string>& arguments);
 
 // Makes `action` what is run when `command` was chosen.
 void set_action(CLI::App& command, Cli& cli, Action action);

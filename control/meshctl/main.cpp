@@ -1,5 +1,6 @@
 // meshctl: the command line of a mesh cluster. Exit code 0: done as asked; 1: refused or failed, the reason is on
 // standard error; 2: the command line was not understood.
+#include <algorithm>
 #include <cstdio>
 #include <exception>
 
@@ -34,8 +35,11 @@ int run(int argc, char** argv) {
   Cli cli;
   cli.host = std::string(mesh::api::kDefaultHost);
   add_all(app, cli);
+  std::vector<std::string> arguments(argv + 1, argv + argc);
+  cli.container_command = mesh::meshctl::cut_container_command(app, arguments);
   try {
-    app.parse(argc, argv);
+    std::ranges::reverse(arguments);  // as CLI11 wants them
+    app.parse(std::move(arguments));
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : kUsage;
   }

@@ -219,10 +219,9 @@ void add_create(CLI::App& group, Cli& cli) {
   add_wait_flags(*command, made->wait);
   command->add_option("IMAGE", made->spec.image, "to run")->required();
   command->footer("What follows IMAGE is the command: its arguments, which may look like flags.");
-  // The command's own arguments are not ours to read.
-  command->prefix_command();
-  set_action(*command, cli, [made, command](const Client& client) {
-    made->spec.args = command->remaining();
+  end_flags_at_positional(*command);
+  set_action(*command, cli, [made, &cli](const Client& client) {
+    made->spec.args = cli.container_command;
     return create(client, *made);
   });
 }

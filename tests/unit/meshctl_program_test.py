@@ -176,6 +176,30 @@ class Create(Meshctl):
         self.assertEqual(container["Env"], ["A=1", "B=2"])
         self.assertEqual(body["EndpointSpec"]["Ports"][0]["PublishedPort"], 8010)
 
+    def test_flags_before_the_image_are_ours(self):
+        for arguments in (["--publsh=80:80", "nginx"], ["--publsh", "80:80", "nginx"], ["-x", "nginx"],
+                          ["--", "--publsh"], ["--name", "web"]):
+            with self.subTest(arguments):
+                result = self.run_with(self.created, "service", "create", "-d", *arguments)
+                if arguments[0] == "--":
+                    self.assert_ends(result, 0)  # an image with a strange name
+                    continue
+                self.assert_ends(result, 2, "", "IMAGE" if arguments[0] == "--name" else arguments[0])
+                self.assertEqual(self.daemon.asked, [])
+
+    def test_what_follows_the_image_is_the_command(self):
+        for flags in ([], ["-dq"], ["-e", "A=1"], ["--name=web"], ["-dp80:80"], ["--read-only", "--label", "-x"]):
+            for image in ("nginx", "node"):  # the other is also a command of meshctl's
+                for command in (["--name", "x", "-d"], ["--publsh=80:80"], ["--", "-e", "[a,b]", ""], ["service", "ls"]):
+                    with self.subTest((flags, image, command)):
+                        result = self.run_with(self.created, "service", "create", "--no-resolve-image", "-d", *flags,
+                                               image, *command)
+                        self.assert_ends(result, 0, "service-a\n")
+                        body = self.daemon.bodies("POST", "/services/create")[0]
+                        self.assertEqual(body["TaskTemplate"]["ContainerSpec"]["Image"], image)
+                        self.assertEqual(body["TaskTemplate"]["ContainerSpec"]["Args"], command)
+                        self.assertEqual(body.get("Name", ""), "web" if flags == ["--name=web"] else "")
+
     def test_registry_away_is_a_warning(self):
         answers = {"POST /services/create": (201, {"ID": "service-a"})}
         result = self.run_with(answers, "service", "create", "-d", "nginx")
