@@ -59,7 +59,7 @@ Status init(const Client& client, const InitFlags& flags) {
     spec.dispatcher.heartbeat_period = TRY_IN("--dispatcher-heartbeat", parse_duration(*flags.heartbeat));
   }
   TRY(parse_choice<model::Availability>("--availability", flags.availability));
-  const JsonObject body{{"ListenAddr", flags.listen.empty() ? "0.0.0.0:2377" : flags.listen},
+  const JsonObject body{{"ListenAddr", flags.listen},
                         {"AdvertiseAddr", flags.advertise},
                         {"DataPathAddr", flags.data_path},
                         {"DataPathPort", flags.data_path_port},
@@ -79,12 +79,10 @@ Status init(const Client& client, const InitFlags& flags) {
 
 Status join(const Client& client, const JoinFlags& flags) {
   TRY(parse_choice<model::Availability>("--availability", flags.availability));
-  const JsonObject body{{"ListenAddr", flags.listen.empty() ? "0.0.0.0:2377" : flags.listen},
-                        {"AdvertiseAddr", flags.advertise},
-                        {"DataPathAddr", flags.data_path},
-                        {"RemoteAddrs", JsonArray{Json(boost::json::string(flags.remote))}},
-                        {"JoinToken", flags.token},
-                        {"Availability", flags.availability}};
+  const JsonObject body{
+      {"ListenAddr", flags.listen},      {"AdvertiseAddr", flags.advertise},
+      {"DataPathAddr", flags.data_path}, {"RemoteAddrs", JsonArray{Json(boost::json::string(flags.remote))}},
+      {"JoinToken", flags.token},        {"Availability", flags.availability}};
   TRY(client.post(path("/swarm/join"), body));
   const auto info = TRY(swarm_info(client));
   fmt::print("This node joined a swarm as a {}.\n", info.control_available ? "manager" : "worker");
@@ -126,7 +124,7 @@ Status leave(const Client& client, const LeaveFlags& flags) {
 template <class Flags>
 void add_address_flags(CLI::App& command, Flags& flags) {
   command.add_option("--advertise-addr", flags.advertise, "IP or INTERFACE[:PORT] that other hosts use");
-  command.add_option("--listen-addr", flags.listen, "IP or INTERFACE[:PORT] (0.0.0.0:2377)");
+  command.add_option("--listen-addr", flags.listen, "IP or INTERFACE[:PORT] (as meshd --listen)");
   command.add_option("--data-path-addr", flags.data_path, "IP or INTERFACE of the containers' traffic");
   command.add_option("--availability", flags.availability, "active, pause or drain (active)");
 }

@@ -92,7 +92,8 @@ bool is_own_address(const IpAddress& address) {
   return false;
 }
 
-Result<SocketAddress> choose_listen(const std::string& text) {
+Result<SocketAddress> choose_listen(const std::string& requested, const std::string& configured) {
+  const std::string& text = requested.empty() || requested == kDockerListenDefault ? configured : requested;
   return TRY_IN("listen address", parse_address_or_interface(text, 2377));
 }
 

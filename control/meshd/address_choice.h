@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/address.h"
@@ -16,8 +17,12 @@ class Agent;
 
 namespace mesh::meshd {
 
-// "0.0.0.0:2377", "192.168.1.10", or an interface ("eth0:2377").
-[[nodiscard]] Result<SocketAddress> choose_listen(const std::string& text);
+// What docker's clients send for "not said".
+inline constexpr std::string_view kDockerListenDefault = "0.0.0.0:2377";
+
+// The request's address ("192.168.1.10:2377", without port, or an interface), else --listen: the request's is empty, or
+// docker's default.
+[[nodiscard]] Result<SocketAddress> choose_listen(const std::string& requested, const std::string& configured);
 
 // The request's address (address or interface, with or without port), else --advertise-addr, else the agent's uplink.
 // kInvalid if that is none of this host's addresses, or if there is no choice to make: --advertise-addr is then needed.

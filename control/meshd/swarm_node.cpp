@@ -171,8 +171,7 @@ Result<std::string> SwarmNode::Impl::init(const api::SwarmInit& request) {
   if (request.data_path_port != 0 && request.data_path_port != 4789) {
     return fail(ErrorKind::kUnsupported, "the data path port is 4789 and cannot be chosen");
   }
-  const std::string listen_text = request.listen_addr.empty() ? options_.listen : request.listen_addr;
-  const SocketAddress listen = TRY(choose_listen(listen_text));
+  const SocketAddress listen = TRY(choose_listen(request.listen_addr, options_.listen));
   const SocketAddress advertise =
       TRY(choose_advertise(request.advertise_addr, options_.advertise_addr, agent_, listen.port));
 
@@ -201,7 +200,7 @@ Result<std::string> SwarmNode::Impl::init(const api::SwarmInit& request) {
 }
 
 Status SwarmNode::Impl::open_role(std::optional<NewCluster> create) {
-  const SocketAddress listen = TRY(choose_listen(file_.listen));
+  const SocketAddress listen = TRY_IN("listen address", SocketAddress::parse(file_.listen, kClusterPort));
   ManagerRole::Callbacks callbacks;
   callbacks.to_local_agent = [this](const cluster::ManagerMessage& message) {
     if (!stopped_) agent_.handle(message);

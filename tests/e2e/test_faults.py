@@ -318,9 +318,9 @@ class TestDaemon(harness.LabTest):
                 self.assertEqual(len(re.findall(r"(?m)^  - ", text)), count, "no more and no less is named: " + text)
         self.assertNotIn("meshd", self.lab.run("node1", "ls", "/sys/fs/bpf").stdout, "nothing is left behind")
 
-    def start_alone(self, *prefix):
+    def start_alone(self, *prefix, settings=()):
         """meshd of its own below a prefix, made a cluster of one; everything of it goes with the test."""
-        options = ("--data-dir", "/var/lib/other")
+        options = ("--data-dir", "/var/lib/other", *settings)
 
         def end():
             self.lab.run("node1", "pkill", "-x", "meshd", check=False)
@@ -332,6 +332,12 @@ class TestDaemon(harness.LabTest):
         self.lab.daemon("node1", *prefix, "meshd", *options, "--advertise-addr", self.lab.address("node1"))
         harness.wait_for(lambda: self.lab.run("node1", "meshctl", "info", check=False).returncode == 0, 20, "meshd is up")
         self.lab.meshctl("node1", "swarm", "init")
+
+    def test_listens_where_it_was_told(self):
+        self.start_alone(settings=("--listen", "0.0.0.0:2399"))
+        ports = re.findall(r":(23\d\d) ", self.lab.run("node1", "ss", "-Hltn").stdout)
+        self.assertEqual(ports, ["2399"])
+        self.assertIn(f"{self.lab.address('node1')}:2399\n", self.lab.meshctl("node1", "swarm", "join-token", "worker"))
 
     def test_type_information_of_the_kernel_is_not_needed(self):
         self.start_alone(*self.in_own_mounts("mount -t tmpfs none /sys/kernel/btf"))

@@ -107,18 +107,19 @@ TEST_F(ProcessTest, TheSwarmIsRemembered) {
 TEST(AddressChoice, ListenTakesAddressesAndInterfaces) {
   const struct {
     std::string text;
-    std::string result;  // "": an error
-  } cases[] = {{"0.0.0.0:2377", "0.0.0.0:2377"},
+    std::string result;               // "": an error
+  } cases[] = {{"", "127.0.0.2:99"},  // as configured
+               {"0.0.0.0:2377", "127.0.0.2:99"},
+               {"0.0.0.0:2378", "0.0.0.0:2378"},
                {"127.0.0.1", "127.0.0.1:2377"},
                {"[::1]:99", "[::1]:99"},
                {"lo", "127.0.0.1:2377"},
                {"lo:99", "127.0.0.1:99"},
                {"lo:x", ""},
                {"lo:0", ""},
-               {"nosuchif0", ""},
-               {"", ""}};
+               {"nosuchif0", ""}};
   for (const auto& test : cases) {
-    const Result<SocketAddress> address = choose_listen(test.text);
+    const Result<SocketAddress> address = choose_listen(test.text, "127.0.0.2:99");
     EXPECT_EQ(address ? address->to_string() : "", test.result) << test.text;
   }
   EXPECT_TRUE(is_own_address(IpAddress::v4(0x7f000001)));
