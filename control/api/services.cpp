@@ -62,8 +62,14 @@ Result<Response> inspect(Context& context, const Request& request) {
 }
 
 // Things that were asked for and have no effect, or less than one would think; the CLI prints them.
-Json warnings_for(const store::View& view, const model::ServiceSpec& spec) {
+Json warnings_for(Context& context, const store::View& view, const model::ServiceSpec& spec, const RegistryAuth& auth) {
   JsonArray warnings;
+  if (!auth.empty()) {
+    warnings.emplace_back(
+        fmt::format("The registry's credentials are not sent to the hosts: each pulls with those in "
+                    "its own {}/auth.json.",
+                    context.engine.data_dir));
+  }
   for (const std::string& warning : manager::backend_limit_warnings(view, spec)) warnings.emplace_back(warning);
   if (!spec.networks.empty() && !spec.task_template.networks.empty()) {
     warnings.emplace_back("Networks of the service are ignored: TaskTemplate.Networks is set.");
@@ -133,13 +139,13 @@ void make_when_free(Context& context, Result<ServiceChange> change, const Respon
 
 Result<ServiceChange> prepare_create(Context& context, const Request& request) {
   const manager::Manager* manager = TRY(require_manager(context));
-  TRY(registry_auth(request));
+  const RegistryAuth auth = TRY(registry_auth(request));
   model::ServiceSpec spec = TRY(read_body<model::ServiceSpec>(request));
   if (spec.name.empty()) spec.name = free_name(manager->view());
   TRY(model::validate_service_spec(model::with_defaults(spec)));
   ServiceChange change{new_ports(manager->view(), spec), {}};
-  change.make = [&context, spec = std::move(spec)](manager::Manager& now) -> Result<Response> {
-    const Json warnings = warnings_for(now.view(), spec);
+  change.make = [&context, auth, spec = std::move(spec)](manager::Manager& now) -> Result<Response> {
+    const Json warnings = warnings_for(context, now.view(), spec, auth);
     const std::string id = TRY(now.create_service(spec, context.now()));
     return json_response(JsonObject{{"ID", id}, {"Warnings", warnings}}, 201);
   };
@@ -152,7 +158,7 @@ void create(Context& context, const Request& request, const ResponderPtr& respon
 
 Result<ServiceChange> prepare_update(Context& context, const Request& request) {
   const manager::Manager* manager = TRY(require_manager(context));
-  TRY(registry_auth(request));
+  const RegistryAuth auth = TRY(registry_auth(request));
   const std::optional<std::uint64_t> version = TRY(request.number("version"));
   if (!version) return fail(ErrorKind::kInvalid, "query parameter version is missing: the service's Version.Index");
   const std::string& rollback = request.parameter("rollback");
@@ -164,9 +170,9 @@ Result<ServiceChange> prepare_update(Context& context, const Request& request) {
   const std::string id = TRY(manager->view().find_service(request.capture("id")))->id;
   ServiceChange change;
   if (rollback.empty()) change.ports = new_ports(manager->view(), spec);
-  change.make = [&context, id, version = *version, direction,
+  change.make = [&context, auth, id, version = *version, direction,
                  spec = std::move(spec)](manager::Manager& now) -> Result<Response> {
-    const Json warnings = warnings_for(now.view(), spec);
+    const Json warnings = warnings_for(context, now.view(), spec, auth);
     TRY(now.update_service(id, version, spec, direction, context.now()));
     return json_response(JsonObject{{"Warnings", warnings}});
   };

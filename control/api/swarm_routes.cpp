@@ -1,6 +1,8 @@
 // /swarm: making, entering and leaving a cluster, and its own settings (Docker Engine API, "Swarm").
 #include <array>
 
+#include <fmt/format.h>
+
 #include "control/api/router.h"
 
 namespace mesh::api {
@@ -29,9 +31,28 @@ Status check_availability(const std::string& text) {
   return known ? Status{} : std::unexpected(known.error());
 }
 
+Status check_data_path(const std::string& address) {
+  if (address.empty()) return {};
+  return fail(ErrorKind::kUnsupported,
+              fmt::format("a data path address of its own ({}) is not supported by this version: containers' traffic "
+                          "uses the host's address in the cluster; leave --data-path-addr out and give that address to "
+                          "--advertise-addr",
+                          address));
+}
+
+Status check_new_cluster(bool forced) {
+  if (!forced) return {};
+  return fail(ErrorKind::kUnsupported,
+              "--force-new-cluster is not supported by this version: the cluster has one manager, and its state comes "
+              "back when meshd is started there; to begin anew, use swarm leave --force and swarm init");
+}
+
 void init(Context& context, const Request& request, const ResponderPtr& responder) {
   const Result<SwarmInit> body = read_body<SwarmInit>(request);
   if (!body) return responder->send(error_response(body.error()));
+  for (const Status& supported : {check_data_path(body->data_path_addr), check_new_cluster(body->force_new_cluster)}) {
+    if (!supported) return responder->send(error_response(supported.error()));
+  }
   if (const Status known = check_availability(body->availability); !known) {
     return responder->send(error_response(known.error()));
   }
@@ -43,6 +64,9 @@ void init(Context& context, const Request& request, const ResponderPtr& responde
 void join(Context& context, const Request& request, const ResponderPtr& responder) {
   const Result<SwarmJoin> body = read_body<SwarmJoin>(request);
   if (!body) return responder->send(error_response(body.error()));
+  if (const Status supported = check_data_path(body->data_path_addr); !supported) {
+    return responder->send(error_response(supported.error()));
+  }
   if (const Status known = check_availability(body->availability); !known) {
     return responder->send(error_response(known.error()));
   }

@@ -104,8 +104,8 @@ void add_network_commands(CLI::App& app, Cli& cli) {
   command->add_option("-d,--driver", made->driver, "overlay, the only one")->capture_default_str();
   command->add_option("--scope", made->scope, "swarm, the only one")->capture_default_str();
   add_list(*command, "--subnet", made->subnets, "CIDR; otherwise cut from the cluster's pool");
-  add_list(*command, "--gateway", made->gateways, "of the subnet");
-  add_list(*command, "--ip-range", made->ranges, "part of the subnet that addresses are taken from");
+  add_list(*command, "--gateway", made->gateways, "the subnet's first address, the only choice");
+  add_list(*command, "--ip-range", made->ranges, "refused: addresses are taken from all of the subnet");
   add_list(*command, "--label", made->labels, "KEY=VALUE");
   add_list(*command, "-o,--opt", made->options, "KEY=VALUE for the driver");
   command->add_flag("--internal", made->internal, "no way out of the cluster");

@@ -125,7 +125,7 @@ template <class Flags>
 void add_address_flags(CLI::App& command, Flags& flags) {
   command.add_option("--advertise-addr", flags.advertise, "IP or INTERFACE[:PORT] that other hosts use");
   command.add_option("--listen-addr", flags.listen, "IP or INTERFACE[:PORT] (as meshd --listen)");
-  command.add_option("--data-path-addr", flags.data_path, "IP or INTERFACE of the containers' traffic");
+  command.add_option("--data-path-addr", flags.data_path, "refused: containers' traffic uses the advertised address");
   command.add_option("--availability", flags.availability, "active, pause or drain (active)");
 }
 
@@ -143,7 +143,7 @@ void add_swarm_commands(CLI::App& app, Cli& cli) {
   command->add_option("--cert-expiry", made->cert_expiry, "validity of node certificates (2160h)");
   command->add_option("--dispatcher-heartbeat", made->heartbeat, "period of heartbeats (5s)");
   command->add_option("--task-history-limit", made->history_limit, "tasks kept per slot (5)");
-  command->add_flag("--force-new-cluster", made->force_new_cluster, "from the state that is here");
+  command->add_flag("--force-new-cluster", made->force_new_cluster, "refused: this version has one manager");
   set_action(*command, cli, [made](const Client& client) { return init(client, *made); });
 
   auto joined = std::make_shared<JoinFlags>();

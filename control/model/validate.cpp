@@ -173,21 +173,55 @@ Status validate_ports(const EndpointSpec& endpoint) {
   if (endpoint.ports.size() > kPortsMax) {
     return fail(ErrorKind::kInvalid, fmt::format("EndpointSpec: more than {} published ports", kPortsMax));
   }
-  std::set<std::pair<std::uint16_t, PortProtocol>> ingress, host;
+  std::set<std::pair<std::uint16_t, PortProtocol>> published;
   for (const PortConfig& port : endpoint.ports) {
     if (port.target_port == 0) {
       return fail(ErrorKind::kInvalid, "EndpointSpec: a published port has no target port; use PUBLISHED:TARGET");
     }
-    if (is_ingress(port) && endpoint.mode == ResolutionMode::kDnsrr) {
+    if (!is_ingress(port)) {
+      return fail(ErrorKind::kUnsupported,
+                  fmt::format("EndpointSpec: port {} is to be published with mode=host, which is not supported by this "
+                              "version; publish it with mode=ingress: every host then answers for it",
+                              port.target_port));
+    }
+    if (protocol_of(port) == PortProtocol::kSctp) {
+      return fail(ErrorKind::kUnsupported,
+                  fmt::format("EndpointSpec: port {} is to be published for sctp, which is not supported by this "
+                              "version; publish it for tcp or udp",
+                              port.target_port));
+    }
+    if (endpoint.mode == ResolutionMode::kDnsrr) {
       return fail(ErrorKind::kInvalid, "EndpointSpec: port published with ingress mode can't be used with dnsrr mode");
     }
     if (port.published_port == 0) continue;
     const std::pair key{port.published_port, protocol_of(port)};
-    const bool repeated = is_ingress(port) ? !ingress.insert(key).second : !host.insert(key).second;
-    if (repeated || (ingress.contains(key) && host.contains(key))) {
+    if (!published.insert(key).second) {
       return fail(ErrorKind::kInvalid, fmt::format("EndpointSpec: duplicate published ports provided: {}/{}",
                                                    port.published_port, protocol_name(key.second)));
     }
+  }
+  return {};
+}
+
+Status validate_ipam(const IpamConfig& config) {
+  Cidr subnet;
+  if (!config.subnet.empty()) subnet = TRY_IN("invalid subnet", Cidr::parse(config.subnet));
+  if (!config.ip_range.empty()) {
+    return fail(ErrorKind::kUnsupported,
+                fmt::format("an IP range of its own ({}) is not supported by this version: addresses are taken from "
+                            "all of the subnet; leave --ip-range out or give a smaller --subnet",
+                            config.ip_range));
+  }
+  if (!config.auxiliary_addresses.empty()) {
+    return fail(ErrorKind::kUnsupported, "auxiliary addresses are not supported by this version; leave them out");
+  }
+  if (config.gateway.empty()) return {};
+  const IpAddress gateway = TRY_IN("invalid gateway", IpAddress::parse(config.gateway));
+  if (config.subnet.empty() || gateway != subnet.network.plus(1)) {
+    return fail(ErrorKind::kUnsupported,
+                fmt::format("gateway {} is not supported by this version: it is always the subnet's first address; "
+                            "leave --gateway out",
+                            config.gateway));
   }
   return {};
 }
@@ -265,10 +299,7 @@ Status validate_network(const Network& network) {
     return fail(ErrorKind::kUnsupported,
                 "encrypted networks are not supported by this version; leave --opt encrypted out");
   }
-  for (const IpamConfig& config : network.ipam.config) {
-    if (!config.subnet.empty()) TRY_IN("invalid subnet", Cidr::parse(config.subnet));
-    if (!config.gateway.empty()) TRY_IN("invalid gateway", IpAddress::parse(config.gateway));
-  }
+  for (const IpamConfig& config : network.ipam.config) TRY(validate_ipam(config));
   return {};
 }
 

@@ -337,7 +337,7 @@ class TestDaemon(harness.LabTest):
         self.start_alone(settings=("--listen", "0.0.0.0:2399"))
         ports = re.findall(r":(23\d\d) ", self.lab.run("node1", "ss", "-Hltn").stdout)
         self.assertEqual(ports, ["2399"])
-        self.assertIn(f"{self.lab.address('node1')}:2399\n", self.lab.meshctl("node1", "swarm", "join-token", "worker"))
+        self.assertIn(f"{self.lab.address('node1')}:2399", self.lab.meshctl("node1", "swarm", "join-token", "worker"))
 
     def test_type_information_of_the_kernel_is_not_needed(self):
         self.start_alone(*self.in_own_mounts("mount -t tmpfs none /sys/kernel/btf"))

@@ -107,6 +107,13 @@ TEST_F(ApiTest, SwarmCallsReachTheSwarm) {
   EXPECT_EQ(ask("POST", "/swarm/leave").status, 503);
   EXPECT_EQ(ask("POST", "/swarm/leave?force=1").status, 200);
   EXPECT_EQ(ask("POST", "/swarm/init", "").status, 400);
+  for (const auto& [target, body, names] :
+       {std::tuple{"/swarm/init", R"({"DataPathAddr":"eth1"})", "--data-path-addr"},
+        std::tuple{"/swarm/init", R"({"ForceNewCluster":true})", "--force-new-cluster"},
+        std::tuple{"/swarm/join", R"({"DataPathAddr":"eth1","RemoteAddrs":["h:1"],"JoinToken":"t"})",
+                   "--data-path-addr"}}) {
+    EXPECT_NE(message("POST", target, 501, body).find(names), std::string::npos) << body;
+  }
   EXPECT_NE(message("POST", "/swarm/init", 400, R"({"SubnetSize":"x"})").find("SubnetSize"), std::string::npos);
 }
 
@@ -204,8 +211,7 @@ TEST_F(ApiTest, HostsAreAskedForNewPortsBeforeTheyArePublished) {
   EXPECT_EQ(swarm_.asked_ports, std::vector<std::uint16_t>{8010});
   // Only what is new, by number, on all hosts.
   const char* more =
-      R"({"TargetPort":80,"PublishedPort":8010},{"TargetPort":81,"PublishedPort":8011},{"TargetPort":82},)"
-      R"({"TargetPort":83,"PublishedPort":8013,"PublishMode":"host"})";
+      R"({"TargetPort":80,"PublishedPort":8010},{"TargetPort":81,"PublishedPort":8011},{"TargetPort":82})";
   const auto version = number_of(json("GET", "/services/web", 200), "/Version/Index");
   const std::string target = fmt::format("/services/web/update?version={}", version);
   swarm_.ports_free = fail(ErrorKind::kConflict, "port 8011/tcp is already in use on host2 by httpd (pid 7)");
@@ -271,11 +277,37 @@ TEST_F(ApiTest, WhatAServiceMustNotBe) {
     const std::string text = message("POST", "/services/create", test.status, test.body);
     EXPECT_NE(text.find(test.names), std::string::npos) << test.body << "\n" << text;
   }
+  const auto published = [](const char* how) {
+    return fmt::format(R"({{"Name":"x","TaskTemplate":{{"ContainerSpec":{{"Image":"i"}}}},"EndpointSpec":{{"Ports":)"
+                       R"([{{"TargetPort":80,"PublishedPort":8011,{}}}]}}}})",
+                       how);
+  };
+  EXPECT_NE(message("POST", "/services/create", 501, published(R"("PublishMode":"host")")).find("mode=host"),
+            std::string::npos);
+  EXPECT_NE(message("POST", "/services/create", 501, published(R"("Protocol":"sctp")")).find("sctp"),
+            std::string::npos);
   EXPECT_EQ(json("GET", "/services", 200).as_array().size(), 1U) << "nothing was made";
   const Response auth =
       ask("POST", "/services/create", R"({"Name":"x","TaskTemplate":{"ContainerSpec":{"Image":"i"}}})",
           {{"x-registry-auth", "!!!"}});
   EXPECT_EQ(auth.status, 400) << auth.body;
+}
+
+TEST_F(ApiTest, CredentialsThatDoNotReachTheHostsAreWarnedOf) {
+  make_manager();
+  const std::string body = R"({"Name":"x","TaskTemplate":{"ContainerSpec":{"Image":"i"}}})";
+  const auto with = [&](const std::string& target, const std::string& auth) {
+    return ask("POST", target, body, {{"x-registry-auth", auth}}).body;
+  };
+  const std::string someone = "eyJ1c2VybmFtZSI6Im1lIiwicGFzc3dvcmQiOiJ4In0=";  // {"username":"me","password":"x"}
+  const std::string warning = "each pulls with those in its own /var/lib/meshd/auth.json";
+  EXPECT_NE(with("/services/create", someone).find(warning), std::string::npos);
+  const auto target = [&] {
+    const auto version = number_of(json("GET", "/services/x", 200), "/Version/Index");
+    return "/services/x/update?version=" + std::to_string(version);
+  };
+  EXPECT_NE(with(target(), someone).find(warning), std::string::npos);
+  EXPECT_EQ(with(target(), "e30=").find(warning), std::string::npos) << "{}, as the docker CLI says it";
 }
 
 TEST_F(ApiTest, NetworksAreMadeAndFound) {

@@ -91,21 +91,13 @@ std::vector<Case> port_cases() {
        ""},
       {"RandomPortTwice", [](ServiceSpec& s) { s.endpoint_spec->ports = {{.target_port = 80}, {.target_port = 80}}; },
        ""},
-      {"IngressAndHost",
-       [](ServiceSpec& s) {
-         s.endpoint_spec->ports.push_back(
-             {.target_port = 80, .published_port = 8010, .publish_mode = PublishMode::kHost});
-       },
-       "duplicate published ports"},
+      {"Host", [](ServiceSpec& s) { s.endpoint_spec->ports[0].publish_mode = PublishMode::kHost; },
+       "port 80 is to be published with mode=host, which is not supported"},
+      {"Sctp", [](ServiceSpec& s) { s.endpoint_spec->ports[0].protocol = PortProtocol::kSctp; },
+       "port 80 is to be published for sctp, which is not supported"},
       {"NoTargetPort", [](ServiceSpec& s) { s.endpoint_spec->ports[0].target_port = 0; }, "no target port"},
       {"DnsrrWithIngress", [](ServiceSpec& s) { s.endpoint_spec->mode = ResolutionMode::kDnsrr; },
        "can't be used with dnsrr mode"},
-      {"DnsrrWithHost",
-       [](ServiceSpec& s) {
-         s.endpoint_spec->mode = ResolutionMode::kDnsrr;
-         s.endpoint_spec->ports[0].publish_mode = PublishMode::kHost;
-       },
-       ""},
   };
 }
 
@@ -151,6 +143,17 @@ TEST(Validate, Networks) {
   EXPECT_THAT(validate_network(network).error().message, testing::HasSubstr("10.1.0.0/24"));
   network.ipam.config = {{.subnet = "10.1.0.0/24", .gateway = "nonsense"}};
   EXPECT_FALSE(validate_network(network));
+  network.ipam.config = {{.subnet = "10.1.0.0/24", .gateway = "10.1.0.1"}, {.subnet = "fd00::/64"}};
+  EXPECT_TRUE(validate_network(network));
+  for (const IpamConfig& config :
+       {IpamConfig{.subnet = "10.1.0.0/24", .gateway = "10.1.0.254"}, IpamConfig{.gateway = "10.1.0.1"},
+        IpamConfig{.subnet = "10.1.0.0/24", .ip_range = "10.1.0.128/25"},
+        IpamConfig{.subnet = "10.1.0.0/24", .auxiliary_addresses = {{"router", "10.1.0.9"}}}}) {
+    network.ipam.config = {config};
+    const Status refused = validate_network(network);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().kind, ErrorKind::kUnsupported) << refused.error().message;
+  }
   EXPECT_FALSE(validate_network({.name = "-x"}));
   EXPECT_FALSE(validate_network({.name = ""}));
   EXPECT_EQ(validate_network({.name = "x", .driver = "bridge"}).error().kind, ErrorKind::kUnsupported);
