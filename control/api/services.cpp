@@ -7,6 +7,7 @@
 
 #include "base/id.h"
 #include "control/api/filters.h"
+#include "control/api/port_agreement.h"
 #include "control/api/registry_auth.h"
 #include "control/api/router.h"
 #include "control/manager/backend_limit.h"
@@ -97,44 +98,28 @@ std::string free_name(const store::View& view) {
   return name;
 }
 
-// Ports of the spec that no service publishes yet: every host must have them free.
-std::vector<model::PortConfig> new_ports(const store::View& view, const model::ServiceSpec& spec) {
-  std::vector<model::PortConfig> ports;
-  if (!spec.endpoint_spec) return ports;
-  const auto is_udp = [](const model::PortConfig& port) { return port.protocol == model::PortProtocol::kUdp; };
-  for (const model::PortConfig& port : spec.endpoint_spec->ports) {
-    const auto publishes = [&](const auto& entry) {
-      return std::ranges::any_of(entry.second->endpoint.ports, [&](const model::PortConfig& other) {
-        return other.published_port == port.published_port && is_udp(other) == is_udp(port);
-      });
-    };
-    const bool skipped = port.published_port == 0 || !model::is_ingress(port);
-    if (!skipped && std::ranges::none_of(view.services(), publishes)) ports.push_back(port);
-  }
-  return ports;
-}
-
 // A change of a service, to be made once the hosts have agreed to its ports.
 struct ServiceChange {
-  std::vector<model::PortConfig> ports;  // to be asked for
-  std::function<Result<Response>(manager::Manager&)> make;
+  model::Service service;  // as it will be, with its present end point
+  // `avoided`: ports that programs of hosts use.
+  std::function<Result<Response>(manager::Manager&, const std::set<model::PublishedPort>& avoided)> make;
 };
 
 void make_when_free(Context& context, Result<ServiceChange> change, const ResponderPtr& responder) {
   if (!change) return responder->send(error_response(change.error()));
-  const auto go_on = [&context, make = std::move(change->make), responder](const Status& free) {
+  const auto go_on = [&context, make = std::move(change->make),
+                      responder](const Result<std::set<model::PublishedPort>>& agreed) {
     const auto made = [&]() -> Result<Response> {
-      TRY(free);
+      const auto& avoided = TRY(agreed);
       // This node may have left the swarm while the hosts were asked.
       manager::Manager* manager = TRY(require_manager(context));
-      Response response = TRY(make(*manager));
+      Response response = TRY(make(*manager, avoided));
       context.swarm.changed();
       return response;
     }();
     responder->send(made ? *made : error_response(made.error()));
   };
-  if (change->ports.empty()) return go_on({});
-  context.swarm.ask_ports(change->ports, go_on);
+  agree_on_ports(context, std::move(change->service), go_on);
 }
 
 Result<ServiceChange> prepare_create(Context& context, const Request& request) {
@@ -143,10 +128,12 @@ Result<ServiceChange> prepare_create(Context& context, const Request& request) {
   model::ServiceSpec spec = TRY(read_body<model::ServiceSpec>(request));
   if (spec.name.empty()) spec.name = free_name(manager->view());
   TRY(model::validate_service_spec(model::with_defaults(spec)));
-  ServiceChange change{new_ports(manager->view(), spec), {}};
-  change.make = [&context, auth, spec = std::move(spec)](manager::Manager& now) -> Result<Response> {
+  ServiceChange change;
+  change.service.spec = spec;
+  change.make = [&context, auth, spec = std::move(spec)](manager::Manager& now,
+                                                         const auto& avoided) -> Result<Response> {
     const Json warnings = warnings_for(context, now.view(), spec, auth);
-    const std::string id = TRY(now.create_service(spec, context.now()));
+    const std::string id = TRY(now.create_service(spec, context.now(), avoided));
     return json_response(JsonObject{{"ID", id}, {"Warnings", warnings}}, 201);
   };
   return change;
@@ -167,13 +154,14 @@ Result<ServiceChange> prepare_update(Context& context, const Request& request) {
   }
   const auto direction = rollback.empty() ? manager::ServiceRollback::kNo : manager::ServiceRollback::kPrevious;
   model::ServiceSpec spec = TRY(read_body<model::ServiceSpec>(request));
-  const std::string id = TRY(manager->view().find_service(request.capture("id")))->id;
   ServiceChange change;
-  if (rollback.empty()) change.ports = new_ports(manager->view(), spec);
-  change.make = [&context, auth, id, version = *version, direction,
-                 spec = std::move(spec)](manager::Manager& now) -> Result<Response> {
+  change.service = *TRY(manager->view().find_service(request.capture("id")));
+  const std::string id = change.service.id;
+  change.service.spec = rollback.empty() ? spec : change.service.previous_spec.value_or(model::ServiceSpec{});
+  change.make = [&context, auth, id, version = *version, direction, spec = std::move(spec)](
+                    manager::Manager& now, const auto& avoided) -> Result<Response> {
     const Json warnings = warnings_for(context, now.view(), spec, auth);
-    TRY(now.update_service(id, version, spec, direction, context.now()));
+    TRY(now.update_service(id, version, spec, direction, context.now(), avoided));
     return json_response(JsonObject{{"Warnings", warnings}});
   };
   return change;

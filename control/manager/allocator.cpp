@@ -17,14 +17,11 @@ using model::PortConfig;
 
 // ---- services
 
-std::pair<model::PortProtocol, std::uint16_t> key_of(const PortConfig& port) {
-  return {model::protocol_of(port), port.published_port};
-}
+model::PublishedPort key_of(const PortConfig& port) { return {model::protocol_of(port), port.published_port}; }
 
 // Published ingress ports of all services but one, and whose they are.
-std::map<std::pair<model::PortProtocol, std::uint16_t>, const model::Service*> ports_in_use(const store::View& view,
-                                                                                            const std::string& except) {
-  std::map<std::pair<model::PortProtocol, std::uint16_t>, const model::Service*> used;
+std::map<model::PublishedPort, const model::Service*> ports_in_use(const store::View& view, const std::string& except) {
+  std::map<model::PublishedPort, const model::Service*> used;
   for (const auto& [id, service] : view.services()) {
     if (id == except) continue;
     for (const PortConfig& port : service->endpoint.ports) {
@@ -60,36 +57,6 @@ std::vector<PortConfig> wanted_ports(const model::Service& service) {
     if (!repeated) port.published_port = before;
   }
   return ports;
-}
-
-Status allocate_ports(const store::View& view, model::Service& service) {
-  auto used = ports_in_use(view, service.id);
-  std::vector<PortConfig> ports = wanted_ports(service);
-  for (const PortConfig& port : ports) {
-    if (!model::is_ingress(port) || port.published_port == 0) continue;
-    const auto [other, free] = used.emplace(key_of(port), &service);
-    if (!free && other->second->id != service.id) {
-      return fail(ErrorKind::kConflict,
-                  fmt::format("port '{}' is already in use by service '{}' ({}) as an ingress port",
-                              port.published_port, other->second->spec.name, other->second->id));
-    }
-  }
-  for (PortConfig& port : ports) {
-    if (!model::is_ingress(port) || port.published_port != 0) continue;
-    for (std::uint16_t n = kPublishedFirst; port.published_port == 0 && n <= kPublishedLast; ++n) {
-      const std::string id = published_port_id(model::protocol_name(port.protocol), n);
-      if (view.withdrawn(id) == nullptr && used.emplace(std::pair(port.protocol, n), &service).second)
-        port.published_port = n;
-    }
-    if (port.published_port == 0) {
-      return fail(
-          ErrorKind::kExhausted,
-          fmt::format("all published {} ports from {} to {} are in use; name one with --publish PUBLISHED:TARGET",
-                      model::protocol_name(port.protocol), kPublishedFirst, kPublishedLast));
-    }
-  }
-  service.endpoint.ports = std::move(ports);
-  return {};
 }
 
 Status allocate_virtual_ips(const store::View& view, model::Service& service) {
@@ -192,8 +159,39 @@ std::vector<model::TaskBinding> wanted_bindings(const model::Service* service) {
 
 }  // namespace
 
-Status allocate_service(const store::View& view, model::Service& service) {
-  TRY(allocate_ports(view, service));
+Status allocate_ports(const store::View& view, model::Service& service, const std::set<model::PublishedPort>& avoided) {
+  auto used = ports_in_use(view, service.id);
+  std::vector<PortConfig> ports = wanted_ports(service);
+  for (const PortConfig& port : ports) {
+    if (!model::is_ingress(port) || port.published_port == 0) continue;
+    const auto [other, free] = used.emplace(key_of(port), &service);
+    if (!free && other->second->id != service.id) {
+      return fail(ErrorKind::kConflict,
+                  fmt::format("port '{}' is already in use by service '{}' ({}) as an ingress port",
+                              port.published_port, other->second->spec.name, other->second->id));
+    }
+  }
+  for (PortConfig& port : ports) {
+    if (!model::is_ingress(port) || port.published_port != 0) continue;
+    for (std::uint16_t n = kPublishedFirst; port.published_port == 0 && n <= kPublishedLast; ++n) {
+      const std::string id = published_port_id(model::protocol_name(port.protocol), n);
+      const bool usable = view.withdrawn(id) == nullptr && !avoided.contains({port.protocol, n});
+      if (usable && used.emplace(std::pair(port.protocol, n), &service).second) port.published_port = n;
+    }
+    if (port.published_port == 0) {
+      return fail(
+          ErrorKind::kExhausted,
+          fmt::format("all published {} ports from {} to {} are in use; name one with --publish PUBLISHED:TARGET",
+                      model::protocol_name(port.protocol), kPublishedFirst, kPublishedLast));
+    }
+  }
+  service.endpoint.ports = std::move(ports);
+  return {};
+}
+
+Status allocate_service(const store::View& view, model::Service& service,
+                        const std::set<model::PublishedPort>& avoided) {
+  TRY(allocate_ports(view, service, avoided));
   TRY(allocate_virtual_ips(view, service));
   service.endpoint.spec = service.spec.endpoint_spec.value_or(model::EndpointSpec{});
   if (service.endpoint.spec.mode == model::ResolutionMode::kUnset) {

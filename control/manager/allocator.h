@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -22,8 +23,12 @@ inline constexpr std::uint8_t kIngressPrefix = 16;
 Status allocate_network(const store::View& view, const std::vector<Cidr>& routes, model::Network& network);
 
 // The service's end point follows its spec: published ports (kConflict: taken by another service, named; kExhausted:
-// all of 30000-32767 are), one virtual IP per network unless it is dnsrr.
-Status allocate_service(const store::View& view, model::Service& service);
+// all of 30000-32767 are), one virtual IP per network unless it is dnsrr. `avoided`: ports that are not chosen where
+// the spec names none.
+Status allocate_service(const store::View& view, model::Service& service,
+                        const std::set<model::PublishedPort>& avoided = {});
+// Its part that fills in the end point's ports, in the spec's order.
+Status allocate_ports(const store::View& view, model::Service& service, const std::set<model::PublishedPort>& avoided);
 
 // The lowest number that comes after all others, then the lowest free one. kExhausted: 4095 nodes.
 Result<std::uint16_t> allocate_node_number(const store::View& view);

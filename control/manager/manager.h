@@ -105,10 +105,12 @@ class Manager {
   Status remove_node(const std::string& id, bool force, Time now);
 
   // ---- services. Networks may be named by name; the stored spec has ids. Returns the id.
-  Result<std::string> create_service(model::ServiceSpec spec, Time now);
+  // `avoided`: ports that must not be chosen where the spec names none.
+  Result<std::string> create_service(model::ServiceSpec spec, Time now,
+                                     const std::set<model::PublishedPort>& avoided = {});
   // With kPrevious the spec is not read: Spec and PreviousSpec change places.
   Status update_service(const std::string& id, std::uint64_t version, model::ServiceSpec spec, ServiceRollback rollback,
-                        Time now);
+                        Time now, const std::set<model::PublishedPort>& avoided = {});
   Status remove_service(const std::string& id, Time now);
 
   // ---- networks

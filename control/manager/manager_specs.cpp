@@ -197,7 +197,8 @@ Status Manager::remove_node(const std::string& id, bool force, Time now) {
   return {};
 }
 
-Result<std::string> Manager::create_service(model::ServiceSpec spec, Time now) {
+Result<std::string> Manager::create_service(model::ServiceSpec spec, Time now,
+                                            const std::set<model::PublishedPort>& avoided) {
   if (impl_->view.cluster() == nullptr) return fail(ErrorKind::kUnavailable, "this node is not a swarm manager");
   TRY(model::validate_service_spec(spec));
   TRY(check_constraints(spec));
@@ -213,7 +214,7 @@ Result<std::string> Manager::create_service(model::ServiceSpec spec, Time now) {
   service.id = draft.make_id();
   service.spec = std::move(spec);
   service.mesh.emplace();
-  TRY(allocate_service(draft.view(), service));
+  TRY(allocate_service(draft.view(), service, avoided));
   std::string id = service.id;
   draft.put(std::move(service));
   TRY(impl_->commit(draft, {{Kind::kService, id, 0}}, Durability::kDurable));
@@ -221,7 +222,7 @@ Result<std::string> Manager::create_service(model::ServiceSpec spec, Time now) {
 }
 
 Status Manager::update_service(const std::string& id, std::uint64_t version, model::ServiceSpec spec,
-                               ServiceRollback rollback, Time now) {
+                               ServiceRollback rollback, Time now, const std::set<model::PublishedPort>& avoided) {
   const model::Service* row = impl_->view.service(id);
   if (row == nullptr) return fail(ErrorKind::kNotFound, fmt::format("service {} not found", id));
   if (row->version.index != version) return out_of_sequence("service " + id, version, row->version.index);
@@ -243,7 +244,7 @@ Status Manager::update_service(const std::string& id, std::uint64_t version, mod
     service.mesh->update_slots = 0;
     ++service.mesh->spec_version;
   }
-  TRY(allocate_service(impl_->view, service));
+  TRY(allocate_service(impl_->view, service, avoided));
   Draft draft = impl_->draft(now);
   withdraw(draft, *row, &service);
   draft.put(std::move(service));

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "control/model/object.h"
@@ -41,6 +42,9 @@ constexpr bool json_fields(const PortConfig*, Visit&& visit) {
          visit("PublishedPort", &PortConfig::published_port, kOmitEmpty) &&
          visit("PublishMode", &PortConfig::publish_mode, kOmitEmpty);
 }
+
+// What only one service of the cluster can publish; the protocol is not kUnset.
+using PublishedPort = std::pair<PortProtocol, std::uint16_t>;
 
 struct EndpointSpec {
   ResolutionMode mode = ResolutionMode::kUnset;  // unset: vip

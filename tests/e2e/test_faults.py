@@ -148,6 +148,20 @@ class TestServices(ClusterTest):
         self.stop_server("node3", 8034)
         self.create_service("other", "nginx", options=("--publish", "8034:80"), running=1)
 
+    def test_datagram_port_in_use_on_another_host(self):
+        serve = "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('', 8036)); s.recv(1)"
+        self.lab.daemon("node3", "/usr/bin/python3", "-c", serve)
+        self.addCleanup(self.lab.run, "node3", "pkill", "-f", "8036", check=False)
+        harness.wait_for(lambda: ":8036 " in self.lab.run("node3", "ss", "-Hlun").stdout, 10, "the host's own server")
+        self.assertRefused(self.create("--name", "other", "--publish", "8036:80/udp", "nginx"),
+                           "8036/udp", "in use", "node3", "python3")
+
+    def test_port_that_the_cluster_chooses_is_free_everywhere(self):
+        self.start_server("node3", 30000)
+        self.create_service("any", "nginx", options=("--publish", "80"), running=1)
+        self.assertEqual(self.cluster.api("GET", "/services/any")["Endpoint"]["Ports"][0]["PublishedPort"], 30001)
+        self.assertEqual(self.lab.http(self.lab.url("node3", 30001)).status, 200)
+
     def test_port_in_use_on_a_host_that_could_not_be_asked(self):
         """It is named where the operator looks, the others answer, and so does the host once the port is free."""
         self.lab.verb("meshd", "kill", "node2")

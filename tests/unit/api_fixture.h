@@ -77,9 +77,15 @@ struct FakeSwarm final : Swarm {
     done(condition());
   }
   void ask_ports(const std::vector<model::PortConfig>& ports, std::function<void(Status)> done) override {
-    asked_ports.clear();
-    for (const model::PortConfig& port : ports) asked_ports.push_back(port.published_port);
-    done(ports_free);
+    Status free;
+    for (const model::PortConfig& port : ports) {
+      asked_ports.push_back(fmt::format("{}/{}", port.published_port, model::protocol_name(model::protocol_of(port))));
+      if (used_ports.contains(asked_ports.back())) {
+        free =
+            fail(ErrorKind::kConflict, "port " + asked_ports.back() + " is already in use on host2 by httpd (pid 7)");
+      }
+    }
+    done(free);
   }
   [[nodiscard]] const std::map<std::string, model::TableVersion>& acknowledged() const override { return held; }
   [[nodiscard]] Json session_status() const override { return JsonObject{}; }
@@ -89,8 +95,8 @@ struct FakeSwarm final : Swarm {
   SwarmInit init_request;
   SwarmJoin join_request;
   std::map<std::string, model::TableVersion> held;
-  std::vector<std::uint16_t> asked_ports;
-  Status ports_free;
+  std::vector<std::string> asked_ports;  // "8010/tcp"
+  std::set<std::string> used_ports;      // by programs of a host
   int rotations = 0;
   int changes = 0;
 };

@@ -203,21 +203,70 @@ TEST_F(ApiTest, HostsAreAskedForNewPortsBeforeTheyArePublished) {
                        name, ports);
   };
   const char* one = R"({"TargetPort":80,"PublishedPort":8010})";
-  swarm_.ports_free = fail(ErrorKind::kConflict, "port 8010/tcp is already in use on host2 by httpd (pid 7)");
+  swarm_.used_ports = {"8010/tcp"};
   EXPECT_NE(message("POST", "/services/create", 409, body("web", one)).find("on host2 by httpd"), std::string::npos);
   EXPECT_TRUE(swarm_.real->view().services().empty()) << "nothing was made";
-  swarm_.ports_free = {};
+  swarm_.used_ports = {"8010/udp"};
+  swarm_.asked_ports.clear();
   json("POST", "/services/create", 201, body("web", one));
-  EXPECT_EQ(swarm_.asked_ports, std::vector<std::uint16_t>{8010});
+  EXPECT_EQ(swarm_.asked_ports, std::vector<std::string>{"8010/tcp"});
+  const char* udp = R"({"TargetPort":80,"PublishedPort":8010,"Protocol":"udp"})";
+  EXPECT_NE(message("POST", "/services/create", 409, body("names", udp)).find("8010/udp is already in use"),
+            std::string::npos);
   // Only what is new, by number, on all hosts.
   const char* more =
       R"({"TargetPort":80,"PublishedPort":8010},{"TargetPort":81,"PublishedPort":8011},{"TargetPort":82})";
   const auto version = number_of(json("GET", "/services/web", 200), "/Version/Index");
   const std::string target = fmt::format("/services/web/update?version={}", version);
-  swarm_.ports_free = fail(ErrorKind::kConflict, "port 8011/tcp is already in use on host2 by httpd (pid 7)");
+  swarm_.used_ports = {"8011/tcp"};
+  swarm_.asked_ports.clear();
   message("POST", target, 409, body("web", more));
-  EXPECT_EQ(swarm_.asked_ports, std::vector<std::uint16_t>{8011});
+  EXPECT_EQ(swarm_.asked_ports, std::vector<std::string>{"8011/tcp"});
   EXPECT_EQ(number_of(json("GET", "/services/web", 200), "/Version/Index"), version);
+}
+
+TEST_F(ApiTest, HostsAreAskedForPortsThatTheClusterChooses) {
+  make_manager();
+  const auto body = [](const char* ports) {
+    return fmt::format(R"({{"Name":"web","TaskTemplate":{{"ContainerSpec":{{"Image":"nginx:1"}}}},"EndpointSpec":)"
+                       R"({{"Ports":[{}]}}}})",
+                       ports);
+  };
+  const auto published = [&] {
+    std::vector<std::int64_t> numbers;
+    const Json service = json("GET", "/services/web", 200);
+    const Json* ports = service.at_pointer("/Endpoint").as_object().if_contains("Ports");
+    if (ports == nullptr) return numbers;
+    for (const Json& port : ports->as_array()) numbers.push_back(number_of(port, "/PublishedPort"));
+    return numbers;
+  };
+  const auto target = [&](const char* more) {
+    const auto version = number_of(json("GET", "/services/web", 200), "/Version/Index");
+    return fmt::format("/services/web/update?version={}{}", version, more);
+  };
+  swarm_.used_ports = {"30000/tcp", "30001/tcp", "30003/tcp"};
+  json("POST", "/services/create", 201,
+       body(R"({"TargetPort":80},{"TargetPort":81},{"TargetPort":80,"Protocol":"udp"})"));
+  EXPECT_EQ(published(), (std::vector<std::int64_t>{30002, 30004, 30000}));
+
+  // A port that is published is not asked for again, and one that comes back is.
+  swarm_.asked_ports.clear();
+  json("POST", target(""), 200, body(R"({"TargetPort":80})"));
+  EXPECT_EQ(swarm_.asked_ports, std::vector<std::string>{});
+  swarm_.used_ports.insert("30000/udp");
+  json("POST", target("&rollback=previous"), 200, body(""));
+  EXPECT_EQ(published().front(), 30002);
+  EXPECT_NE(published().back(), 30000);
+
+  json("POST", target(""), 200, body(R"({"TargetPort":80,"PublishedPort":8010})"));
+  json("POST", target(""), 200, body(""));
+  swarm_.used_ports.insert("8010/tcp");
+  EXPECT_NE(message("POST", target("&rollback=previous"), 409, body("")).find("8010/tcp is already in use"),
+            std::string::npos);
+  EXPECT_EQ(published(), std::vector<std::int64_t>{});
+
+  for (int port = 30000; port <= 30200; ++port) swarm_.used_ports.insert(fmt::format("{}/tcp", port));
+  EXPECT_NE(message("POST", target(""), 409, body(R"({"TargetPort":82})")).find("name a free one"), std::string::npos);
 }
 
 TEST_F(ApiTest, MoreTasksThanAPortLeadsToAreWarnedOf) {

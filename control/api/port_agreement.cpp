@@ -1,0 +1,90 @@
+#include "control/api/port_agreement.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "control/manager/allocator.h"
+
+namespace mesh::api {
+namespace {
+
+// So many ports in a row that programs of hosts use are no accident.
+constexpr std::size_t kPassedOverMax = 100;
+
+using Done = std::function<void(Result<std::set<model::PublishedPort>>)>;
+
+model::PublishedPort key_of(const model::PortConfig& port) { return {model::protocol_of(port), port.published_port}; }
+
+// Its hosts have agreed to it before.
+bool is_published(const store::View& view, const model::PortConfig& port) {
+  return std::ranges::any_of(view.services(), [&](const auto& entry) {
+    return std::ranges::any_of(entry.second->endpoint.ports, [&](const model::PortConfig& other) {
+      return model::is_ingress(other) && key_of(other) == key_of(port);
+    });
+  });
+}
+
+struct Question {
+  std::vector<model::PortConfig> ports;
+  bool chosen = false;  // by the cluster: another would do
+};
+
+class Agreement : public std::enable_shared_from_this<Agreement> {
+ public:
+  Agreement(Context& context, model::Service service, Done done)
+      : context_(context), service_(std::move(service)), done_(std::move(done)) {}
+
+  void go_on() {
+    manager::Manager* manager = context_.swarm.manager();
+    const Question question = manager == nullptr ? Question{} : next_question(manager->view());
+    if (question.ports.empty()) return done_(passed_over_);
+    context_.swarm.ask_ports(
+        question.ports, [self = shared_from_this(), question](const Status& free) { self->answered(question, free); });
+  }
+
+ private:
+  // All ports that the spec names; then, one by one, those that the cluster chooses.
+  [[nodiscard]] Question next_question(const store::View& view) const {
+    model::Service wanted = service_;
+    if (!manager::allocate_ports(view, wanted, passed_over_)) return {};  // the change itself will say why
+    Question named, chosen{{}, true};
+    for (std::size_t i = 0; i < wanted.endpoint.ports.size(); ++i) {
+      const model::PortConfig& port = wanted.endpoint.ports[i];
+      if (!model::is_ingress(port) || agreed_.contains(key_of(port)) || is_published(view, port)) continue;
+      if (service_.spec.endpoint_spec->ports[i].published_port != 0) {
+        named.ports.push_back(port);
+      } else if (chosen.ports.empty()) {
+        chosen.ports.push_back(port);
+      }
+    }
+    return named.ports.empty() ? chosen : named;
+  }
+
+  void answered(const Question& question, const Status& free) {
+    if (free) {
+      for (const model::PortConfig& port : question.ports) agreed_.insert(key_of(port));
+      return go_on();
+    }
+    if (!question.chosen || free.error().kind != ErrorKind::kConflict) return done_(std::unexpected(free.error()));
+    passed_over_.insert(key_of(question.ports.front()));
+    if (passed_over_.size() <= kPassedOverMax) return go_on();
+    done_(fail(ErrorKind::kExhausted,
+               fmt::format("programs of hosts use every port that was tried, at last: {}; name a free one with "
+                           "--publish PUBLISHED:TARGET",
+                           free.error().message)));
+  }
+
+  Context& context_;
+  model::Service service_;
+  Done done_;
+  std::set<model::PublishedPort> agreed_, passed_over_;
+};
+
+}  // namespace
+
+void agree_on_ports(Context& context, model::Service service, Done done) {
+  std::make_shared<Agreement>(context, std::move(service), std::move(done))->go_on();
+}
+
+}  // namespace mesh::api
