@@ -2,12 +2,14 @@
 //   GET /mesh/status                          this node, its session, and which tables every node's kernel holds
 //   GET /mesh/dataplane/{part}                status, services, backends, flows, drops: read from this kernel
 //   GET /mesh/services/{id}/ready?timeout=10s  waits until every published port answers on every node with a session,
-//                                             but for those that it names in Problems
+//                                             but for those that it names in Problems; says how many Hosts that are,
+//                                             and which have NoSession
 #include <algorithm>
 #include <array>
 
 #include <fmt/format.h>
 
+#include "base/text.h"
 #include "control/api/router.h"
 #include "control/manager/backend_limit.h"
 
@@ -130,6 +132,15 @@ std::vector<std::string> port_problems(const manager::Manager& manager, const st
   return found;
 }
 
+std::vector<std::string> without_session(Swarm& swarm) {
+  std::vector<std::string> names;
+  for (const auto& [id, node] : swarm.manager()->view().nodes()) {
+    if (!swarm.acknowledged().contains(id)) names.push_back(node->description.hostname);
+  }
+  std::ranges::sort(names, natural_less);
+  return names;
+}
+
 void ready(Context& context, const Request& request, const ResponderPtr& responder) {
   const Result<manager::Manager*> manager = require_manager(context);
   if (!manager) return responder->send(error_response(manager.error()));
@@ -154,8 +165,11 @@ void ready(Context& context, const Request& request, const ResponderPtr& respond
   };
   swarm.wait_until(holds, std::min(*timeout, kReadyTimeoutMax), [&swarm, responder, wanted, id](bool done) {
     if (done) {
-      return responder->send(json_response(JsonObject{
-          {"Ready", true}, {"Tables", encode(**wanted)}, {"Problems", encode(port_problems(*swarm.manager(), id))}}));
+      return responder->send(json_response(JsonObject{{"Ready", true},
+                                                      {"Tables", encode(**wanted)},
+                                                      {"Hosts", swarm.acknowledged().size()},
+                                                      {"NoSession", encode(without_session(swarm))},
+                                                      {"Problems", encode(port_problems(*swarm.manager(), id))}}));
     }
     const std::string why =
         !*wanted ? "no task of it is running and healthy behind every published port"

@@ -408,6 +408,18 @@ TEST_F(ApiTest, ImagesAreListedInspectedAndPulled) {
   EXPECT_EQ(ask("POST", "/images/create").status, 501);
 }
 
+TEST_F(ApiTest, WhatDockerHasAndWeHaveNotIsSaid) {
+  for (const auto& [method, target, names] :
+       {std::tuple{"GET", "/v1.41/services/web/logs?stdout=1", "/var/lib/meshd/containers/"},
+        std::tuple{"GET", "/tasks/abc/logs", "/var/lib/meshd/containers/"},
+        std::tuple{"POST", "/networks/prune", "network rm"},
+        std::tuple{"POST", "/networks/back/connect", "--network-add"},
+        std::tuple{"POST", "/networks/back/disconnect", "--network-rm"},
+        std::tuple{"POST", "/swarm/unlock", "autolock"}}) {
+    EXPECT_NE(message(method, target, 501).find(names), std::string::npos) << target;
+  }
+}
+
 TEST_F(ApiTest, MeshRoutes) {
   make_manager();
   const Json status = json("GET", "/mesh/status", 200);
@@ -417,7 +429,14 @@ TEST_F(ApiTest, MeshRoutes) {
   EXPECT_EQ(ask("GET", "/mesh/services/none/ready").status, 404);
   create_service("quiet");
   ASSERT_TRUE(swarm_.real->tick(now_));
-  EXPECT_EQ(ask("GET", "/mesh/services/quiet/ready").status, 200) << "it publishes nothing";
+  swarm_.held["node1"] = swarm_.real->tables().version;
+  manager::NodeJoin absent;
+  absent.id = "node2";
+  absent.hostname = "host2";
+  ASSERT_TRUE(swarm_.real->add_node(absent, now_));
+  const Json ready = json("GET", "/mesh/services/quiet/ready", 200);  // it publishes nothing
+  EXPECT_EQ(number_of(ready, "/Hosts"), 1);
+  EXPECT_EQ(ready.at_pointer("/NoSession"), Json(JsonArray{"host2"}));
   create_service("web", R"(,"EndpointSpec":{"Ports":[{"TargetPort":80,"PublishedPort":8010}]})");
   ASSERT_TRUE(swarm_.real->tick(now_));
   EXPECT_NE(message("GET", "/mesh/services/web/ready?timeout=1ms", 503).find("no task of it is running"),
