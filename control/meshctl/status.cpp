@@ -1,10 +1,13 @@
 #include "control/meshctl/status.h"
 
 #include <algorithm>
+#include <cctype>
+#include <map>
 
 #include <fmt/format.h>
 
 #include "base/text.h"
+#include "control/meshctl/report.h"
 #include "control/meshctl/rows.h"
 #include "control/meshctl/table.h"
 #include "control/meshctl/wording.h"
@@ -40,9 +43,18 @@ constexpr bool json_fields(const StatusNode*, Visit&& visit) {
          visit("Acknowledged", &S::acknowledged) && visit("Problems", &S::problems);
 }
 
+struct StatusSessions {
+  std::map<std::string, std::uint64_t> cluster_port;  // counters of a manager
+};
+template <class Visit>
+constexpr bool json_fields(const StatusSessions*, Visit&& visit) {
+  return visit("ClusterPort", &StatusSessions::cluster_port);
+}
+
 struct StatusAnswer {
   std::string version;
   StatusSwarm swarm;
+  StatusSessions sessions;
   std::optional<model::TableVersion> tables;
   std::vector<StatusNode> nodes;
   std::vector<std::string> problems;  // of the cluster as a whole
@@ -50,8 +62,8 @@ struct StatusAnswer {
 template <class Visit>
 constexpr bool json_fields(const StatusAnswer*, Visit&& visit) {
   using S = StatusAnswer;
-  return visit("Version", &S::version) && visit("Swarm", &S::swarm) && visit("Tables", &S::tables) &&
-         visit("Nodes", &S::nodes) && visit("Problems", &S::problems);
+  return visit("Version", &S::version) && visit("Swarm", &S::swarm) && visit("Sessions", &S::sessions) &&
+         visit("Tables", &S::tables) && visit("Nodes", &S::nodes) && visit("Problems", &S::problems);
 }
 
 std::string version_text(const model::TableVersion& version) {
@@ -69,6 +81,18 @@ std::string tables_of(const StatusNode& node, const std::optional<model::TableVe
   if (!node.acknowledged) return "none yet";
   const bool current = !newest || *node.acknowledged >= *newest;
   return version_text(*node.acknowledged) + (current ? " (current)" : " (behind)");
+}
+
+// "sessions 2, connections 5, handshakes failed 1": what never happened is left out.
+std::string counters_text(const std::map<std::string, std::uint64_t>& counters) {
+  std::string text;
+  for (const auto& [name, count] : counters) {
+    if (count == 0 && name != "Sessions") continue;
+    std::string words = column_title(name);
+    std::ranges::transform(words, words.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", words, count);
+  }
+  return text;
 }
 
 std::string node_table(StatusAnswer& answer) {
@@ -93,6 +117,9 @@ Result<std::string> render_status(const Json& status, const std::vector<model::S
   if (!answer.swarm.node_id.empty())
     text += fmt::format("Node:\t{} {}\n", answer.swarm.node_id, answer.swarm.node_addr);
   if (answer.tables) text += fmt::format("Tables:\t{}\n", version_text(*answer.tables));
+  if (const auto& counters = answer.sessions.cluster_port; !counters.empty()) {
+    text += fmt::format("Cluster port:\t{}\n", counters_text(counters));
+  }
   if (!answer.swarm.error.empty()) text += fmt::format("Error:\t{}\n", answer.swarm.error);
   std::string out = align_columns(text);
   if (!answer.nodes.empty()) out += "\n" + node_table(answer);

@@ -163,6 +163,7 @@ TEST(Pretty, ShowsWhatASpecSays) {
 constexpr const char* kStatus = R"({"Version":"0.1.0",
   "Swarm":{"State":"active","NodeID":"a","NodeAddr":"10.9.0.1","Manager":true,"Session":true},
   "Tables":{"Epoch":2,"Version":7},
+  "Sessions":{"ClusterPort":{"Connections":5,"HandshakesFailed":1,"JoinsRefused":0,"Sessions":2}},
   "Nodes":[{"ID":"b","Hostname":"node2","State":"ready","Address":"10.9.0.2","Number":2,"Session":true,
             "Acknowledged":{"Epoch":2,"Version":6},"Problems":["port 8010 is in use"]},
            {"ID":"a","Hostname":"node1","State":"ready","Address":"10.9.0.1","Number":1,"Session":true,
@@ -172,10 +173,11 @@ constexpr const char* kStatus = R"({"Version":"0.1.0",
 
 TEST(Status, ShowsTheTablesInEachKernel) {
   EXPECT_EQ(*render_status(*parse_json(kStatus), {}),
-            "meshd:    0.1.0\n"
-            "Swarm:    active, manager\n"
-            "Node:     a 10.9.0.1\n"
-            "Tables:   2/7\n"
+            "meshd:          0.1.0\n"
+            "Swarm:          active, manager\n"
+            "Node:           a 10.9.0.1\n"
+            "Tables:         2/7\n"
+            "Cluster port:   connections 5, handshakes failed 1, sessions 2\n"
             "\n"
             "NODE      STATUS    ADDRESS    NUMBER    TABLES IN KERNEL\n"
             "node1 *   Ready     10.9.0.1   1         2/7 (current)\n"
