@@ -13,6 +13,7 @@
 #include "control/meshctl/report.h"
 #include "control/meshctl/service_flags.h"
 #include "control/meshctl/status.h"
+#include "control/meshctl/wait_notice.h"
 
 namespace mesh::meshctl {
 namespace {
@@ -36,11 +37,13 @@ struct DataplaneFlags {
 };
 
 struct ReadyAnswer {
-  std::vector<std::string> problems;
+  std::uint64_t hosts = 0;
+  std::vector<std::string> no_session, problems;
 };
 template <class Visit>
 constexpr bool json_fields(const ReadyAnswer*, Visit&& visit) {
-  return visit("Problems", &ReadyAnswer::problems);
+  using R = ReadyAnswer;
+  return visit("Hosts", &R::hosts) && visit("NoSession", &R::no_session) && visit("Problems", &R::problems);
 }
 
 using Change = std::function<Status(model::ServiceSpec&)>;
@@ -63,20 +66,34 @@ std::string port_text(const model::PortConfig& port) {
   return fmt::format("{}/{}", port.published_port, model::protocol_name(model::protocol_of(port)));
 }
 
+// Waits until every host with a session answers. How many do; the others are named on standard error.
+Result<std::uint64_t> wait_published(const Client& client, const std::string& id, const std::string& timeout) {
+  const auto target = path("/mesh/services/" + id + "/ready?timeout=" + api::encode_query(timeout));
+  const Json answer = TRY_IN("published, but not answering everywhere yet", client.get(target));
+  const auto ready = TRY(decode<ReadyAnswer>(answer));
+  if (!ready.problems.empty()) {
+    return fail(ErrorKind::kConflict,
+                fmt::format("published, but not on every host: {}", fmt::join(ready.problems, "; ")));
+  }
+  if (!ready.no_session.empty()) {
+    fmt::print(stderr, "no session with {}: what has none answers once it is back\n",
+               fmt::join(ready.no_session, ", "));
+  }
+  return ready.hosts;
+}
+
 Status publish(const Client& client, const PublishFlags& flags) {
   const auto ports = TRY(parse_publish(flags.port));
+  TRY(parse_duration(flags.timeout));
+  const WaitNotice notice(flags.detach ? "the hosts to agree to the port" : "every host to answer on the port");
   const auto service = TRY(change_service(client, flags.service, [&](model::ServiceSpec& spec) -> Status {
     for (const auto& port : ports) add_port(spec, port);
     return {};
   }));
+  std::string answering;
   if (!flags.detach) {
-    TRY(parse_duration(flags.timeout));
-    const auto target = path("/mesh/services/" + service.id + "/ready?timeout=" + api::encode_query(flags.timeout));
-    const Json ready = TRY_IN("published, but not answering everywhere yet", client.get(target));
-    const auto problems = TRY(decode<ReadyAnswer>(ready)).problems;
-    if (!problems.empty()) {
-      return fail(ErrorKind::kConflict, fmt::format("published, but not on every host: {}", fmt::join(problems, "; ")));
-    }
+    const std::uint64_t hosts = TRY(wait_published(client, service.id, flags.timeout));
+    answering = hosts == 1 ? "1 host answers" : fmt::format("{} hosts answer", hosts);
   }
   // The port may have been left to the cluster.
   const auto now = TRY(get_service(client, service.id));
@@ -86,8 +103,10 @@ Status publish(const Client& client, const PublishFlags& flags) {
              (wanted.published_port == 0 || port.published_port == wanted.published_port);
     };
     const auto found = std::ranges::find_if(now.endpoint.ports, same);
-    fmt::print("{} published: every host answers for {} (port {} of its tasks)\n",
-               port_text(found == now.endpoint.ports.end() ? wanted : *found), now.spec.name, wanted.target_port);
+    fmt::print("{} published{}\n", port_text(found == now.endpoint.ports.end() ? wanted : *found),
+               flags.detach
+                   ? ""
+                   : fmt::format(": {} for {} (port {} of its tasks)", answering, now.spec.name, wanted.target_port));
   }
   return {};
 }
@@ -115,6 +134,7 @@ Status wait_unpublished(const Client& client, const std::string& id, const model
 
 Status unpublish(const Client& client, const PublishFlags& flags) {
   const auto port = TRY(parse_published(flags.port));
+  const WaitNotice notice("every host to give the port back");
   const auto service = TRY(change_service(client, flags.service, [&](model::ServiceSpec& spec) -> Status {
     const auto is_port = [&](const model::PortConfig& other) {
       return other.published_port == port.published_port && model::protocol_of(other) == model::protocol_of(port);

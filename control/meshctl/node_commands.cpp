@@ -176,7 +176,7 @@ void add_node_commands(CLI::App& app, Cli& cli) {
   auto removed = std::make_shared<RemoveFlags>();
   command = group->add_subcommand("rm", "Remove nodes that are down")->alias("remove");
   add_names(*command, "NODE", removed->names, "hostname or id");
-  command->add_flag("--force", removed->force, "also one that is up");
+  command->add_flag("-f,--force", removed->force, "also one that is up");
   set_action(*command, cli, [removed](const Client& client) { return remove(client, *removed); });
 }
 

@@ -14,6 +14,7 @@
 #include "control/meshctl/pull_progress.h"
 #include "control/meshctl/rows.h"
 #include "control/meshctl/service_options.h"
+#include "control/meshctl/wait_notice.h"
 
 namespace mesh::meshctl {
 namespace {
@@ -83,8 +84,10 @@ std::vector<std::string> completed(const std::vector<std::string>& assignments) 
 
 // The image with the digest that its registry has now, so that all hosts run the same. A registry that does not answer
 // is a warning: the hosts may have the image.
-std::string pinned(const Client& client, const std::string& image) {
+std::string pinned(const Client& client, const std::string& image, bool quiet) {
   if (image.find('@') != std::string::npos) return image;
+  std::optional<WaitNotice> notice;
+  if (!quiet) notice.emplace("the registry to tell the digest of " + image);
   const auto answer = client.get(object_path("distribution", image, "json"));
   if (answer) {
     const JsonObject* object = answer->if_object();
@@ -115,7 +118,7 @@ Status create(const Client& client, CreateCommand command) {
   auto spec = TRY(make_spec(flags));
   if (!command.no_resolve_image) {
     auto& image = spec.task_template.container_spec->image;
-    image = pinned(client, image);
+    image = pinned(client, image, command.wait.quiet);
   }
   const Json answer = TRY(client.post(path("/services/create"), encode(spec)));
   const JsonObject* object = answer.if_object();
@@ -134,7 +137,9 @@ Status update(const Client& client, UpdateCommand command) {
   if (command.rollback) {
     TRY(update_service(client, service, service.spec, "previous"));
   } else {
-    if (command.spec.image && !command.no_resolve_image) command.spec.image = pinned(client, *command.spec.image);
+    if (command.spec.image && !command.no_resolve_image) {
+      command.spec.image = pinned(client, *command.spec.image, command.wait.quiet);
+    }
     TRY(update_service(client, service, TRY(change_spec(service.spec, command.spec))));
   }
   fmt::print("{}\n", command.name);

@@ -8,16 +8,22 @@
 #include "control/meshctl/calls.h"
 #include "control/meshctl/cli.h"
 #include "control/meshctl/parse.h"
+#include "control/meshctl/wait_notice.h"
 
 namespace mesh::meshctl {
 namespace {
+
+// Settings of a cluster; absent: as they are.
+struct UpdateFlags {
+  std::optional<std::string> cert_expiry, heartbeat;
+  std::optional<std::int64_t> history_limit;
+};
 
 struct InitFlags {
   std::string advertise, listen, data_path, availability = "active";
   std::vector<std::string> pools;
   std::uint32_t mask_length = 24, data_path_port = 0;
-  std::optional<std::string> cert_expiry, heartbeat;
-  std::int64_t history_limit = 5;
+  UpdateFlags settings;
   bool force_new_cluster = false;
 };
 
@@ -51,13 +57,19 @@ std::string join_command(const std::string& token, const std::string& address) {
   return fmt::format("    meshctl swarm join --token {} {}\n\n", token, address);
 }
 
-Status init(const Client& client, const InitFlags& flags) {
-  model::ClusterSpec spec;
-  spec.orchestration.task_history_retention_limit = flags.history_limit;
+Status change_spec(model::ClusterSpec& spec, const UpdateFlags& flags) {
+  if (flags.history_limit) spec.orchestration.task_history_retention_limit = *flags.history_limit;
   if (flags.cert_expiry) spec.ca_config.node_cert_expiry = TRY_IN("--cert-expiry", parse_duration(*flags.cert_expiry));
   if (flags.heartbeat) {
     spec.dispatcher.heartbeat_period = TRY_IN("--dispatcher-heartbeat", parse_duration(*flags.heartbeat));
   }
+  return {};
+}
+
+Status init(const Client& client, const InitFlags& flags) {
+  model::ClusterSpec spec;
+  spec.orchestration.task_history_retention_limit = 5;
+  TRY(change_spec(spec, flags.settings));
   TRY(parse_choice<model::Availability>("--availability", flags.availability));
   const JsonObject body{{"ListenAddr", flags.listen},
                         {"AdvertiseAddr", flags.advertise},
@@ -73,7 +85,6 @@ Status init(const Client& client, const InitFlags& flags) {
   fmt::print("Swarm initialized: current node ({}) is now a manager.\n\n", node_id);
   fmt::print("To add a worker, run on its host:\n\n{}",
              join_command(TRY(join_tokens(client)).worker, TRY(join_address(client))));
-  fmt::print("To add a manager, 'meshctl swarm join-token manager' tells the command.\n");
   return {};
 }
 
@@ -83,9 +94,18 @@ Status join(const Client& client, const JoinFlags& flags) {
       {"ListenAddr", flags.listen},      {"AdvertiseAddr", flags.advertise},
       {"DataPathAddr", flags.data_path}, {"RemoteAddrs", JsonArray{Json(boost::json::string(flags.remote))}},
       {"JoinToken", flags.token},        {"Availability", flags.availability}};
+  const WaitNotice notice("the manager at " + flags.remote);
   TRY(client.post(path("/swarm/join"), body));
   const auto info = TRY(swarm_info(client));
   fmt::print("This node joined a swarm as a {}.\n", info.control_available ? "manager" : "worker");
+  return {};
+}
+
+Status update(const Client& client, const UpdateFlags& flags) {
+  auto cluster = TRY(get_as<model::Cluster>(client, path("/swarm")));
+  TRY(change_spec(cluster.spec, flags));
+  TRY(client.post(path("/swarm/update") + fmt::format("?version={}", cluster.version.index), encode(cluster.spec)));
+  fmt::print("Swarm updated.\n");
   return {};
 }
 
@@ -111,11 +131,18 @@ Status join_token(const Client& client, const TokenFlags& flags) {
     fmt::print("{}\n", token);
     return {};
   }
+  if (flags.role == "manager") {
+    fmt::print(
+        "This version has one manager; another one is refused. 'meshctl swarm join-token worker' tells how to add "
+        "a worker.\n");
+    return {};
+  }
   fmt::print("To add a {}, run on its host:\n\n{}", flags.role, join_command(token, TRY(join_address(client))));
   return {};
 }
 
 Status leave(const Client& client, const LeaveFlags& flags) {
+  const WaitNotice notice("the tasks of this host to stop");
   TRY(client.post(path("/swarm/leave") + (flags.force ? "?force=1" : "")));
   fmt::print("Node left the swarm.\n");
   return {};
@@ -129,6 +156,12 @@ void add_address_flags(CLI::App& command, Flags& flags) {
   command.add_option("--availability", flags.availability, "active, pause or drain (active)");
 }
 
+void add_setting_flags(CLI::App& command, UpdateFlags& flags) {
+  command.add_option("--cert-expiry", flags.cert_expiry, "validity of node certificates (2160h)");
+  command.add_option("--dispatcher-heartbeat", flags.heartbeat, "period of heartbeats (5s)");
+  command.add_option("--task-history-limit", flags.history_limit, "tasks kept per slot (5)");
+}
+
 }  // namespace
 
 void add_swarm_commands(CLI::App& app, Cli& cli) {
@@ -140,9 +173,7 @@ void add_swarm_commands(CLI::App& app, Cli& cli) {
   add_list(*command, "--default-addr-pool", made->pools, "CIDR that networks are cut from (10.0.0.0/8)");
   command->add_option("--default-addr-pool-mask-length", made->mask_length, "prefix length of each network (24)");
   command->add_option("--data-path-port", made->data_path_port, "UDP port of VXLAN (4789)");
-  command->add_option("--cert-expiry", made->cert_expiry, "validity of node certificates (2160h)");
-  command->add_option("--dispatcher-heartbeat", made->heartbeat, "period of heartbeats (5s)");
-  command->add_option("--task-history-limit", made->history_limit, "tasks kept per slot (5)");
+  add_setting_flags(*command, made->settings);
   command->add_flag("--force-new-cluster", made->force_new_cluster, "refused: this version has one manager");
   set_action(*command, cli, [made](const Client& client) { return init(client, *made); });
 
@@ -159,6 +190,11 @@ void add_swarm_commands(CLI::App& app, Cli& cli) {
   command->add_flag("-q,--quiet", token->quiet, "the token alone");
   command->add_flag("--rotate", token->rotate, "make a new one; the old is refused from then on");
   set_action(*command, cli, [token](const Client& client) { return join_token(client, *token); });
+
+  auto changed = std::make_shared<UpdateFlags>();
+  command = group->add_subcommand("update", "Change the cluster's settings");
+  add_setting_flags(*command, *changed);
+  set_action(*command, cli, [changed](const Client& client) { return update(client, *changed); });
 
   auto left = std::make_shared<LeaveFlags>();
   command = group->add_subcommand("leave", "Leave the cluster; what ran here for it is stopped");

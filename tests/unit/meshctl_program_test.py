@@ -34,7 +34,8 @@ def task(state, **status):
 
 
 class Daemon(socketserver.ThreadingUnixStreamServer):
-    """`answers`: "GET /nodes" -> one answer, or a list that is used up to its last. An answer is (status, body)."""
+    """`answers`: "GET /nodes" -> one answer, or a list that is used up to its last. An answer is (status, body),
+    or (status, body, event): it comes once that is set."""
 
     daemon_threads = True
 
@@ -64,7 +65,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(length)) if length else None
         self.server.asked.append((self.command, where, urllib.parse.parse_qs(url.query), body))
         script = self.server.answers.get(f"{self.command} {where}", [(404, {"message": f"no {where} here"})])
-        status, content = script.pop(0) if len(script) > 1 else script[0]
+        status, content, *held = script.pop(0) if len(script) > 1 else script[0]
+        for event in held:
+            event.wait(15)
         if isinstance(content, list) and content and content[0] == "stream":
             return self.stream(content[1:])
         data = b"" if content is None else json.dumps(content).encode()
@@ -103,6 +106,20 @@ class Meshctl(unittest.TestCase):
         finally:
             self.daemon.shutdown()
             self.daemon.server_close()
+
+    def assert_tells_what_it_waits_for(self, what, answers, held, *arguments):
+        """The answer to `held` comes only when the command has said so on standard error."""
+        path = os.path.join(self.directory.name, f"{len(os.listdir(self.directory.name))}.sock")
+        told = threading.Event()
+        self.daemon = Daemon(path, {**answers, held: (*answers[held], told)})
+        with subprocess.Popen([PROGRAM, "--host", f"unix://{path}", *arguments], stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True) as process:
+            self.assertEqual(process.stderr.readline(), f"waiting for {what} ...\n")
+            told.set()
+            _, rest = process.communicate(timeout=20)
+        self.daemon.shutdown()
+        self.daemon.server_close()
+        self.assertEqual((process.returncode, rest), (0, ""))
 
     def assert_ends(self, result, status, out=None, err=None):
         self.assertEqual(result.returncode, status, result.stdout + result.stderr)
@@ -263,14 +280,25 @@ class Publish(Meshctl):
         published = {**service(), "Endpoint": {"Ports": [self.port]}}
         answers = {"GET /services/web": [(200, service(7)), (200, service(8))],
                    "POST /services/service-a/update": [(409, {"message": "update out of sequence"}), (200, {})],
-                   "GET /mesh/services/service-a/ready": (200, {"Ready": True}),
+                   "GET /mesh/services/service-a/ready": (200, {"Ready": True, "Hosts": 3, "NoSession": []}),
                    "GET /services/service-a": (200, published)}
         result = self.run_with(answers, "publish", "8010:80/udp", "web")
-        self.assert_ends(result, 0, "8010/udp published: every host answers for web (port 80 of its tasks)\n")
+        self.assert_ends(result, 0, "8010/udp published: 3 hosts answer for web (port 80 of its tasks)\n")
         updates = [entry for entry in self.daemon.asked if entry[0] == "POST"]
         self.assertEqual([entry[2]["version"] for entry in updates], [["7"], ["8"]])
         self.assertEqual(updates[1][3]["EndpointSpec"]["Ports"], [self.port])
         self.assertEqual(updates[1][3]["TaskTemplate"], SPEC["TaskTemplate"])  # no task is replaced
+
+    def test_says_who_answers(self):
+        published = {**service(), "Endpoint": {"Ports": [self.port]}}
+        answers = {"GET /services/web": (200, service()), "POST /services/service-a/update": (200, {}),
+                   "GET /services/service-a": (200, published), "GET /mesh/services/service-a/ready":
+                   (200, {"Ready": True, "Hosts": 1, "NoSession": ["node2", "node3"]})}
+        self.assert_ends(self.run_with(answers, "publish", "8010:80/udp", "web"), 0,
+                         "8010/udp published: 1 host answers for web (port 80 of its tasks)\n",
+                         "no session with node2, node3:")
+        self.assert_ends(self.run_with(answers, "publish", "-d", "8010:80/udp", "web"), 0, "8010/udp published\n")
+        self.assertNotIn("/mesh/services/service-a/ready", [entry[1] for entry in self.daemon.asked])
 
     def test_says_when_it_does_not_answer_yet(self):
         answers = {"GET /services/web": (200, service()), "POST /services/service-a/update": (200, {}),
@@ -307,6 +335,36 @@ class Swarm(Meshctl):
     cluster = {"ID": "c", "Version": {"Index": 9}, "JoinTokens": {"Worker": "SWMTKN-1-w", "Manager": "SWMTKN-1-m"},
                "Spec": {"Name": "default"}}
 
+    def test_what_takes_long_is_told(self):
+        port = Publish.port
+        published = {**service(), "Spec": {**SPEC, "EndpointSpec": {"Ports": [port]}}}
+        status = {"Version": "1", "Swarm": {"State": "active"}, "Tables": {"Epoch": 1, "Version": 3}, "Nodes": []}
+        answers = {"GET /services/web": (200, published), "POST /services/service-a/update": (200, {}),
+                   "GET /services/service-a": (200, service()), "GET /mesh/status": (200, status),
+                   "GET /mesh/services/service-a/ready": (200, {"Hosts": 1}), "POST /swarm/join": (200, None),
+                   "GET /info": (200, INFO), "POST /swarm/leave": (200, None), **Create.created}
+        for what, held, *arguments in (
+                ("every host to answer on the port", "GET /mesh/services/service-a/ready", "publish", "8010:80", "web"),
+                ("every host to give the port back", "GET /mesh/status", "unpublish", "8010/udp", "web"),
+                ("the manager at m:2377", "POST /swarm/join", "swarm", "join", "--token", "t", "m:2377"),
+                ("the tasks of this host to stop", "POST /swarm/leave", "swarm", "leave"),
+                ("the registry to tell the digest of nginx", "GET /distribution/nginx/json", "service", "create", "-d",
+                 "nginx")):
+            with self.subTest(arguments):
+                self.assert_tells_what_it_waits_for(what, answers, held, *arguments)
+
+    def test_update(self):
+        answers = {"GET /swarm": (200, self.cluster), "POST /swarm/update": (200, None)}
+        result = self.run_with(answers, "swarm", "update", "--task-history-limit", "2", "--cert-expiry", "48h",
+                               "--dispatcher-heartbeat", "1s")
+        self.assert_ends(result, 0, "Swarm updated.\n")
+        update = [entry for entry in self.daemon.asked if entry[0] == "POST"][0]
+        self.assertEqual(update[2], {"version": ["9"]})
+        self.assertEqual(update[3]["Orchestration"]["TaskHistoryRetentionLimit"], 2)
+        self.assertEqual(update[3]["CAConfig"]["NodeCertExpiry"], 48 * 3600 * 10**9)
+        self.assertEqual(update[3]["Dispatcher"]["HeartbeatPeriod"], 10**9)
+        self.assert_ends(self.run_with(answers, "swarm", "update", "--cert-expiry", "long"), 1, "", "--cert-expiry")
+
     def test_init_tells_how_to_join(self):
         answers = {"POST /swarm/init": (200, "node-a"), "GET /swarm": (200, self.cluster), "GET /info": (200, INFO)}
         result = self.run_with(answers, "swarm", "init", "--advertise-addr", "10.9.0.1")
@@ -329,6 +387,10 @@ class Swarm(Meshctl):
     def test_join_token(self):
         answers = {"GET /swarm": (200, self.cluster), "GET /info": (200, INFO), "POST /swarm/update": (200, None)}
         self.assert_ends(self.run_with(answers, "swarm", "join-token", "-q", "manager"), 0, "SWMTKN-1-m\n")
+        result = self.run_with(answers, "swarm", "join-token", "manager")
+        self.assert_ends(result, 0)
+        self.assertIn("one manager", result.stdout)
+        self.assertNotIn("SWMTKN", result.stdout)
         self.assert_ends(self.run_with(answers, "swarm", "join-token", "--rotate", "worker"), 0)
         update = [entry for entry in self.daemon.asked if entry[0] == "POST"][0]
         self.assertEqual(update[2], {"version": ["9"], "rotateWorkerToken": ["true"]})
