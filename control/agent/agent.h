@@ -28,7 +28,7 @@ struct Options {
   std::string cgroup_root;                    // cgroup path prefix below each hierarchy, "/meshd"; empty: "/meshd"
   std::string uplink;                      // interface; empty: the one that has `advertise`, else the default route's
   std::string uplink_mode = "auto";        // auto, xdp, tc
-  std::string registry_mirror;             // HOST:PORT, plain HTTP, mirror of docker.io; empty: none
+  std::string registry_mirror;             // of docker.io, [https://]HOST[:PORT]; empty: none
   IpAddress advertise;                     // cluster address; unset: the uplink's first address
   std::string hostname;                    // empty: uname's
   std::string program = "/proc/self/exe";  // re-executed as mesh-dns

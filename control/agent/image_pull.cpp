@@ -53,7 +53,11 @@ struct Source {
 std::vector<Source> sources_of(const ImageReference& reference, const RegistryAccess& access) {
   std::vector<Source> sources;
   if (reference.domain == "docker.io" && !access.mirror.empty()) {
-    sources.push_back({fmt::format("{} (mirror of docker.io)", access.mirror), access.mirror, true});
+    // "https://": with a certificate that is good; otherwise any, or none.
+    const bool secure = access.mirror.starts_with("https://");
+    const std::size_t scheme = access.mirror.find("://");
+    const std::string host = scheme == std::string::npos ? access.mirror : access.mirror.substr(scheme + 3);
+    sources.push_back({fmt::format("{} (mirror of docker.io)", access.mirror), host, !secure});
   }
   // As docker: a registry on this host's loopback may be plain HTTP.
   const bool local = reference.domain.starts_with("localhost") || reference.domain.starts_with("127.");

@@ -13,7 +13,7 @@
 namespace mesh::agent {
 
 struct RegistryAccess {
-  std::string mirror;                           // HOST:PORT of a plain-HTTP mirror of docker.io; empty: none
+  std::string mirror;                           // of docker.io, [https://]HOST[:PORT]; empty: none
   api::RegistryAuth auth;                       // of this request; empty: `auth_file`
   std::string auth_file;                        // containers-auth.json(5); used if it exists
   Duration timeout = std::chrono::minutes(30);  // of one pull

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <map>
 
 #include <CLI/CLI.hpp>
@@ -10,6 +11,7 @@
 
 #include "base/address.h"
 #include "base/file.h"
+#include "base/text.h"
 
 namespace mesh::meshd {
 namespace {
@@ -23,7 +25,8 @@ constexpr std::array kSettings{
     Setting{"uplink", &Options::uplink, "interface that carries client and tunnel traffic"},
     Setting{"uplink-mode", &Options::uplink_mode, "auto, xdp or tc"},
     Setting{"cgroup-root", &Options::cgroup_root, "cgroup below which containers live and hooks are attached"},
-    Setting{"registry-mirror", &Options::registry_mirror, "HOST:PORT of a mirror of docker.io"},
+    Setting{"registry-mirror", &Options::registry_mirror,
+            "[https://]HOST[:PORT] of a mirror of docker.io; without https:// its certificate is not checked"},
     Setting{"log-level", &Options::log_level, "trace, debug, info, warn or error"},
 };
 
@@ -32,6 +35,8 @@ std::string environment_name(std::string_view setting) {
   for (const char c : setting) name += c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
   return name;
 }
+
+constexpr std::string_view kConfigVariable = "MESHD_CONFIG=";
 
 using Values = std::map<std::string, std::string>;
 
@@ -74,6 +79,25 @@ Result<Values> read_yaml(const std::string& path) {
   return values;
 }
 
+Status check_mirror(const std::string& mirror) {
+  std::string_view host = mirror;
+  for (const std::string_view scheme : {"http://", "https://"}) {
+    if (host.starts_with(scheme)) host.remove_prefix(scheme.size());
+  }
+  const auto is_part = [](unsigned char c) { return std::isalnum(c) != 0 || c == '.' || c == '-' || c == '_'; };
+  const std::size_t colon = host.rfind(':');
+  bool good = SocketAddress::parse(host, 443).has_value();
+  if (!good) {
+    const auto port = colon == std::string_view::npos ? 443 : parse_number<std::uint16_t>(host.substr(colon + 1));
+    const std::string_view name = host.substr(0, colon);
+    good = !name.empty() && std::ranges::all_of(name, is_part) && port.value_or(0) != 0;
+  }
+  if (good) return {};
+  return fail(ErrorKind::kInvalid, fmt::format("registry-mirror: \"{}\" is not HOST[:PORT], http://HOST[:PORT] or "
+                                               "https://HOST[:PORT]",
+                                               mirror));
+}
+
 Status check(const Options& options) {
   const auto one_of = [](const std::string& value, std::initializer_list<std::string_view> allowed) {
     return std::ranges::find(allowed, value) != allowed.end();
@@ -87,6 +111,7 @@ Status check(const Options& options) {
   }
   TRY_IN("listen", SocketAddress::parse(options.listen, 2377));
   if (!options.advertise_addr.empty()) TRY_IN("advertise-addr", SocketAddress::parse(options.advertise_addr, 2377));
+  if (!options.registry_mirror.empty()) TRY(check_mirror(options.registry_mirror));
   for (const Setting& path : kSettings) {
     const std::string_view name = path.name;
     if (!one_of(std::string(name), {"data-dir", "runtime-dir", "socket"})) continue;
@@ -114,7 +139,8 @@ Result<CommandLine> read_options(const std::vector<std::string>& arguments,
         fmt::format("{} ({}; default \"{}\")", setting.help, environment_name(setting.name), options.*(setting.value));
     given[i] = app.add_option(std::string("--") + setting.name, flags[i], help);
   }
-  app.add_option("--config", options.config, "YAML file with the settings above, one \"key: value\" a line");
+  app.add_option("--config", options.config,
+                 "YAML file with the settings above, one \"key: value\" a line (MESHD_CONFIG)");
   app.add_flag("--cleanup", options.cleanup, "remove every trace of meshd from this host; it must not be running");
   app.set_version_flag("--version", fmt::format("meshd {}", kVersion));
   try {
@@ -128,6 +154,11 @@ Result<CommandLine> read_options(const std::vector<std::string>& arguments,
     return line;
   } catch (const CLI::ParseError& error) {
     return fail(ErrorKind::kInvalid, std::string(error.what()) + "; meshd --help lists the flags");
+  }
+  if (options.config.empty()) {
+    const auto named = [](const std::string& entry) { return entry.starts_with(kConfigVariable); };
+    const auto found = std::ranges::find_if(environment, named);
+    if (found != environment.end()) options.config = found->substr(kConfigVariable.size());
   }
   const Values from_environment = TRY(read_environment(environment));
   const Values from_file = options.config.empty() ? Values{} : TRY(read_yaml(options.config));

@@ -22,7 +22,7 @@ struct Options {
   std::string registry_mirror;
   std::string log_level = "info";
 
-  std::string config;  // the YAML file; not a key of itself
+  std::string config;  // the YAML file, or MESHD_CONFIG; not a key of itself
   bool cleanup = false;
 };
 

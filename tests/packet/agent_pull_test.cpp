@@ -286,6 +286,10 @@ TEST_F(PullTest, ResolveSaysWhatIsThereAndFetchesNothing) {
   EXPECT_EQ(found->media_type, "application/vnd.docker.distribution.manifest.v2+json");
   ASSERT_EQ(found->platforms.size(), 1U);
   EXPECT_EQ(found->platforms[0].architecture, host_architecture());
+  access.mirror = std::string("http://") + kRegistry;
+  EXPECT_TRUE(resolve_remote(*ImageReference::parse("app"), access, store_->paths()));
+  access.mirror = std::string("https://") + kRegistry;
+  EXPECT_FALSE(resolve_remote(*ImageReference::parse("app"), access, store_->paths())) << "it has no certificate";
   expect_nothing_left();
 }
 

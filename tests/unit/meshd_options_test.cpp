@@ -39,6 +39,7 @@ TEST_F(OptionsTest, EverySettingIsAFlagAVariableAndAKey) {
     const std::string name = setting.name;
     const std::string value = name == "uplink-mode"                          ? "tc"
                               : name == "log-level"                          ? "debug"
+                              : name == "registry-mirror"                    ? "mirror:5000"
                               : name == "listen" || name == "advertise-addr" ? "10.1.2.3:99"
                                                                              : "/a/b";
     std::string variable = "MESHD_";
@@ -65,6 +66,20 @@ TEST_F(OptionsTest, TheFlagWinsThenTheEnvironmentThenTheFile) {
   EXPECT_EQ(line->options.uplink_mode, "tc");
 }
 
+TEST_F(OptionsTest, TheFileMayBeNamedInTheEnvironment) {
+  const std::string config = "MESHD_CONFIG=" + file("uplink: from-file\n");
+  EXPECT_EQ(read_options({}, {config})->options.uplink, "from-file");
+  const std::string absent = directory_ + "/absent.yaml";
+  EXPECT_FALSE(read_options({"--config", absent}, {config})) << "the flag wins";
+}
+
+TEST_F(OptionsTest, MirrorsAreHosts) {
+  for (const char* mirror : {"mirror", "mirror.example:5000", "http://mirror:5000", "https://mirror.example",
+                             "172.30.0.9:5000", "https://[fd00::1]:5000"}) {
+    EXPECT_TRUE(read_options({"--registry-mirror", mirror}, {})) << mirror;
+  }
+}
+
 TEST_F(OptionsTest, HelpAndVersionAreAnswers) {
   EXPECT_EQ(read_options({"--version"}, {})->answer, std::string("meshd ") + kVersion + "\n");
   EXPECT_NE(read_options({"--help"}, {})->answer.find("MESHD_DATA_DIR"), std::string::npos);
@@ -83,6 +98,10 @@ TEST_F(OptionsTest, MistakesAreNamed) {
       {{"--listen", "nowhere"}, "listen"},
       {{"--advertise-addr", "300.1.1.1"}, "advertise-addr"},
       {{"--data-dir", "relative"}, "absolute"},
+      {{"--registry-mirror", "ftp://mirror"}, "registry-mirror: \"ftp://mirror\""},
+      {{"--registry-mirror", "https://"}, "registry-mirror"},
+      {{"--registry-mirror", "mirror:99999"}, "registry-mirror"},
+      {{"--registry-mirror", "mirror/path"}, "registry-mirror"},
       {{"--config", directory_ + "/absent.yaml"}, "absent.yaml"},
       {{"--config", file("data-dir: [1,2]\n")}, "meshd.yaml:1"},
   };
