@@ -286,6 +286,8 @@ api::ContainerCounts Agent::container_counts() const {
 
 api::LimitSupport Agent::limits() const { return impl_->limits_; }
 
+std::vector<model::NetworkRow> Agent::networks() const { return impl_->tables_->networks; }
+
 // On the thread that programs the kernel: a pass that loads programs takes seconds, and the loop must not wait for it.
 void Agent::dataplane(api::DataplanePart part, std::function<void(Result<Json>)> done) {
   impl_->kernel_pool_.run(

@@ -84,6 +84,7 @@ class Agent final : public api::LocalNode {
                   std::function<void(Result<std::string>)> done) override;
   void resolve_image(const std::string& reference, const api::RegistryAuth& auth,
                      std::function<void(Result<api::RemoteImage>)> done) override;
+  [[nodiscard]] std::vector<model::NetworkRow> networks() const override;
   void dataplane(api::DataplanePart part, std::function<void(Result<Json>)> done) override;
 
  private:

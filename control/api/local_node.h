@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "control/model/endpoint_table.h"
 
 namespace mesh::api {
 
@@ -102,6 +103,9 @@ class LocalNode {
   // Asks the registry what a reference is; changes nothing here.
   virtual void resolve_image(const std::string& reference, const RegistryAuth& auth,
                              std::function<void(Result<RemoteImage>)> done) = 0;
+
+  // The cluster's networks, as the manager's tables last said.
+  [[nodiscard]] virtual std::vector<model::NetworkRow> networks() const = 0;
 
   // Reads the kernel. Each part is a JSON object; which keys it has is the data plane's business, documented there.
   virtual void dataplane(DataplanePart part, std::function<void(Result<Json>)> done) = 0;

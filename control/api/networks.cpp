@@ -24,6 +24,31 @@ bool in_use(const store::View& view, const model::Network& network) {
          });
 }
 
+// A worker knows less: what it needs to carry their packets.
+model::Network of_row(const model::NetworkRow& row) {
+  model::Network network;
+  network.name = row.name;
+  network.id = row.id;
+  network.scope = "swarm";
+  network.driver = "overlay";
+  network.enable_ipv6 = row.subnet_v6.has_value();
+  network.internal = row.internal;
+  network.ingress = row.ingress;
+  network.ipam.config.push_back({.subnet = row.subnet_v4.to_string()});
+  if (row.subnet_v6) network.ipam.config.push_back({.subnet = row.subnet_v6->to_string()});
+  return network;
+}
+
+std::vector<model::Network> known_networks(Context& context) {
+  std::vector<model::Network> networks;
+  if (const manager::Manager* manager = context.swarm.manager(); manager != nullptr) {
+    for (const auto& [id, network] : manager->view().networks()) networks.push_back(*network);
+  } else {
+    for (const model::NetworkRow& row : context.node.networks()) networks.push_back(of_row(row));
+  }
+  return networks;
+}
+
 Result<Response> list(Context& context, const Request& request) {
   const Filters filters = TRY(Filters::parse(request, {"dangling", "driver", "id", "label", "name", "scope", "type"}));
   for (const std::string& type : filters.values("type")) {
@@ -32,15 +57,16 @@ Result<Response> list(Context& context, const Request& request) {
   }
   JsonArray networks;
   if (context.swarm.info().state == SwarmState::kInactive) return json_response(networks);
-  const manager::Manager* manager = TRY(require_manager(context));
-  for (const auto& [id, network] : manager->view().networks()) {
-    const bool dangling = filters.has("dangling") && !in_use(manager->view(), *network);
-    const bool shown = filters.prefix("id", id) && filters.substring("name", network->name) &&
-                       filters.exact("driver", network->driver) && filters.exact("scope", network->scope) &&
-                       filters.exact("type", network->ingress ? "builtin" : "custom") &&
-                       filters.labels("label", network->labels) &&
-                       (!filters.has("dangling") || filters.exact("dangling", dangling ? "true" : "false"));
-    if (shown) networks.push_back(show(*network));
+  // Who uses a network, only the manager knows.
+  const manager::Manager* manager = filters.has("dangling") ? TRY(require_manager(context)) : nullptr;
+  for (const model::Network& network : known_networks(context)) {
+    const bool dangling = manager != nullptr && !in_use(manager->view(), network);
+    const bool shown = filters.prefix("id", network.id) && filters.substring("name", network.name) &&
+                       filters.exact("driver", network.driver) && filters.exact("scope", network.scope) &&
+                       filters.exact("type", network.ingress ? "builtin" : "custom") &&
+                       filters.labels("label", network.labels) &&
+                       (manager == nullptr || filters.exact("dangling", dangling ? "true" : "false"));
+    if (shown) networks.push_back(show(network));
   }
   return json_response(networks);
 }

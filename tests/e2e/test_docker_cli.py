@@ -100,8 +100,21 @@ class TestDockerCli(ClusterTest):
         subnets = json.loads(self.docker("network", "inspect", "mine"))[0]["IPAM"]["Config"]
         self.assertEqual(subnets[0]["Subnet"], "10.99.0.0/24")
         self.create_service("user", "mesh-tools", options=("--network", "mine"), running=1)
+        harness.wait_for(lambda: "mine" in self.docker("network", "ls", host="node2"), 10, "a worker lists it too")
         refused = self.lab.run("node1", "docker", "network", "rm", "mine", check=False)
         self.assertRefused(refused, "mine", "in use")
+
+    def test_what_is_not_there_is_said(self):
+        self.create_service("clock", "timecheck:1.0", running=1)
+        for command, *words in ((("service", "logs", "clock"), "logs are not collected"),
+                                (("network", "prune", "-f"), "network rm"),
+                                (("network", "create", "-d", "overlay", "--subnet", "10.98.0.0/24", "--ip-range",
+                                  "10.98.0.128/25", "part"), "IP range"),
+                                (("service", "create", "--publish", "mode=host,target=80,published=8021", "nginx"),
+                                 "mode=host"),
+                                (("service", "create", "--publish", "8021:80/sctp", "nginx"), "sctp")):
+            with self.subTest(command):
+                self.assertRefused(self.lab.run("node1", "docker", *command, check=False), *words)
 
     def test_images(self):
         self.assertIn("timecheck", self.docker("pull", "timecheck:1.0", timeout=120))

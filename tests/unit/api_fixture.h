@@ -42,6 +42,10 @@ struct FakeNode final : LocalNode {
     resolved = reference;
     done(RemoteImage{"sha256:abc", "application/vnd.oci.image.index.v1+json", 7, {{"amd64", "linux", ""}}});
   }
+  [[nodiscard]] std::vector<model::NetworkRow> networks() const override {
+    return {{.id = "n1", .name = "back", .subnet_v4 = Cidr::parse("10.1.0.0/24").value()},
+            {.id = "n0", .name = "ingress", .subnet_v4 = Cidr::parse("10.0.0.0/16").value(), .ingress = true}};
+  }
   void dataplane(DataplanePart part, std::function<void(Result<Json>)> done) override {
     done(Json(JsonObject{{"Part", static_cast<int>(part)}}));
   }

@@ -85,7 +85,13 @@ TEST_F(ApiTest, ClusterStateIsRefusedOutsideAndOnWorkers) {
   EXPECT_EQ(json("GET", "/networks", 200), Json(JsonArray{}));
   swarm_.shown.state = SwarmState::kActive;
   swarm_.shown.managers = {{"", "192.168.1.1:2377"}};
-  for (const char* path : {"/nodes", "/services", "/networks"}) {
+  const Json networks = json("GET", "/networks", 200);
+  ASSERT_EQ(networks.as_array().size(), 2U) << "what carries packets here is known";
+  EXPECT_EQ(text_of(networks, "/0/Name"), "back");
+  EXPECT_EQ(text_of(networks, "/0/Driver"), "overlay");
+  EXPECT_EQ(text_of(networks, "/0/IPAM/Config/0/Subnet"), "10.1.0.0/24");
+  EXPECT_EQ(json("GET", R"(/networks?filters={"name":["ingress"]})", 200).as_array().size(), 1U);
+  for (const char* path : {"/nodes", "/services", "/networks/back", R"(/networks?filters={"dangling":["true"]})"}) {
     const std::string text = message("GET", path, 503);
     EXPECT_NE(text.find("Worker nodes can't be used to view or modify cluster state"), std::string::npos) << text;
     EXPECT_NE(text.find("192.168.1.1:2377"), std::string::npos) << text;
