@@ -6,8 +6,9 @@
             self.lab.meshctl("node1", "service", "create", …)
             harness.wait_for(lambda: …, 20, "three replicas running")
 
-ctest sets MESH_SOURCE_DIR, MESH_BIN_DIR and MESH_E2E_UPLINK_MODE (xdp or tc). A test that cannot run here exits with
-status 77 and says why in its last line; ctest shows it as skipped.
+ctest sets MESH_SOURCE_DIR, MESH_BIN_DIR and MESH_E2E_UPLINK_MODE (xdp or tc), scripts/test sets MESH_TEST_RUN. A test
+that cannot run here exits with status 77 and says why in its last line; ctest shows it as skipped. However the tests
+end, by Ctrl-C and SIGTERM too, main() takes down what they started.
 """
 
 import json
@@ -28,11 +29,13 @@ BUILD_DIR = os.path.dirname(BIN_DIR)
 UPLINK_MODE = os.environ.get("MESH_E2E_UPLINK_MODE", "xdp")
 LAB = os.path.join(SOURCE_DIR, "scripts", "lab")
 SKIPPED = 77
+# In the name of every lab, so that the run that started this test finds what a killed one left.
+RUN = os.environ.get("MESH_TEST_RUN") or str(os.getpid())
 PIPE = subprocess.PIPE
 
 sys.path.insert(0, os.path.join(SOURCE_DIR, "scripts", "lib"))
 
-from meshlab import addresses, state, toolbox  # noqa: E402  (the path is set above)
+from meshlab import addresses, cgroups, state, toolbox  # noqa: E402  (the path is set above)
 
 CLIENT_V4 = addresses.address_of(addresses.CLIENT).v4
 CLIENT_V6 = addresses.address_of(addresses.CLIENT).v6
@@ -44,6 +47,36 @@ class CommandFailed(Exception):
 
 class TimedOut(AssertionError):
     """A condition did not come true in time."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal ends the tests. unittest catches every other exception and goes on with the next test."""
+
+    def __init__(self, number):
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+_open = []  # functions that end what still runs, the latest last: unittest runs no clean-ups when it is interrupted
+
+
+def close_at_end(close):
+    """close() is called when the tests end, unless closed(close) comes first."""
+    _open.append(close)
+
+
+def closed(close):
+    if close in _open:
+        _open.remove(close)
+
+
+def _close_all():
+    while _open:
+        close = _open.pop()
+        try:
+            close()
+        except Exception as error:  # the others must be closed all the same
+            print(f"closing: {error}", file=sys.stderr)
 
 
 def wait_for(condition, timeout_s, what, interval_s=0.1):
@@ -108,21 +141,26 @@ def host_literal(address):
 
 
 class Lab:
-    """A running lab with a name of its own. Use as a context manager."""
+    """A running lab with a name of its own. Use as a context manager. options: more of `scripts/lab up`."""
 
-    def __init__(self, nodes=3, bare=False, uplink_mode=UPLINK_MODE, name=None):
-        self.name = name or f"e2e-{os.getpid()}-{secrets.token_hex(3)}"
+    def __init__(self, nodes=3, *options, uplink_mode=UPLINK_MODE, name=None):
+        self.name = name or lab_name(secrets.token_hex(3))
         self.nodes = nodes
-        self.bare = bare
+        self.options = options
         self.uplink_mode = uplink_mode
         self._started = []
 
     def __enter__(self):
-        arguments = ["up", str(self.nodes), "--uplink-mode", self.uplink_mode, "--build", BUILD_DIR]
-        self.verb(*arguments, *(["--bare"] if self.bare else []), timeout=180)
+        close_at_end(self.close)
+        self.verb("up", str(self.nodes), "--uplink-mode", self.uplink_mode, "--build", BUILD_DIR, *self.options,
+                  timeout=180)
         return self
 
     def __exit__(self, *_):
+        self.close()
+        closed(self.close)
+
+    def close(self):
         try:
             for process in self._started:
                 process.kill()
@@ -131,7 +169,8 @@ class Lab:
                     if pipe:
                         pipe.close()
         finally:
-            self.verb("down", timeout=60)
+            if state.exists(self.name):
+                self.verb("down", timeout=60)
 
     def node_names(self):
         return [addresses.node_name(number) for number in range(1, self.nodes + 1)]
@@ -201,7 +240,7 @@ class Lab:
             if os.path.exists(path):
                 with open(path, errors="replace") as log:
                     parts.append(f"--- meshd.log of {host}, its end\n" + "".join(log.readlines()[-25:]))
-        if not self.bare:
+        if not self.options:
             parts.append(self.run("node1", "meshctl", "service", "ls", check=False, timeout=10).stdout)
         return "\n".join(parts)
 
@@ -230,15 +269,15 @@ class Load:
 
 
 class LabTest(unittest.TestCase):
-    """Tests that share one lab. Subclasses set nodes, bare."""
+    """Tests that share one lab. Subclasses set nodes, and options for `scripts/lab up`."""
 
     nodes = 3
-    bare = False
+    options = ()
     lab = None
 
     @classmethod
     def setUpClass(cls):
-        cls.lab = Lab(cls.nodes, cls.bare)
+        cls.lab = Lab(cls.nodes, *cls.options)
         cls.lab.__enter__()
         cls.addClassCleanup(cls.lab.__exit__)
 
@@ -252,21 +291,42 @@ def skip(reason):
     sys.exit(SKIPPED)
 
 
+def lab_name(text):
+    """A name that tells the run and the process which a lab belongs to."""
+    return f"e2e-{RUN}-{os.getpid()}-{text}"
+
+
 def remove_orphans():
     """Labs of test runs that were killed before they could clean up; a lab's name tells its test's pid."""
     for name in state.names():
-        owner = re.match(r"e2e-(\d+)-", name)
+        owner = re.match(r"e2e-\d+-(\d+)-", name)
         if owner and not os.path.exists(f"/proc/{owner.group(1)}"):
             subprocess.run([LAB, "down", "--name", name], capture_output=True)
+
+
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def _interrupt(number, _):
+    raise Interrupted(number)
 
 
 def main():
     """Runs the tests of the calling file."""
     if os.geteuid() != 0:
         skip("a lab needs root")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, and so takes the lab down
     remove_orphans()
-    result = unittest.main(module="__main__", verbosity=2, exit=False).result
+    for number in _ENDING:
+        signal.signal(number, _interrupt)
+    try:
+        result = unittest.main(module="__main__", verbosity=2, exit=False).result
+    except Interrupted as error:
+        print(f"interrupted by {error}", file=sys.stderr)
+        sys.exit(128 + error.number)
+    finally:
+        for number in _ENDING:
+            signal.signal(number, signal.SIG_IGN)
+        _close_all()
     if not result.wasSuccessful():
         sys.exit(1)
     if result.skipped:  # counted by ctest, or nobody would know

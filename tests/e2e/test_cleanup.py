@@ -18,7 +18,7 @@ find $CGROUPS -type d | sort
 
 
 class TestCleanup(harness.LabTest):
-    bare = True
+    options = ("--no-meshd",)
     nodes = 1
     maxDiff = None
 

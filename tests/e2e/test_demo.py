@@ -19,7 +19,7 @@ class TestDemo(unittest.TestCase):
 
     def assert_gone(self):
         self.assertNotIn("demo", harness.state.names())
-        self.assertFalse(os.path.exists("/sys/fs/cgroup/unified/meshlab-demo"))
+        self.assertFalse(harness.state.exists("demo"))
 
     def assert_pages(self, text):
         for host in ("node1", "node2", "node3"):
@@ -27,30 +27,61 @@ class TestDemo(unittest.TestCase):
                 self.assertRegex(text, rf"http://{host}:8010/ +answered by task \S+ on node\d, who saw the client as "
                                        rf"{re.escape(client)}:\d+")
 
+    def start(self, *options):
+        """In a session of its own, as a terminal would start it; nobody's Ctrl-C but ours reaches it."""
+        demo = subprocess.Popen([DEMO, *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                stdin=subprocess.DEVNULL, text=True, start_new_session=True)
+
+        def end():
+            self.interrupt(demo)
+            demo.stdout.close()
+
+        harness.close_at_end(end)
+        self.addCleanup(harness.closed, end)
+        self.addCleanup(end)
+        return demo
+
     @staticmethod
-    def interrupt(demo):
-        """Ctrl-C, as the terminal does it; also when the test failed half-way, so that no lab stays behind."""
+    def interrupt(demo, times=1):
+        """Ctrl-C, as the terminal does it; returns the rest of the output."""
+        rest = ""
         if demo.poll() is None:
             os.killpg(demo.pid, signal.SIGINT)
-            demo.stdout.read()
+            for line in demo.stdout:
+                rest += line
+                if times > 1 and "Taking the lab down" in line:
+                    times -= 1
+                    os.killpg(demo.pid, signal.SIGINT)
             demo.wait(60)
-        demo.stdout.close()
+        return rest
 
-    def test_once(self):
-        result = subprocess.run([DEMO, "--once"], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=240)
-        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
-        self.assert_pages(result.stdout)
-        self.assert_gone()
-
-    def test_until_interrupted(self):
-        demo = subprocess.Popen([DEMO], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-                                text=True, start_new_session=True)
-        self.addCleanup(self.interrupt, demo)
+    @staticmethod
+    def read_until(demo, words):
         text = ""
         for line in demo.stdout:
             text += line
-            if "Ctrl-C takes the lab down" in line:
+            if words in line:
                 break
+        return text
+
+    def test_once(self):
+        demo = self.start("--once")
+        output, _ = demo.communicate(timeout=240)
+        self.assertEqual(demo.returncode, 0, output)
+        self.assert_pages(output)
+        self.assert_gone()
+
+    def test_interrupted_twice(self):
+        """Whoever is impatient does not stop the clean-up."""
+        demo = self.start()
+        text = self.read_until(demo, "node1$ meshctl node ls")
+        text += self.interrupt(demo, times=2)
+        self.assertEqual(demo.returncode, 130, text)
+        self.assert_gone()
+
+    def test_until_interrupted(self):
+        demo = self.start()
+        text = self.read_until(demo, "Ctrl-C takes the lab down")
         self.assert_pages(text)
         url = re.search(r"http://127\.0\.0\.1:\d+/", text).group(0)
         self.assertIn(b"<img", urllib.request.urlopen(url, timeout=10).read())

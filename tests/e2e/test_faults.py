@@ -272,7 +272,7 @@ class TestServices(ClusterTest):
 class TestDaemon(harness.LabTest):
     """One meshd on a bare host."""
 
-    bare = True
+    options = ("--no-meshd",)
     nodes = 1
 
     def start_fails(self, *arguments):

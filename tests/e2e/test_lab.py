@@ -17,7 +17,7 @@ def ping(lab, source, target, family=4):
 class TestHosts(harness.LabTest):
     """What a host is and what it is not."""
 
-    bare = True
+    options = ("--no-meshd",)
     nodes = 2
 
     def test_hosts_reach_each_other_and_the_world(self):
@@ -99,7 +99,7 @@ class TestHosts(harness.LabTest):
 
 
 class TestFaults(harness.LabTest):
-    bare = True
+    options = ("--no-meshd",)
     nodes = 2
 
     def test_cut_loses_packets_both_ways_and_kills_nothing(self):
@@ -146,19 +146,19 @@ class TestCommandLine(unittest.TestCase):
 
     def test_unknown_lab_and_host(self):
         self.assertIn("no lab called e2e-none", self.fails("exec", "--name", "e2e-none", "node1", "--", "true"))
-        with harness.Lab(1, bare=True) as lab:
+        with harness.Lab(1, "--no-meshd") as lab:
             self.assertIn("no host node9", self.fails("kill", "--name", lab.name, "node9"))
-            self.assertIn("exists already", self.fails("up", "1", "--bare", "--name", lab.name))
+            self.assertIn("exists already", self.fails("up", "1", "--no-meshd", "--name", lab.name))
 
     def test_bad_sizes_and_names(self):
-        self.assertIn("1 to 200", self.fails("up", "0", "--bare", "--name", "e2e-zero"))
-        self.assertIn("not usable", self.fails("up", "1", "--bare", "--name", "../etc"))
+        self.assertIn("1 to 200", self.fails("up", "0", "--no-meshd", "--name", "e2e-zero"))
+        self.assertIn("not usable", self.fails("up", "1", "--no-meshd", "--name", "../etc"))
 
     def test_missing_binaries_are_named(self):
         self.assertIn("/nonexistent/bin/meshd", self.fails("up", "1", "--name", "e2e-nobin", "--build", "/nonexistent"))
 
     def test_two_labs_coexist(self):
-        with harness.Lab(1, bare=True) as one, harness.Lab(1, bare=True) as two:
+        with harness.Lab(1, "--no-meshd") as one, harness.Lab(1, "--no-meshd") as two:
             one.run("node1", "touch", "/var/lib/meshd/mine")
             self.assertNotEqual(two.run("node1", "test", "-e", "/var/lib/meshd/mine", check=False).returncode, 0)
             one.verb("cut", "node1")
@@ -245,7 +245,7 @@ class TestNothingStaysBehind(unittest.TestCase):
     def test_machine_is_as_before(self):
         ignored = ("meshlab-",)
         before = machine_state(ignored)
-        lab = harness.Lab(2, bare=True)
+        lab = harness.Lab(2, "--no-meshd")
         self.run_through_all_verbs(lab)
         # Dead at once; listed until the machine's own process 1 has reaped them.
         harness.wait_for(lambda: not self.pids_of(lab.name), 5, "no process is left")
@@ -259,7 +259,7 @@ class TestNothingStaysBehind(unittest.TestCase):
         """up is killed at a random moment of its work; down still finds everything."""
         for delay_s in (0.05, 0.15, 0.3):
             name = f"e2e-{os.getpid()}-crash-{int(delay_s * 1000)}"
-            up = subprocess.Popen([harness.LAB, "up", "2", "--bare", "--name", name], stdout=subprocess.DEVNULL,
+            up = subprocess.Popen([harness.LAB, "up", "2", "--no-meshd", "--name", name], stdout=subprocess.DEVNULL,
                                   stderr=subprocess.DEVNULL)
             deadline = time.monotonic() + delay_s
             harness.wait_for(lambda: time.monotonic() > deadline or up.poll() is not None, 5, "the moment", 0.01)

@@ -22,7 +22,7 @@ Server(("", 9001), Crossing).serve_forever()
 
 
 class TestTools(harness.LabTest):
-    bare = True
+    options = ("--no-meshd",)
     nodes = 3
 
     def start_echo(self, host, *arguments):

@@ -25,7 +25,8 @@ class Lab:
     """A formed cluster; node1 is its manager."""
 
     def __init__(self, nodes, uplink_mode, bin_dir):
-        self.name = f"bench-{secrets.token_hex(3)}"
+        # The test run, if it is one, finds the lab by its number.
+        self.name = f"bench-{os.environ.get('MESH_TEST_RUN', os.getpid())}-{secrets.token_hex(3)}"
         self.nodes = nodes
         self.uplink_mode = uplink_mode
         self.build_dir = os.path.dirname(bin_dir)

@@ -36,7 +36,9 @@ def _parser():
 
     up = verb("up", "boot N nodes, a client and a registry, and form one cluster")
     up.add_argument("nodes", type=int, metavar="N")
-    up.add_argument("--bare", action="store_true", help="only boot: no meshd, no cluster")
+    less = up.add_mutually_exclusive_group()
+    less.add_argument("--bare", action="store_true", help="meshd runs on every node, but they form no cluster")
+    less.add_argument("--no-meshd", action="store_true", help="only boot: no meshd, no cluster")
     up.add_argument("--uplink-mode", choices=("xdp", "tc"), default="xdp", help="the hook on eth0 (default: xdp)")
     up.add_argument("--build", metavar="DIR", default=os.path.join(toolbox.SOURCE_ROOT, "build", "release"),
                     help="build directory with bin/meshd (default: build/release)")
@@ -73,7 +75,8 @@ def _status(arguments):
 
 
 def _up(arguments):
-    lab = verbs.up(arguments.name, arguments.nodes, arguments.uplink_mode, arguments.build, arguments.bare)
+    lab = verbs.up(arguments.name, arguments.nodes, arguments.uplink_mode, arguments.build, daemons=not arguments.no_meshd,
+                   formed=not arguments.bare)
     print(f"lab {lab.name} is up: {' '.join(lab.hosts())}")
 
 

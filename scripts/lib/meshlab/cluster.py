@@ -1,5 +1,6 @@
 """meshd on the nodes, and one cluster of them."""
 
+import json
 import os
 import socket
 import time
@@ -16,7 +17,7 @@ def check_binaries(build_dir):
     for name in ("meshd", "meshctl"):
         path = os.path.join(build_dir, "bin", name)
         if not os.access(path, os.X_OK):
-            raise LabError(f"there is no {path} to run on the hosts", "scripts/build, or --build DIR, or --bare")
+            raise LabError(f"there is no {path} to run on the hosts", "scripts/build, or --build DIR, or --no-meshd")
 
 
 def command(lab, host):
@@ -78,6 +79,20 @@ def await_nodes(lab, host, count, timeout_s=20.0):
         time.sleep(0.05)
 
 
+def await_tables(lab, host, timeout_s=20.0):
+    """Until every node's kernel holds the tables that the manager has made."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        status = json.loads(_meshctl(lab, host, "status", "--format", "json"))[0]
+        behind = [node["Hostname"] for node in status["Nodes"] if node.get("Acknowledged") != status["Tables"]]
+        if not behind:
+            return
+        if time.monotonic() > deadline:
+            raise LabError(f"{' '.join(behind)} should have acknowledged the tables {status['Tables']} within {timeout_s:g} s",
+                           f"scripts/lab exec {host} -- meshctl status, and /var/log/meshd.log on the host")
+        time.sleep(0.02)
+
+
 def form(lab):
     """node1 manages, the others join it as workers."""
     first, *others = lab.node_names()
@@ -92,3 +107,4 @@ def form(lab):
         with ThreadPoolExecutor(len(others)) as pool:
             list(pool.map(join, others))
     await_nodes(lab, first, lab.nodes)
+    await_tables(lab, first)

@@ -13,7 +13,7 @@ import shutil
 import time
 from dataclasses import asdict, dataclass, field
 
-from . import addresses
+from . import addresses, cgroups
 from .errors import LabError
 
 HOME = os.environ.get("MESHLAB_HOME", "/var/lib/meshlab")
@@ -22,15 +22,15 @@ _NAME = re.compile(r"^[a-z0-9][a-z0-9-]{0,30}$")
 
 @dataclass
 class Lab:
-    """The declared lab. registry_storage: filled directory below the registry's disk, or "". cut: hosts whose wire is
-    cut."""
+    """The declared lab. registry_storage: filled directory below the registry's disk, or "". daemons: meshd starts
+    with its host. cut: hosts whose wire is cut."""
 
     name: str
     nodes: int
     uplink_mode: str
     build_dir: str
     registry_storage: str
-    bare: bool
+    daemons: bool
     cut: list = field(default_factory=list)
 
     @property
@@ -79,6 +79,11 @@ def load(name):
         others = names()
         raise LabError(f"there is no lab called {name}" + (f" (there are: {' '.join(others)})" if others else ""),
                        "scripts/lab up 3" + ("" if name == "default" else f" --name {name}")) from None
+
+
+def exists(name):
+    """Whether anything of a lab is there, be it half a lab of an `up` that was killed."""
+    return os.path.isdir(os.path.join(HOME, name)) or cgroups.exists(cgroup_of(name))
 
 
 def names():

@@ -13,24 +13,25 @@ def require_root():
         raise LabError("a lab needs root: it makes network, mount and pid namespaces and cgroups", "sudo scripts/lab …")
 
 
-def up(name, nodes, uplink_mode, build_dir, bare=False):
+def up(name, nodes, uplink_mode, build_dir, daemons=True, formed=True):
+    """daemons: meshd on every node. formed: one cluster of them."""
     if not 1 <= nodes <= addresses.NODES_MAX:
         raise LabError(f"a lab has 1 to {addresses.NODES_MAX} nodes, not {nodes}")
     state.check_name(name)
     toolbox.registry()
     build_dir = os.path.realpath(build_dir)
-    if not bare:
+    if daemons:
         cluster.check_binaries(build_dir)
     storage = registry_disk.filled(build_dir) if registry_disk.is_built(build_dir) else ""
-    lab = state.Lab(name, nodes, uplink_mode, build_dir, storage, bare)
+    lab = state.Lab(name, nodes, uplink_mode, build_dir, storage, daemons)
     with state.locked(name):
-        if os.path.exists(lab.directory) or cgroups.exists(lab.cgroup):
+        if state.exists(name):
             raise LabError(f"a lab called {name} exists already",
                            f"scripts/lab down --name {name}, or another --name for a second lab")
         try:
             os.makedirs(lab.directory)
             lab.save()
-            _bring_up(lab)
+            _bring_up(lab, formed)
         except BaseException:
             with contextlib.suppress(LabError, OSError):
                 _take_down(lab.name)
@@ -38,19 +39,18 @@ def up(name, nodes, uplink_mode, build_dir, bare=False):
     return lab
 
 
-def _bring_up(lab):
+def _bring_up(lab, formed):
     processes.boot(lab, [processes.SWITCH, *lab.hosts()])
     wires.start_switch(lab)
     wires.plug(lab, lab.hosts())
     registry.start(lab)
-    if lab.bare:
-        registry.await_ready(lab)
-        return
-    for host in lab.node_names():
+    daemons = lab.node_names() if lab.daemons else []
+    for host in daemons:
         cluster.start(lab, host)
     registry.await_ready(lab)
-    _on_all(lab.node_names(), lambda host: cluster.await_ready(lab, host))
-    cluster.form(lab)
+    _on_all(daemons, lambda host: cluster.await_ready(lab, host))
+    if daemons and formed:
+        cluster.form(lab)
 
 
 def _on_all(hosts, work):
@@ -68,7 +68,7 @@ def _take_down(name):
 def down(name):
     """Works after any crash: all that a lab has is found from its name."""
     with state.locked(name):
-        if not os.path.isdir(os.path.join(state.HOME, name)) and not cgroups.exists(state.cgroup_of(name)):
+        if not state.exists(name):
             state.load(name)  # says that there is no such lab, and which there are
         _take_down(name)
 
@@ -111,7 +111,7 @@ def restart(name, host):
         if host == addresses.REGISTRY:
             registry.start(lab)
             registry.await_ready(lab)
-        elif addresses.node_number(host) and not lab.bare:
+        elif addresses.node_number(host) and lab.daemons:
             cluster.start(lab, host)
             cluster.await_ready(lab, host)
 
