@@ -113,6 +113,16 @@ class Cluster:
         return self.lab.run(self.host_of(task), "nsenter", "-t", pid, "-n", "--", *command, check=check,
                             timeout=timeout, text_input=text_input)
 
+    def start_beside(self, task, *command, **options):
+        """As beside(), in the background: Popen."""
+        pid = str(task["Status"]["ContainerStatus"]["PID"])
+        return self.lab.start(self.host_of(task), "nsenter", "-t", pid, "-n", "--", *command, **options)
+
+    def drops(self, host):
+        """Dropped packets by reason, from the host's kernel."""
+        report = json.loads(self.lab.meshctl(host, "dataplane", "drops", "--format", "json"))[0]
+        return {row["Reason"]: row["Packets"] for row in report["Drops"]}
+
     def network_id(self, name):
         return next(one["Id"] for one in self.api("GET", "/networks") if one["Name"] == name)
 

@@ -196,11 +196,11 @@ class TestWayOut(ClusterTest):
         self.addCleanup(self.lab.run, "client", "pkill", "-x", "mesh-echo")
         harness.wait_for(lambda: ":9100" in self.lab.run("client", "ss", "-Hltn").stdout, 10, "the world listens")
 
-    def ask(self, task, address):
+    def ask(self, task, address, timeout_s=3):
         """The address that the world saw, "" without an answer."""
-        program = ("import socket, sys\ntry: s = socket.create_connection((sys.argv[1], 9100), 3)\nexcept OSError: "
+        program = ("import socket, sys\ntry: s = socket.create_connection((sys.argv[1], 9100), float(sys.argv[2]))\nexcept OSError: "
                    "sys.exit()\ns.sendall(b'1 1\\n'); print(s.recv(200).split()[1].decode())")
-        return self.cluster.beside(task, "/usr/bin/python3", "-c", program, address).stdout.strip()
+        return self.cluster.beside(task, "/usr/bin/python3", "-c", program, address, str(timeout_s)).stdout.strip()
 
     def test_the_world_sees_the_host(self):
         for task in self.cluster.running("out"):
@@ -210,10 +210,29 @@ class TestWayOut(ClusterTest):
                              socket.inet_ntop(socket.AF_INET6, socket.inet_pton(socket.AF_INET6,
                                                                                 self.lab.address(host, 6))))
 
+    def count_arrivals(self):
+        """Counts everything for the echo's port that reaches the client, whatever its source; returns the reader."""
+        self.lab.run("client", "nft", "add table inet arrivals; add chain inet arrivals before { type filter hook prerouting "
+                     "priority raw; }; add rule inet arrivals before tcp dport 9100 counter")
+        self.addCleanup(self.lab.run, "client", "nft", "delete table inet arrivals")
+        return lambda: int(re.search(r"counter packets (\d+)", self.lab.run("client", "nft", "list table inet arrivals").stdout)
+                           .group(1))
+
     def test_an_internal_network_has_no_way_out(self):
+        arrivals = self.count_arrivals()
         for task in self.cluster.running("in"):
+            host = self.cluster.host_of(task)
+            before = self.cluster.drops(host)["internal"]
             for address in (harness.addresses.WORLD_V4, harness.addresses.WORLD_V6, harness.CLIENT_V4):
-                self.assertEqual(self.ask(task, address), "")
+                self.assertEqual(self.ask(task, address, timeout_s=0.4), "")
+            self.assertGreaterEqual(self.cluster.drops(host)["internal"] - before, 2, f"two of them over IPv4, on {host}")
+        self.assertEqual(arrivals(), 0, "no packet may leave, not even one whose answer would find no way back")
+        seen = 0
+        for task in self.cluster.running("out"):
+            for address in (harness.addresses.WORLD_V4, harness.addresses.WORLD_V6, harness.CLIENT_V4):
+                self.assertNotEqual(self.ask(task, address), "")
+                self.assertGreater(arrivals(), seen, "what does leave is counted")
+                seen = arrivals()
         one, other = self.cluster.running("in")[:2]
         reached = self.cluster.inside(one, "ping", "-c", "1", "-W", "3", self.cluster.address_on(other, "closed"))
         self.assertIn("1 packets received", reached.stdout)
