@@ -2,7 +2,6 @@
 
 import json
 import re
-import subprocess
 
 import harness
 from cluster import ClusterTest
@@ -129,7 +128,7 @@ class TestDockerCli(ClusterTest):
         stale = service["Version"]["Index"]
         self.docker("service", "update", "-d", "--label-add", "a=b", "clock")
         status, text = self.cluster.request("POST", f"/services/clock/update?version={stale}", service["Spec"])
-        self.assertIn(status, (400, 409, 500), text)
+        self.assertEqual(status, 400, text)
         self.assertIn("out of sequence", json.loads(text)["message"])
 
     def test_filters_and_formats(self):
@@ -149,18 +148,6 @@ class TestDockerCli(ClusterTest):
         self.docker("node", "rm", gone)
         self.docker("swarm", "join", "--token", token, f"{self.lab.address('node1')}:2377", host="node3")
         harness.wait_for(lambda: [row["STATUS"] for row in self.table("node", "ls")] == ["Ready"] * 3, 20, "three again")
-
-
-class TestSystemDocker(ClusterTest):
-    """Whatever docker client the machine itself has, too, when it has one."""
-
-    nodes = 1
-
-    def test_newer_client(self):
-        found = subprocess.run(["sh", "-c", "command -v docker"], capture_output=True, text=True).stdout.strip()
-        if not found:
-            self.skipTest("no docker client is installed")
-        self.assertIn("node1", self.lab.run("node1", found, "node", "ls").stdout)
 
 
 if __name__ == "__main__":

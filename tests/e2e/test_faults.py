@@ -2,14 +2,12 @@
 
 import json
 import os
-import random
 import re
 
 import harness
-from cluster import Cluster, ClusterTest
+from cluster import ClusterTest
 
 REFUSE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "refuse.py")
-FUZZ = os.path.join(os.path.dirname(os.path.abspath(__file__)), "malformed_packets.py")
 
 
 def meshd_pid(lab, host):
@@ -125,69 +123,10 @@ class TestServices(ClusterTest):
         self.wait_explained("damaged", "accesslog")
         self.assertEqual(self.cluster.running("damaged"), [])
 
-    def start_server(self, host, port):
-        """A program of the host's own on this port, until the test ends."""
-        self.lab.daemon(host, "busybox", "httpd", "-f", "-p", str(port), "-h", "/etc")
-        self.addCleanup(self.stop_server, host, port)
-        harness.wait_for(lambda: f":{port} " in self.lab.run(host, "ss", "-Hltn").stdout, 10, "the host's own server")
-
-    def stop_server(self, host, port):
-        self.lab.run(host, "pkill", "-f", f"httpd -f -p {port}", check=False)
-
-    def test_port_in_use_on_another_host(self):
-        self.start_server("node3", 8034)
-        why = ("8034/tcp", "in use", "node3", "busybox")
-        self.assertRefused(self.create("--name", "other", "--publish", "8034:80", "nginx"), *why)
-        self.assertRefused(self.lab.run("node1", "meshctl", "publish", "8034:80", "web", check=False), *why)
-        spec = {"Name": "other", "TaskTemplate": {"ContainerSpec": {"Image": "nginx"}},
-                "EndpointSpec": {"Ports": [{"TargetPort": 80, "PublishedPort": 8034}]}}
-        status, text = self.cluster.request("POST", "/services/create", spec)
-        self.assertEqual(status, 409, text)
-        self.assertEqual([one["Spec"]["Name"] for one in self.cluster.api("GET", "/services")], ["web"], "nothing was made")
-        self.assertEqual(self.lab.http(self.lab.url("node3", 8034, "/hostname")).body, "node3\n", "it is left alone")
-        self.stop_server("node3", 8034)
-        self.create_service("other", "nginx", options=("--publish", "8034:80"), running=1)
-
-    def test_datagram_port_in_use_on_another_host(self):
-        serve = "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('', 8036)); s.recv(1)"
-        self.lab.daemon("node3", "/usr/bin/python3", "-c", serve)
-        self.addCleanup(self.lab.run, "node3", "pkill", "-f", "8036", check=False)
-        harness.wait_for(lambda: ":8036 " in self.lab.run("node3", "ss", "-Hlun").stdout, 10, "the host's own server")
-        self.assertRefused(self.create("--name", "other", "--publish", "8036:80/udp", "nginx"),
-                           "8036/udp", "in use", "node3", "python3")
-
-    def test_port_that_the_cluster_chooses_is_free_everywhere(self):
-        self.start_server("node3", 30000)
-        self.create_service("any", "nginx", options=("--publish", "80"), running=1)
-        self.assertEqual(self.cluster.api("GET", "/services/any")["Endpoint"]["Ports"][0]["PublishedPort"], 30001)
-        self.assertEqual(self.lab.http(self.lab.url("node3", 30001)).status, 200)
-
-    def test_port_in_use_on_a_host_that_could_not_be_asked(self):
-        """It is named where the operator looks, the others answer, and so does the host once the port is free."""
-        self.lab.verb("meshd", "kill", "node2")
-        self.addCleanup(self.lab.verb, "meshd", "start", "node2", check=False)
-        self.start_server("node2", 8035)
-        elsewhere = ("--constraint", "node.hostname==node1")
-        self.create_service("late", "nginx", options=("--publish", "8035:80", *elsewhere), running=1)
-        self.lab.verb("meshd", "start", "node2")
-        named = re.compile(r"(?m)^  node2: .*8035/tcp is already in use on this host by busybox \(pid \d+\)")
-        harness.wait_for(lambda: named.search(self.lab.meshctl("node1", "status")), 30, "meshctl status names it")
-        ready = self.lab.run("node1", "curl", "-sS", "--unix-socket", "/run/meshd.sock",
-                             "http://meshd/v1.41/mesh/services/late/ready").stdout
-        self.assertIn("node2: port 8035/tcp is already in use", json.loads(ready)["Problems"][0])
-        self.assertEqual(self.lab.http(self.lab.url("node2", 8035, "/hostname")).body, "node2\n", "it is left alone")
-        self.assertEqual(self.lab.http(self.lab.url("node3", 8035)).status, 200)
-        self.stop_server("node2", 8035)
-        harness.wait_for(lambda: not named.search(self.lab.meshctl("node1", "status")), 20, "the problem is gone")
-        harness.wait_for(lambda: "nginx" in self.lab.http(self.lab.url("node2", 8035)).body.lower(), 20, "node2 answers")
-
     def test_ports(self):
         for port in ("0:99999", "70000:80", "80:0", "x:80", "8010:80/icmp"):
             self.assertRefused(self.create("--name", "bad", "--publish", port, "nginx"), "port")
         self.assertRefused(self.create("--name", "second", "--publish", "8010:80", "nginx"), "8010", "web")
-        self.start_server("node1", 8033)
-        self.assertRefused(self.create("--name", "third", "--publish", "8033:80", "nginx"), "8033", "in use", "node1")
-        self.assertEqual(self.lab.http(self.lab.url("node1", 8033, "/hostname")).body, "node1\n", "it is left alone")
         self.assertRefused(self.lab.run("node1", "meshctl", "publish", "8010:80", "nobody", check=False), "nobody")
 
     def test_pools(self):
@@ -255,19 +194,6 @@ class TestServices(ClusterTest):
             self.lab.run("node1", "socat", "-t1", "-", "UNIX-CONNECT:/run/meshd.sock", text_input=line, check=False)
         self.assertEqual(meshd_pid(self.lab, "node1"), pid)
         self.assertEqual(self.cluster.request("GET", "/_ping")[0], 200)
-
-    def test_malformed_packets_hurt_nobody(self):
-        """Random and cut-off packets of all protocols on the uplink and from a container: services answer on."""
-        task = self.cluster.running("web")[0]
-        seed = random.SystemRandom().randrange(2**32)
-        for host in self.lab.node_names():
-            self.lab.run("client", "/usr/bin/python3", "-B", FUZZ, "eth0", self.lab.address(host), "8010", str(seed))
-        self.cluster.beside(task, "/usr/bin/python3", "-B", FUZZ, "eth0", "10.0.0.1", "8010", str(seed))
-        for host in self.lab.node_names():
-            answer = self.lab.http(self.lab.url(host, 8010, "/whoami"))
-            self.assertEqual(answer.status, 200, f"seed {seed}")
-            self.assertEqual(answer.json()["client"], harness.CLIENT_V4)
-
 
 class TestDaemon(harness.LabTest):
     """One meshd on a bare host."""
@@ -380,34 +306,6 @@ class TestDaemon(harness.LabTest):
             result = self.start_fails(*arguments)
             self.assertNotIn(result.returncode, (0, 124), arguments)
             self.assertTrue((result.stdout + result.stderr).strip(), arguments)
-
-
-class TestKilledAnyTime(ClusterTest):
-    """meshd of the manager dies in the middle of its work, again and again: what was accepted is done."""
-
-    def test_killed_at_any_moment(self):
-        accepted = {}
-        for number, work in enumerate([0.0, 0.01, 0.03, 0.1, 0.3, 0.6, 1.0, 2.0]):
-            name = f"svc{number}"
-            create = self.lab.start("node1", "sh", "-c",
-                                    f"meshctl service create -d --name {name} --replicas 2 mesh-tools && touch /run/{name}")
-            # The moment itself is what varies here; nothing is waited for.
-            self.lab.run("node1", "busybox", "timeout", str(max(work, 0.01)), "tail", "-f", "/dev/null", check=False)
-            self.lab.verb("meshd", "kill", "node1")
-            create.wait(timeout=30)
-            accepted[name] = self.lab.run("node1", "test", "-e", f"/run/{name}", check=False).returncode == 0
-            self.lab.verb("meshd", "start", "node1")
-        services = {service["Spec"]["Name"] for service in self.cluster.api("GET", "/services")}
-        for name, was_accepted in accepted.items():
-            if was_accepted:
-                self.assertIn(name, services, "an accepted service is lost")
-        for name in services:
-            self.cluster.wait_running(name, 2, timeout_s=90)
-        self.assertTrue(any(accepted.values()))
-        for host in self.lab.node_names():
-            harness.wait_for(lambda h=host: re.search(r"(?m)^Differences:\s+-$", self.lab.meshctl(h, "dataplane", "status")), 20,
-                             f"kernel and state agree on {host}")
-        Cluster(self.lab).remove(*services)
 
 
 if __name__ == "__main__":
