@@ -128,7 +128,7 @@ class TestDockerCli(ClusterTest):
         stale = service["Version"]["Index"]
         self.docker("service", "update", "-d", "--label-add", "a=b", "clock")
         status, text = self.cluster.request("POST", f"/services/clock/update?version={stale}", service["Spec"])
-        self.assertEqual(status, 400, text)
+        self.assertEqual(status, 409, text)
         self.assertIn("out of sequence", json.loads(text)["message"])
 
     def test_filters_and_formats(self):

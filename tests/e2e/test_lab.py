@@ -1,5 +1,6 @@
-"""The lab itself, without meshd: hosts, wires, cut and heal, kill and restart, and that nothing stays behind."""
+"""The lab itself: hosts, wires, cut and heal, kill and restart, and that nothing stays behind."""
 
+import json
 import os
 import subprocess
 import time
@@ -7,6 +8,7 @@ import unittest
 import urllib.request
 
 import harness
+from cluster import Cluster
 
 
 def ping(lab, source, target, family=4):
@@ -137,6 +139,27 @@ class TestFaults(harness.LabTest):
         harness.wait_for(lambda: ping(self.lab, "node1", "client"), 5, "healed")
 
 
+class TestBare(harness.LabTest):
+    """meshd on every node, and nobody has formed a cluster yet."""
+
+    options = ("--bare",)
+    nodes = 2
+
+    def info(self, host):
+        return json.loads(self.lab.meshctl(host, "info", "--format", "json"))[0]
+
+    def test_hosts_wait_to_be_made_a_cluster(self):
+        for host in self.lab.node_names():
+            self.assertEqual(self.info(host)["Swarm"]["LocalNodeState"], "inactive", host)
+        self.lab.verb("restart", "node2")
+        self.assertEqual(self.info("node2")["Swarm"]["LocalNodeState"], "inactive", "meshd starts with its host")
+        self.lab.meshctl("node1", "swarm", "init", "--advertise-addr", self.lab.address("node1"))
+        token = self.lab.meshctl("node1", "swarm", "join-token", "-q", "worker")
+        self.lab.meshctl("node2", "swarm", "join", "--token", token, f"{self.lab.address('node1')}:2377")
+        names = self.lab.meshctl("node1", "node", "ls", "--format", "{{.Hostname}}").split()
+        self.assertEqual(sorted(names), ["node1", "node2"])
+
+
 class TestCommandLine(unittest.TestCase):
     def fails(self, *arguments):
         result = subprocess.run([harness.LAB, *arguments], capture_output=True, text=True)
@@ -191,10 +214,13 @@ def machine_state(ignored_cgroups):
     def cgroups():
         found = []
         for point in cgroup_mounts():
-            for name in os.listdir(point):
-                if os.path.isdir(os.path.join(point, name)) and not name.startswith(ignored_cgroups):
-                    found.append(os.path.join(point, name))
+            for directory, names, _ in os.walk(point):
+                names[:] = [name for name in names if directory != point or not name.startswith(ignored_cgroups)]
+                found.append(directory)
         return sorted(found)
+
+    def bpf_objects(kind):
+        return sorted(one["id"] for one in json.loads(output("bpftool", "-j", kind, "list") or "[]"))
 
     with open("/proc/self/mounts") as mounts:
         mount_points = sorted(line.split()[1] for line in mounts)
@@ -208,7 +234,8 @@ def machine_state(ignored_cgroups):
         "sysctls": sysctls(),
         "mounts": mount_points,
         "cgroups": cgroups(),
-        "labs": os.path.isdir("/var/lib/meshlab") and sorted(os.listdir("/var/lib/meshlab")),
+        **{f"BPF {kind}s": bpf_objects(kind) for kind in ("prog", "map", "link")},
+        "labs": harness.state.names(),
     }
 
 
@@ -216,8 +243,16 @@ class TestNothingStaysBehind(unittest.TestCase):
     maxDiff = None
 
     def difference(self, before, after):
-        """What of ours changed, told by name; other users of the machine may change things at the same time."""
-        return {key: (before[key], after[key]) for key in before if before[key] != after[key]}
+        """What came, and of what should be there still what went, by name. Labs and BPF objects of other users of the
+        machine may go at the same time."""
+        found = {}
+        for key, old in before.items():
+            new = after[key]
+            if key == "labs" or key.startswith("BPF"):
+                new, old = sorted(set(new) - set(old)), []
+            if new != old:
+                found[key] = (old, new)
+        return found
 
     def pids_of(self, name):
         found = set()
@@ -230,8 +265,21 @@ class TestNothingStaysBehind(unittest.TestCase):
                 pass
         return found
 
+    def use_the_mesh(self, lab):
+        """A published service on a network: every kind of thing that meshd puts into a kernel is there."""
+        cluster = Cluster(lab)
+        cluster.create_network("net")
+        cluster.create_service("web", "image-gallery", running=2,
+                               options=("--network", "net", "--replicas", "2", "--publish", "8010:80"))
+        for host in lab.node_names():
+            harness.wait_for(lambda h=host: lab.http(lab.url(h, 8010, "/whoami"), check=False), 10, f"{host} answers")
+
     def run_through_all_verbs(self, lab):
         with lab:
+            self.use_the_mesh(lab)
+            held = machine_state(("meshlab-",))
+            for kind in ("BPF progs", "BPF maps", "BPF links"):
+                self.assertTrue(set(held[kind]) - set(self.before[kind]), f"the lab has {kind}, or comparing shows nothing")
             lab.verb("cut", "node1")
             lab.verb("heal", "node1")
             lab.verb("kill", "node2")
@@ -244,22 +292,19 @@ class TestNothingStaysBehind(unittest.TestCase):
 
     def test_machine_is_as_before(self):
         ignored = ("meshlab-",)
-        before = machine_state(ignored)
-        lab = harness.Lab(2, "--no-meshd")
+        before = self.before = machine_state(ignored)
+        lab = harness.Lab(2)
         self.run_through_all_verbs(lab)
         # Dead at once; listed until the machine's own process 1 has reaped them.
         harness.wait_for(lambda: not self.pids_of(lab.name), 5, "no process is left")
-        for point in cgroup_mounts():
-            self.assertFalse(os.path.exists(f"{point}/meshlab-{lab.name}"))
-        self.assertFalse(os.path.exists(f"/var/lib/meshlab/{lab.name}"))
-        harness.wait_for(lambda: not {k: v for k, v in self.difference(before, machine_state(ignored)).items()
-                                      if k != "labs"} , 10, "the machine is as before")
+        self.assertFalse(harness.state.exists(lab.name))
+        harness.wait_for_value(lambda: self.difference(before, machine_state(ignored)), {}, 10, "the machine is as before")
 
     def test_down_works_after_a_crash_of_up(self):
         """up is killed at a random moment of its work; down still finds everything."""
-        for delay_s in (0.05, 0.15, 0.3):
-            name = f"e2e-{os.getpid()}-crash-{int(delay_s * 1000)}"
-            up = subprocess.Popen([harness.LAB, "up", "2", "--no-meshd", "--name", name], stdout=subprocess.DEVNULL,
+        for delay_s in (0.05, 0.15, 0.3, 0.6):
+            name = harness.lab_name(f"{int(delay_s * 1000)}ms")
+            up = subprocess.Popen([harness.LAB, "up", "2", "--build", harness.BUILD_DIR, "--name", name], stdout=subprocess.DEVNULL,
                                   stderr=subprocess.DEVNULL)
             deadline = time.monotonic() + delay_s
             harness.wait_for(lambda: time.monotonic() > deadline or up.poll() is not None, 5, "the moment", 0.01)
@@ -267,8 +312,7 @@ class TestNothingStaysBehind(unittest.TestCase):
             up.wait()
             subprocess.run([harness.LAB, "down", "--name", name], capture_output=True)
             harness.wait_for(lambda: not self.pids_of(name), 5, "no process is left")
-            self.assertFalse(os.path.exists(f"/var/lib/meshlab/{name}"))
-            self.assertFalse(os.path.exists(f"/sys/fs/cgroup/unified/meshlab-{name}"))
+            self.assertFalse(harness.state.exists(name))
 
 
 if __name__ == "__main__":
