@@ -6,7 +6,7 @@ import signal
 import subprocess
 import time
 
-from . import addresses, cgroups, registry_disk, toolbox
+from . import addresses, cgroups, connections, registry_disk, toolbox
 from .errors import LabError
 
 INIT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "host_init.py")
@@ -206,5 +206,6 @@ def log_tail(lab, host, name, lines=15):
 
 def kill(lab, host):
     """kill -9 of everything on the host. Its namespaces go with process 1, its cgroups as in a power cut."""
+    connections.give_up_early(cgroups.processes(cgroup_of(lab, host)))
     cgroups.kill(cgroup_of(lab, host))
     cgroups.remove(cgroup_of(lab, host))

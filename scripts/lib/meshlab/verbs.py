@@ -4,7 +4,7 @@ import contextlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 
-from . import addresses, cgroups, cluster, processes, registry, registry_disk, state, toolbox, wires
+from . import addresses, cgroups, cluster, connections, processes, registry, registry_disk, state, toolbox, wires
 from .errors import LabError
 
 
@@ -59,6 +59,7 @@ def _on_all(hosts, work):
 
 
 def _take_down(name):
+    connections.give_up_early(cgroups.processes(state.cgroup_of(name)))
     cgroups.kill(state.cgroup_of(name))
     cgroups.remove(state.cgroup_of(name))
     if os.path.isdir(os.path.join(state.HOME, name)):
