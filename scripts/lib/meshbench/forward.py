@@ -12,7 +12,6 @@ import tempfile
 from . import rows, wires
 
 PORT = 8010
-SECONDS = 1.0
 SETTLE_S = 5
 CLIENT, HOST_A, HOST_B, SINK = "10.9.0.1", "10.9.0.2", "10.9.1.1", "10.9.1.2"
 
@@ -33,17 +32,17 @@ class Path:
         self.next_hop, self.own = net.mac(self.host, "b0"), net.mac(self.client, "a0")
         self.sink_mac = net.mac(self.sink, "c0")
 
-    def packets_per_second(self, destination, counted_port):
-        """What arrives at the sink while one CPU sends for a second."""
+    def packets_per_second(self, destination, counted_port, seconds):
+        """What arrives at the sink while one CPU sends."""
         counter = subprocess.Popen(
             wires.inside(self.sink, self.frames, "count", "--interface", "c0", "--port", str(counted_port), "--seconds",
-                         str(SETTLE_S + SECONDS)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                         str(SETTLE_S + seconds)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         try:
             if counter.stderr.readline().strip() != "ready":
                 raise RuntimeError("the sink did not start: " + counter.stderr.read())
             sent = json.loads(wires.run(*wires.inside(
                 self.client, self.frames, "send", "--interface", "a0", "--source", CLIENT, "--destination", destination,
-                "--next-hop", self.next_hop, "--own", self.own, "--port", str(PORT), "--seconds", str(SECONDS), "--cpu",
+                "--next-hop", self.next_hop, "--own", self.own, "--port", str(PORT), "--seconds", str(seconds), "--cpu",
                 "0")))
             counter.terminate()
             counted = json.loads(counter.communicate(timeout=SETTLE_S)[0])["counted"]
@@ -94,19 +93,20 @@ def _mesh(path, bin_dir, mode):
             process.communicate(timeout=SETTLE_S)
 
 
-def measure(bin_dir, rounds, _uplink_mode, say):
+def measure(run):
+    bin_dir, seconds = run.bin_dir, run.size.seconds
     with contextlib.ExitStack() as stack:
         routed, translated = Path(stack, bin_dir), Path(stack, bin_dir)
         _masquerading(translated)
         cases = [
             (rows.Row("plain routing", "kpps", "nftables DNAT + masquerade", False),
-             lambda: routed.packets_per_second(SINK, PORT)),
+             lambda: routed.packets_per_second(SINK, PORT, seconds)),
             (rows.Row("nftables DNAT + masquerade", "kpps", "", False),
-             lambda: translated.packets_per_second(HOST_A, PORT)),
+             lambda: translated.packets_per_second(HOST_A, PORT, seconds)),
         ]
         for mode in ("tc", "xdp"):
             path = Path(stack, bin_dir)
             stack.enter_context(_mesh(path, bin_dir, mode))
             cases.append((rows.Row(f"mesh entry, {mode}", "kpps", "nftables DNAT + masquerade", False),
-                          lambda path=path: path.packets_per_second(HOST_A, 4789)))
-        return rows.interleave(cases, rounds, say)
+                          lambda path=path: path.packets_per_second(HOST_A, 4789, seconds)))
+        return rows.interleave(cases, run)

@@ -9,12 +9,7 @@ from . import rows, wires
 from .lab import Lab
 
 PORT = 7000
-COUNT = 4000
 READY_S = 10
-
-
-def _ask(command):
-    return json.loads(wires.run(*command, "--count", str(COUNT)))["p50_us"]
 
 
 @contextlib.contextmanager
@@ -33,8 +28,8 @@ def _serving(command, probe):
         process.wait()
 
 
-def measure(bin_dir, rounds, uplink_mode, say):
-    pingpong = f"{bin_dir}/mesh-pingpong"
+def measure(run):
+    pingpong = f"{run.bin_dir}/mesh-pingpong"
     with contextlib.ExitStack() as stack:
         direct = stack.enter_context(wires.Wires())
         one, other = direct.namespace("a"), direct.namespace("b")
@@ -42,8 +37,8 @@ def measure(bin_dir, rounds, uplink_mode, say):
         ask_direct = wires.inside(one, pingpong, "ask", f"192.0.2.2:{PORT}")
         stack.enter_context(_serving(wires.inside(other, pingpong, "serve", str(PORT)), ask_direct))
 
-        say("starting a lab")
-        lab = stack.enter_context(Lab(2, uplink_mode, bin_dir))
+        run.say("starting a lab")
+        lab = stack.enter_context(Lab(2, run.uplink_mode, run.bin_dir))
         lab.meshctl("network", "create", "-d", "overlay", "bench")
         for name, node, more in (("pong", "node2", ("--publish", f"{PORT}:{PORT}")), ("near", "node1", ()),
                                  ("ping", "node1", ())):
@@ -72,11 +67,14 @@ def measure(bin_dir, rounds, uplink_mode, say):
         def row(name, peer=""):
             return rows.Row(name, "us", peer)
 
+        def ask(command):
+            return json.loads(wires.run(*command, "--count", str(run.size.exchanges)))["p50_us"]
+
         return rows.interleave([
-            (row("direct veth"), lambda: _ask(ask_direct)),
-            (row("client to host through the lab's switch", "direct veth"), lambda: _ask(ask_switch)),
-            (row(f"published port, task on another host ({uplink_mode})", "direct veth"), lambda: _ask(ask_mesh)),
-            (row("container to container, same host", "direct veth"), lambda: _ask(ask_near)),
-            (row("container to container, other host", "direct veth"), lambda: _ask(ask_far)),
-            (row("container to VIP, other host", "container to container, other host"), lambda: _ask(ask_vip)),
-        ], rounds, say)
+            (row("direct veth"), lambda: ask(ask_direct)),
+            (row("client to host through the lab's switch", "direct veth"), lambda: ask(ask_switch)),
+            (row(f"published port, task on another host ({run.uplink_mode})", "direct veth"), lambda: ask(ask_mesh)),
+            (row("container to container, same host", "direct veth"), lambda: ask(ask_near)),
+            (row("container to container, other host", "direct veth"), lambda: ask(ask_far)),
+            (row("container to VIP, other host", "direct veth"), lambda: ask(ask_vip)),
+        ], run)

@@ -13,12 +13,12 @@ def _peer(name, names):
     return peer if peer in names and peer != name else ""
 
 
-def measure(bin_dir, rounds, _uplink_mode, say):
+def measure(run):
     with wires.Wires() as net:
-        command = wires.inside(net.namespace("packet"), f"{bin_dir}/mesh-packet")
+        command = wires.inside(net.namespace("packet"), f"{run.bin_dir}/mesh-packet", "--runs", str(run.size.packets))
         measured = {}
-        for number in range(rounds):
-            say(f"round {number + 1}/{rounds}")
+        for number in range(run.rounds):
+            run.say(f"round {number + 1}/{run.rounds}")
             for name, value in json.loads(wires.run(*command)).items():
                 measured.setdefault(name, []).append(value)
     return [rows.Row(name, "ns", _peer(name, measured), True, values) for name, values in measured.items()]

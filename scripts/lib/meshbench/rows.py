@@ -1,4 +1,4 @@
-"""Figures of a run: interleaved rounds of several cases, as a table and as JSON."""
+"""What a run is, and its figures: interleaved rounds of several cases, as a table and as JSON."""
 
 import json
 import os
@@ -9,6 +9,31 @@ import time
 from dataclasses import asdict, dataclass, field
 
 NOISY = 0.15  # spread of the quartiles over the median beyond which a row is marked: shared machines swing by this
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much one figure measures."""
+
+    packets: int  # test runs
+    seconds: float  # of sending
+    exchanges: int  # of a ping-pong
+
+
+FULL = Size(packets=1 << 20, seconds=1.0, exchanges=4000)
+# Shows that everything works, and no figure; packets enough for each of 64 Ki flows.
+SMALL = Size(packets=1 << 17, seconds=0.1, exchanges=100)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What every group is asked for. say(text) tells where it is."""
+
+    bin_dir: str
+    rounds: int
+    uplink_mode: str
+    size: Size
+    say: object
 
 
 @dataclass
@@ -34,11 +59,11 @@ class Row:
         return high - low > NOISY * self.median()
 
 
-def interleave(cases, rounds, say):
+def interleave(cases, run):
     """cases: [(Row, measure)]; every round measures each case once, so that a slow moment meets them all."""
-    for number in range(rounds):
+    for number in range(run.rounds):
         for row, measure in cases:
-            say(f"round {number + 1}/{rounds}: {row.name}")
+            run.say(f"round {number + 1}/{run.rounds}: {row.name}")
             row.values.append(measure())
     return [row for row, _ in cases]
 
@@ -61,8 +86,8 @@ def table(title, rows):
     return "\n".join(lines)
 
 
-def save(group, rows, source_dir):
-    """bench/results/GROUP.json; returns the path."""
+def save(group, rows, source_dir, directory):
+    """GROUP.json in the directory; returns the path."""
     commit = subprocess.run(["git", "-C", source_dir, "rev-parse", "--short", "HEAD"], capture_output=True, text=True,
                             check=False).stdout.strip()
     result = {
@@ -74,7 +99,6 @@ def save(group, rows, source_dir):
         "rows": [{**asdict(row), "best": row.best(), "median": row.median(), "ratio": ratio(row, rows),
                   "noisy": row.noisy()} for row in rows],
     }
-    directory = os.path.join(source_dir, "bench", "results")
     os.makedirs(directory, exist_ok=True)
     path = os.path.join(directory, f"{group}.json")
     with open(path, "w", encoding="utf-8") as file:
