@@ -3,12 +3,19 @@
 State is read from the API as JSON (never from tables made for people); changes go through meshctl, as a user's would.
 """
 
+import datetime
 import json
 import urllib.parse
 
 import harness
 
 RUNNING_S = 60  # until a service runs: pull, unpack and start on two slow processors
+
+
+def seconds(timestamp):
+    """The API's time as seconds since the epoch; all hosts of a lab share one clock."""
+    whole, _, fraction = timestamp.rstrip("Z").partition(".")
+    return datetime.datetime.fromisoformat(whole + "+00:00").timestamp() + float("0." + (fraction or "0"))
 
 
 class Cluster:

@@ -31,12 +31,13 @@ class TestTraffic(ClusterTest):
 
     def test_port_in_use_on_the_manager(self):
         self.start_server("node1", 8033)
-        self.assertRefused(self.create("--name", "third", "--publish", "8033:80", "nginx"), "8033", "in use", "node1")
+        self.assertRefused(self.create("--name", "third", "--publish", "8033:80", "nginx"),
+                           "port 8033/tcp is already in use on node1 by busybox", "stop it or publish another port")
         self.assertEqual(self.lab.http(self.lab.url("node1", 8033, "/hostname")).body, "node1\n", "it is left alone")
 
     def test_port_in_use_on_another_host(self):
         self.start_server("node3", 8034)
-        why = ("8034/tcp", "in use", "node3", "busybox")
+        why = ("port 8034/tcp is already in use on node3 by busybox (pid ", "stop it or publish another port")
         self.assertRefused(self.create("--name", "other", "--publish", "8034:80", "nginx"), *why)
         self.assertRefused(self.lab.run("node1", "meshctl", "publish", "8034:80", "web", check=False), *why)
         spec = {"Name": "other", "TaskTemplate": {"ContainerSpec": {"Image": "nginx"}},

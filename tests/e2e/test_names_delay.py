@@ -1,22 +1,15 @@
 """How soon the answers of every host follow a change on another one. Looks at the clock, so nothing runs beside it."""
 
-import datetime
 import os
 
 import harness
-from cluster import ClusterTest
+from cluster import ClusterTest, seconds
 
 WATCHER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "name_watcher.py")
 DNS = "127.0.0.11"
 SOON_S = 0.1
 SOON_SHARE = 0.9  # the hosts of a lab share few processors
 LATEST_S = 1.0
-
-
-def seconds(timestamp):
-    """The API's time as seconds since the epoch; all hosts of a lab share one clock."""
-    whole, _, fraction = timestamp.rstrip("Z").partition(".")
-    return datetime.datetime.fromisoformat(whole + "+00:00").timestamp() + float("0." + (fraction or "0"))
 
 
 class TestDelay(ClusterTest):
