@@ -75,6 +75,9 @@ struct Backend {
   std::uint16_t binding = 0;  // index on that node
   EndpointState state = EndpointState::kReady;
 };
+// How answers travel. kTunnel: back through the entry host, which works on any underlay. kDirect: the backend's host
+// answers the client itself as the entry host's address, which an underlay with source checks drops.
+enum class ReturnMode : std::uint8_t { kTunnel, kDirect };
 struct PublishedPort {
   std::string service_id;
   std::string service_name;
@@ -82,7 +85,15 @@ struct PublishedPort {
   std::uint16_t port = 0;
   Ring ring;                      // empty owners: no backend, connections are refused
   std::vector<Backend> backends;  // at most kBackendsMax; holes have node 0
+  ReturnMode return_mode = ReturnMode::kTunnel;
+  std::uint32_t affinity_seconds =
+      0;                      // a client's address keeps its backend for this long after its last new flow; 0: no
+  bool prefer_local = false;  // new flows go to a ready backend of the entry host, if it has one
+  bool entry = true;          // this host answers on the port; otherwise it only holds backends
+  std::vector<IpAddress> addresses;  // of this host that answer; empty: all
+  std::vector<Cidr> allow;           // clients that are let in, at most kAllowMax; empty: everybody
 };
+inline constexpr std::size_t kAllowMax = 64;  // prefixes per published port
 
 // A backend of this host: where a tunnel packet with this binding is delivered.
 struct Binding {
