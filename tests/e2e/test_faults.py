@@ -104,14 +104,19 @@ class TestServices(ClusterTest):
     def create(self, *arguments, host="node1"):
         return self.lab.run(host, "meshctl", "service", "create", "-d", *arguments, check=False)
 
-    def wait_explained(self, service, *words):
+    def wait_explained(self, service, *words, timeout_s=40):
         """Until a task of the service says in its error what is wrong."""
 
+        texts = []
+
         def explained():
-            texts = [task["Status"].get("Err", "") + task["Status"].get("Message", "") for task in self.cluster.tasks(service)]
+            texts[:] = [task["Status"].get("Err", "") + task["Status"].get("Message", "") for task in self.cluster.tasks(service)]
             return next((text for text in texts if all(word.lower() in text.lower() for word in words)), None)
 
-        return harness.wait_for(explained, 40, f"an error of {service} with {words}")
+        try:
+            return harness.wait_for(explained, timeout_s, f"an error of {service} with {words}")
+        except harness.TimedOut as error:
+            raise harness.TimedOut(f"{error}; its tasks say {texts}") from None
 
     def test_unknown_image(self):
         self.create_service("lost", "no/such-image:7")
@@ -122,7 +127,8 @@ class TestServices(ClusterTest):
         self.addCleanup(self.lab.verb, "heal", "registry")
         self.create_service("waiting", "nginx")
         self.wait_explained("waiting", "pull of", "nginx", f"registry {self.lab.address('registry')}:5000",
-                            "the registry cannot be reached from this host")
+                            "the registry cannot be reached from this host",
+                            timeout_s=100)  # mirror and registry are each given 30 s
         self.lab.verb("heal", "registry")
         self.cluster.wait_running("waiting", 1)
 
