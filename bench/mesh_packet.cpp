@@ -63,7 +63,7 @@ Status publish(const Mesh& mesh, std::uint8_t protocol, std::uint16_t port, std:
           mesh_backend{.node = node, .binding = binding, .state = 0, .reserved = {}}));
   const std::uint32_t service = MESH_SERVICE_INDEX(protocol, port);
   const std::uint64_t ring = MESH_RING(chunk, 8, MESH_RING_VALID, 1);
-  return put(mesh->maps.mesh_services, service, mesh_service{.ring = ring, .backends = backends, .flags = 0});
+  return put(mesh->maps.mesh_services, service, mesh_service{.ring = ring, .backends = backends, .options = 0});
 }
 
 Status fill(const Mesh& mesh) {

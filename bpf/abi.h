@@ -12,14 +12,11 @@
 #include <linux/types.h>
 
 #include "bpf/counters.h"
+#include "bpf/wire.h"
 
 #ifdef __cplusplus
-#define MESH_STATIC_ASSERT(condition, text) static_assert(condition, text)
 extern "C" {
-#else
-#define MESH_STATIC_ASSERT(condition, text) _Static_assert(condition, text)
 #endif
-#define MESH_SIZE(type, bytes) MESH_STATIC_ASSERT(sizeof(type) == (bytes), "layout of " #type)
 
 // Bumped with every change of a layout below; held in mesh_config.abi.
 #define MESH_ABI_VERSION 2u
@@ -44,6 +41,9 @@ extern "C" {
 #define MESH_NAMESPACES_MAX 16384u
 #define MESH_MEMBERS_MAX 65536u
 #define MESH_ORIGINS_MAX 65536u
+#define MESH_LOCALS_MAX 30u  // backends of one service that a host can prefer; the others are found by the ring
+#define MESH_BOUND_MAX 8192u
+#define MESH_ALLOWED_MAX 65536u
 #define MESH_FILTER_WORDS 1024u    // 64 Ki bits of each filter
 #define MESH_SELVES_MAX 4u         // own addresses that are compared before mesh_addresses is asked
 #define MESH_SWEEP_SETS_MAX 4096u  // per run of mesh_sweep
@@ -53,117 +53,6 @@ extern "C" {
 #define MESH_PORT_REWRITE_FIRST 49152u  // given ports come from the dynamic range (RFC 6335)
 #define MESH_PORT_REWRITE_TRIES 8u
 // A tick is 2^mesh_config.tick_shift jiffies, about a second: 1.28 s at HZ 100, 1.02 s at 250 and 1000, 0.85 s at 300.
-
-// ---- addresses and wire headers -------------------------------------------------------------------------------------
-struct mesh_address {
-  __be32 word[4];
-};
-MESH_SIZE(struct mesh_address, 16);
-
-// Headers have no padding of their own, but start at any byte. The kernel's JITs load unaligned words; natively
-// "packed" says it to the compiler (and makes it slow in BPF, where it would load single bytes).
-#ifdef __bpf__
-#define MESH_WIRE
-#else
-#define MESH_WIRE __attribute__((packed))
-#endif
-
-struct mesh_eth {
-  __u8 destination[6];
-  __u8 source[6];
-  __be16 type;
-} MESH_WIRE;
-MESH_SIZE(struct mesh_eth, 14);
-
-struct mesh_ipv4 {
-  __u8 version_ihl;
-  __u8 tos;
-  __be16 length;
-  __be16 id;
-  __be16 fragment;
-  __u8 ttl;
-  __u8 protocol;
-  __be16 checksum;
-  __be32 source;
-  __be32 destination;
-} MESH_WIRE;
-MESH_SIZE(struct mesh_ipv4, 20);
-
-struct mesh_ipv6 {
-  __be32 version_class_label;
-  __be16 payload_length;
-  __u8 next_header;
-  __u8 hop_limit;
-  struct mesh_address source;
-  struct mesh_address destination;
-} MESH_WIRE;
-MESH_SIZE(struct mesh_ipv6, 40);
-
-struct mesh_tcp {
-  __be16 source;
-  __be16 destination;
-  __be32 sequence;
-  __be32 acknowledgement;
-  __u8 offset;
-  __u8 flags;
-  __be16 window;
-  __be16 checksum;
-  __be16 urgent;
-} MESH_WIRE;
-MESH_SIZE(struct mesh_tcp, 20);
-
-struct mesh_udp {
-  __be16 source;
-  __be16 destination;
-  __be16 length;
-  __be16 checksum;
-} MESH_WIRE;
-MESH_SIZE(struct mesh_udp, 8);
-
-// The header that hosts put before a packet: VXLAN (RFC 7348) whose reserved bits and inner MAC addresses carry what
-// FLOWS calls HEADER. A container never sees these MACs: the delivering host writes its own.
-//
-//   VXLAN   flags 8 (0x08) | stop 12 | prev 12 | VNI 24 | header version 8
-//   MAC 1   kind<<2|0x02   | flags 8 (moved, mixed, stage) | binding 16 | entry 16
-//   MAC 2   hops<<2|0x02   | backend 8 | ring version 32
-//   type    0x0800 or 0x86dd
-// The low bits 0x02 keep both MACs unicast and locally administered.
-struct mesh_tunnel {
-  __u8 vxlan_flags;
-  __u8 stop_prev[3];    // stop << 12 | prev, big-endian; node numbers
-  __u8 vni[3];          // big-endian
-  __u8 header_version;  // MESH_TUNNEL_VERSION
-  __u8 kind;
-  __u8 flags;
-  __be16 binding;  // on the owner's host
-  __be16 entry;    // node number of the sender of a reply or overlay packet, of the entry host otherwise
-  __u8 hops;
-  __u8 backend;  // owner: index in the service's backend list
-  __be32 ring_version;
-} MESH_WIRE;  // followed by the Ethernet type
-MESH_SIZE(struct mesh_tunnel, 20);
-
-#define MESH_VXLAN_FLAGS 0x08
-#define MESH_TUNNEL_VERSION 1
-#define MESH_TUNNEL_KIND(kind) (((kind) << 2) | 0x02)
-#define MESH_TUNNEL_HOPS(hops) (((hops) << 2) | 0x02)
-enum mesh_tunnel_kind {
-  MESH_KIND_FORWARD = 1,  // client -> backend, untouched client packet
-  MESH_KIND_REPLY = 2,    // backend -> client, already restored; the receiver only passes it on
-  MESH_KIND_OVERLAY = 3,  // between endpoints of one network
-};
-#define MESH_TUNNEL_MOVED 0x01
-#define MESH_TUNNEL_MIXED 0x02
-#define MESH_TUNNEL_STAGE_SHIFT 2
-#define MESH_TUNNEL_STAGE_MASK 0x1c
-enum mesh_stage {
-  MESH_STAGE_ENTRY = 0,   // as the entry stamped it
-  MESH_STAGE_CIRCLE = 1,  // on its way round the hosts of the slot
-  MESH_STAGE_PREV = 2,    // at the previous owner's host
-  MESH_STAGE_CREATE = 3,  // back at the owner's host, which creates the record
-};
-// Outer Ethernet + IPv4 + UDP + VXLAN, as put before the inner Ethernet header: MTU cost of the tunnel over IPv4.
-#define MESH_OUTER_SIZE 50u
 
 // ---- maps -----------------------------------------------------------------------------------------------------------
 // X(symbol in the object = pinned name, what it holds). All are pinned by name below the pin directory.
@@ -175,6 +64,9 @@ enum mesh_stage {
   X(mesh_services, "published ports")                                                      \
   X(mesh_rings, "slots of all rings")                                                      \
   X(mesh_rows, "slots that remember other hosts")                                          \
+  X(mesh_bound, "addresses of ports that answer only on some")                             \
+  X(mesh_allowed, "clients of ports that let in only some")                                \
+  X(mesh_locals, "backends of this host that are preferred here")                          \
   X(mesh_backends, "backends of all published ports")                                      \
   X(mesh_backend_counters, "packets that this host's entry sent to each backend, per CPU") \
   X(mesh_bindings, "backends on this host")                                                \
@@ -252,9 +144,17 @@ MESH_SIZE(struct mesh_node, 64);
 struct mesh_service {
   __u64 ring;      // MESH_RING(...); 0: port not published
   __u32 backends;  // index in mesh_backends of the service's backend 0
-  __u32 flags;     // 0
+  __u32 options;   // MESH_OPTIONS
 };
 MESH_SIZE(struct mesh_service, 16);
+// flags: MESH_SERVICE_*; affinity: ticks (24 bits) for which a client's address keeps its backend, 0: none.
+#define MESH_OPTIONS(flags, affinity) (((__u32)(affinity) << 8) | (__u32)(flags))
+#define MESH_OPTIONS_AFFINITY(options) ((__u32)(options) >> 8)
+#define MESH_SERVICE_DIRECT 0x01    // the backend's host answers clients outside the cluster itself
+#define MESH_SERVICE_LOCAL 0x02     // new flows go to a backend of the entry host, if mesh_locals has one
+#define MESH_SERVICE_BOUND 0x04     // answers only on the addresses in mesh_bound
+#define MESH_SERVICE_ALLOW 0x08     // only for clients in mesh_allowed
+#define MESH_SERVICE_NO_ENTRY 0x10  // this host does not answer; it may have backends
 #define MESH_SERVICE_INDEX(protocol, port) (((protocol) == 17 ? 65536u : 0u) | (__u32)(port))
 // chunk: index in mesh_rings of slots 0..63 (24 bits); log2: of the number of slots, 6..16 (5 bits); flags (3 bits).
 #define MESH_RING(chunk, log2, flags, version) \
@@ -288,6 +188,29 @@ struct mesh_row {
   __u16 host[MESH_ROW_HOSTS_MAX];  // F: node numbers, ascending
 };
 MESH_SIZE(struct mesh_row, 28);
+
+// mesh_bound: HASH, value __u32 (0): the addresses on which a MESH_SERVICE_BOUND answers
+struct mesh_bound {
+  __u32 service;  // MESH_SERVICE_INDEX
+  struct mesh_address address;
+};
+MESH_SIZE(struct mesh_bound, 20);
+
+// mesh_allowed: LPM_TRIE, value __u32 (0): the clients of a MESH_SERVICE_ALLOW. length counts the service's 32 bits and
+// those of the mapped address.
+struct mesh_allow {
+  __u32 length;
+  __u32 service;  // MESH_SERVICE_INDEX
+  struct mesh_address address;
+};
+MESH_SIZE(struct mesh_allow, 24);
+
+// mesh_locals: HASH, key __u32 MESH_SERVICE_INDEX: the ready backends of a MESH_SERVICE_LOCAL on this host
+struct mesh_local {
+  __u32 count;
+  __u16 binding[MESH_LOCALS_MAX];
+};
+MESH_SIZE(struct mesh_local, 64);
 
 // mesh_backends: ARRAY (MMAPABLE); a service's backends are contiguous from mesh_service.backends
 struct mesh_backend {
@@ -342,7 +265,7 @@ struct mesh_flow {
   __u16 entry;  // node number of the entry host: where replies go
   __u8 kind;    // MESH_FLOW_*
   __u8 protocol;
-  __u8 flags;  // MESH_FLOW_LOOPED
+  __u8 flags;  // MESH_FLOW_LOOPED ...
   __u8 reserved;
   __u32 ring_version;  // at creation
   __u64 reserved_too;
@@ -352,9 +275,12 @@ enum mesh_flow_kind {
   MESH_FLOW_FORWARD = 1,  // found by what the client sends
   MESH_FLOW_REVERSE = 2,  // ... by what the endpoint answers
   MESH_FLOW_BOTH = 3,     // ... from both sides
+  // No flow, but where a client's address belongs: client, original_port, protocol, binding; the client's port is 0.
+  MESH_FLOW_AFFINITY = 4,
 };
 // Bits of mesh_flow.flags.
 #define MESH_FLOW_LOOPED 0x01  // client and backend are one container, which sees the mesh address as its client
+#define MESH_FLOW_DIRECT 0x02  // replies do not go through the entry host
 // State of a flow, the low byte of its mark. Closed: both FINs, or a reset by the endpoint.
 #define MESH_FLOW_ANSWERED 0x01  // the endpoint has sent something
 #define MESH_FLOW_CLIENT_FIN 0x02

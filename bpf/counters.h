@@ -14,6 +14,7 @@
   X(TUNNEL_VERSION, "tunnel_version", "tunnel packet of ours with a header this version does not know") \
   X(TUNNEL_FORGED, "tunnel_forged", "an endpoint tried to send a tunnel packet to a node")              \
   X(NO_BACKEND, "no_backend", "published port without a backend")                                       \
+  X(NOT_ALLOWED, "not_allowed", "the published port does not let this client in")                       \
   X(NO_NODE, "no_node", "the way to the backend's or endpoint's node is not known (yet)")               \
   X(NO_ROUTE, "no_route", "the host has no route to the client")                                        \
   X(NO_BINDING, "no_binding", "tunnel packet for a backend that is not here")                           \

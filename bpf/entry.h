@@ -30,35 +30,86 @@ MESH_INLINE int mesh_answers_on(const struct mesh_work* work, enum mesh_place pl
   return mesh_address_equal(&packet->destination, packet->v6 ? &work->config->mesh_v6 : &work->config->mesh_v4);
 }
 
+// Whether the packet's service answers here, on its address, to its client: 0, -1, or MESH_COUNT_NOT_ALLOWED.
+// `from_host`: whom localhost answers was decided when the host's socket was led here.
+MESH_SEPARATE int mesh_refuse_entry(const struct mesh_packet* packet, int from_host) {
+  if (!packet) return -1;
+  __u32 index = mesh_service_index(packet);
+  const struct mesh_service* service = mesh_service_of(packet->protocol, packet->destination_port);
+  if (!service || (service->options & MESH_SERVICE_NO_ENTRY)) return -1;
+  if (from_host) return 0;
+  if (!mesh_is_bound(service, index, &packet->destination)) return -1;
+  return mesh_is_allowed(service, index, &packet->source) ? 0 : MESH_COUNT_NOT_ALLOWED;
+}
+
+// Fills in the header by the service's ring.
+MESH_INLINE int mesh_enter_ring(struct mesh_work* work, const struct mesh_service* service) {
+  struct mesh_header* header = &work->header;
+  __u64 ring = service->ring;
+  __u8 slot = mesh_slot_of(ring, mesh_ring_slot(work->hash, MESH_RING_LOG2(ring)));
+  __u8 owner = slot & MESH_SLOT_OWNER;
+  const struct mesh_backend* backend = mesh_backend_of(service, owner);
+  if (!backend) return MESH_PASS;
+  header->binding = backend->binding;
+  header->stop = backend->node;
+  header->backend = owner;
+  header->stage = MESH_STAGE_ENTRY;
+  header->moved = (slot & MESH_SLOT_MOVED) != 0;
+  work->backend = service->backends + owner;
+  work->entered = 1;
+  work->service = service;
+  return backend->node == work->config->self ? MESH_RECEIVE : mesh_send(work, backend->node);
+}
+
+// One of this host's ready backends of the packet's service, or 0.
+MESH_SEPARATE __u32 mesh_choose_local(const struct mesh_packet* packet, __u32 hash) {
+  if (!packet) return 0;
+  __u32 index = mesh_service_index(packet);
+  const struct mesh_local* local = bpf_map_lookup_elem(&mesh_locals, &index);
+  if (!local) return 0;
+  __u32 place = (__u32)(((__u64)hash * local->count) >> 32);
+  MESH_OPAQUE(place);
+  return local->count && place < MESH_LOCALS_MAX ? local->binding[place] : 0;
+}
+
+// A service that prefers backends of the entry host: a flow that is known here, or a new one for which there is a
+// backend here. Before it is made, the hosts that may know it are asked; then it comes back to this one. What is left
+// goes by the ring.
+MESH_INLINE int mesh_enter_local(struct mesh_work* work, const struct mesh_service* service) {
+  struct mesh_header* header = &work->header;
+  work->service = service;
+  work->known = mesh_look_up(work, 0);
+  if (work->known) return MESH_RECEIVE;
+  __u32 binding = mesh_packet_begins(&work->packet) ? mesh_choose_local(&work->packet, (__u32)(work->hash >> 32)) : 0;
+  if (!binding) return mesh_enter_ring(work, service);
+  header->binding = (__u16)binding;
+  header->stop = work->config->self;
+  header->backend = MESH_SLOT_NONE;
+  header->stage = MESH_STAGE_CIRCLE;
+  header->moved = 1;
+  return MESH_RECEIVE;
+}
+
 // MESH_PASS: no published port here, or one without backends: there the host's own stack refuses the connection.
 MESH_INLINE int mesh_enter(struct mesh_work* work, enum mesh_place place) {
   const struct mesh_packet* packet = &work->packet;
   if (!packet->has_ports) return MESH_PASS;
   const struct mesh_service* service = mesh_service_of(packet->protocol, packet->destination_port);
   if (!service || !mesh_answers_on(work, place)) return MESH_PASS;
+  if (service->options & 0xffu) {
+    int refusal = mesh_refuse_entry(packet, place == MESH_AT_HOST);
+    if (refusal) return refusal == MESH_COUNT_NOT_ALLOWED ? mesh_drop(work, MESH_COUNT_NOT_ALLOWED) : MESH_PASS;
+  }
   if (packet->fragment) return mesh_drop(work, MESH_COUNT_FRAGMENT);
-
-  __u64 ring = service->ring;
-  work->hash = mesh_packet_ring_hash(packet);
-  __u8 slot = mesh_slot_of(ring, mesh_ring_slot(work->hash, MESH_RING_LOG2(ring)));
-  __u8 owner = slot & MESH_SLOT_OWNER;
-  const struct mesh_backend* backend = mesh_backend_of(service, owner);
-  if (!backend) return MESH_PASS;
   if (!mesh_take_hop(work)) return mesh_drop(work, MESH_COUNT_TTL);
-
   struct mesh_header* header = &work->header;
+  work->hash = mesh_slot_hash(service, packet);
   header->vni = work->config->ingress_vni;
-  header->ring_version = MESH_RING_VERSION(ring);
-  header->binding = backend->binding;
+  header->ring_version = MESH_RING_VERSION(service->ring);
   header->entry = work->config->self;
-  header->stop = backend->node;
   header->kind = MESH_KIND_FORWARD;
-  header->backend = owner;
-  header->moved = (slot & MESH_SLOT_MOVED) != 0;
-  work->backend = service->backends + owner;
-  work->entered = 1;
-  work->service = service;
-  return backend->node == work->config->self ? MESH_RECEIVE : mesh_send(work, backend->node);
+  if (service->options & MESH_SERVICE_LOCAL) return mesh_enter_local(work, service);
+  return mesh_enter_ring(work, service);
 }
 
 // The end of every decision that may have begun with mesh_enter().

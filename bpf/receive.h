@@ -41,6 +41,14 @@ MESH_INLINE int mesh_deliver_binding(struct mesh_work* work, const struct mesh_b
   return mesh_deliver(work, binding->ifindex, binding->mac);
 }
 
+// Clients inside the cluster are where only their entry host finds them.
+MESH_INLINE int mesh_answers_directly(const struct mesh_work* work) {
+  const struct mesh_packet* packet = &work->packet;
+  const struct mesh_address* own = packet->v6 ? &work->config->mesh_v6 : &work->config->mesh_v4;
+  return (work->service->options & MESH_SERVICE_DIRECT) && !mesh_is_ingress(work->config, packet, &packet->source) &&
+         !mesh_address_equal(&packet->destination, own);
+}
+
 // Fills in a new flow's record.
 MESH_INLINE void mesh_describe_flow(const struct mesh_work* work, const struct mesh_binding* binding,
                                     struct mesh_flow* record) {
@@ -58,6 +66,7 @@ MESH_INLINE void mesh_describe_flow(const struct mesh_work* work, const struct m
   record->kind = MESH_FLOW_BOTH;
   record->protocol = packet->protocol;
   record->flags = mesh_address_equal(&packet->source, &local) ? MESH_FLOW_LOOPED : 0;
+  if (mesh_answers_directly(work)) record->flags |= MESH_FLOW_DIRECT;
   record->ring_version = work->header.ring_version;
 }
 
@@ -175,10 +184,9 @@ MESH_INLINE __u64 mesh_count_in(__u32 binding, __u32 bytes) {
 // This host's own view of the packet's slot.
 MESH_INLINE void mesh_look_at_slot(struct mesh_work* work, const struct mesh_service* service, struct mesh_view* view) {
   __u64 ring = service->ring;
-  __u32 slot = mesh_ring_slot(mesh_packet_ring_hash(&work->packet), MESH_RING_LOG2(ring));
+  __u32 slot = mesh_ring_slot(mesh_slot_hash(service, &work->packet), MESH_RING_LOG2(ring));
   __u8 byte = mesh_slot_of(ring, slot);
-  __u32 index = MESH_SERVICE_INDEX(work->packet.protocol, mesh_swap16(work->packet.destination_port));
-  struct mesh_row_key key = {index, MESH_RING_VERSION(ring), slot};
+  struct mesh_row_key key = {mesh_service_index(&work->packet), MESH_RING_VERSION(ring), slot};
   view->version = MESH_RING_VERSION(ring);
   view->self = work->config->self;
   view->owner = byte & MESH_SLOT_OWNER;
@@ -252,7 +260,7 @@ MESH_INLINE void mesh_confirm(__u32 tag) {
 
 // Rule 2: the record of the flow with the key in the scratch room, brought up to date. `owner`: the binding whose turn
 // it would be on this host, 0 for none. Returns the binding, and the port that the endpoint sees above it; 0: no
-// record.
+// record. If the flow has another record, what that should know is in the scratch room (news, key).
 MESH_SEPARATE __u32 mesh_use_record(__u64 hash, const struct mesh_segment* segment, __u32 owner) {
   const struct mesh_config* config = mesh_settings();
   struct mesh_scratch* scratch = mesh_scratch_room();
@@ -288,9 +296,10 @@ MESH_SEPARATE __u32 mesh_use_record(__u64 hash, const struct mesh_segment* segme
   __u32 mark = MESH_FLOW_MARK(now, state);
   if (mark != before) set->mark[way] = mark;
   if (state & MESH_FLOW_CONFIRMED) mesh_confirm(tag);
+  scratch->news = 0;
   if (kind == MESH_FLOW_FORWARD && mark != before) {
     mesh_reverse_key(config, record, key);
-    mesh_tell_other_record(mark);
+    scratch->news = mark;
   }
   return index | given << 16;
 }
@@ -333,13 +342,63 @@ MESH_INLINE int mesh_owns_slot(const struct mesh_work* work, const struct mesh_s
          header->ring_version == MESH_RING_VERSION(service->ring);
 }
 
-MESH_INLINE int mesh_find(struct mesh_work* work, const struct mesh_service* service, __be16* given, int* action) {
+// The packet's flow, if this host has its record: the binding, and the port that the endpoint sees above it; or 0.
+MESH_INLINE __u32 mesh_look_up(struct mesh_work* work, __u32 owner) {
   const struct mesh_packet* packet = &work->packet;
   struct mesh_segment segment = {packet->protocol, packet->tcp_flags, packet->has_payload,
                                  (__u8)mesh_packet_begins(packet)};
   MESH_OPAQUE(segment.begins);
+  struct mesh_scratch* scratch = mesh_scratch_room();
+  if (!scratch) return 0;
+  mesh_forward_key(packet, &scratch->key);
+  __u32 known = mesh_use_record(mesh_flow_key_hash(&scratch->key, work->config->flow_seed), &segment, owner);
+  if (known && scratch->news) mesh_tell_other_record(scratch->news);
+  return known;
+}
+
+// Where the client's address belongs, if this host knows it: a ready binding, or 0.
+MESH_SEPARATE __u32 mesh_use_affinity(__u32 ticks) {
+  const struct mesh_config* config = mesh_settings();
+  struct mesh_scratch* scratch = mesh_scratch_room();
+  if (!config || !scratch) return 0;
+  struct mesh_flow_key* key = &scratch->key;
+  key->client_port = 0;
+  key->kind = MESH_FLOW_AFFINITY;
+  __u64 hash = mesh_flow_key_hash(key, config->flow_seed);
+  struct mesh_flow_set* set = mesh_flow_set_of(config, hash);
+  if (!set) return 0;
+  __u32 way = mesh_flow_find(set, key, mesh_flow_tag(hash));
+  if (way >= MESH_FLOW_WAYS) return 0;
+  __u32 now = mesh_now(config);
+  __u32 mark = set->mark[way];
+  __u32 index = set->record[way].binding;
+  const struct mesh_binding* binding = mesh_binding_of(index);
+  if (!binding || binding->state != MESH_STATE_READY || mesh_flow_idle(mark, now) > ticks) return 0;
+  if (set->tag[way] != mesh_flow_tag(hash)) return 0;
+  set->mark[way] = MESH_FLOW_MARK(now, MESH_FLOW_MARK_STATE(mark));
+  return index;
+}
+
+// Remembers where the client's address belongs. The scratch room's record is that of its new flow.
+MESH_SEPARATE int mesh_keep_affinity(void) {
+  const struct mesh_config* config = mesh_settings();
+  struct mesh_scratch* scratch = mesh_scratch_room();
+  if (!config || !scratch) return 0;
+  struct mesh_flow* record = &scratch->record;
+  record->client_port = 0;
+  record->given_port = 0;
+  record->kind = MESH_FLOW_AFFINITY;
+  __u64 hash = mesh_flow_hash(&record->client, 0, record->protocol, config->flow_seed);
+  return mesh_claim(hash, MESH_FLOW_MARK(mesh_now(config), MESH_FLOW_CONFIRMED));
+}
+
+MESH_INLINE int mesh_find(struct mesh_work* work, const struct mesh_service* service, __be16* given, int* action) {
+  const struct mesh_packet* packet = &work->packet;
+  int begins = mesh_packet_begins(packet);
+  MESH_OPAQUE(begins);
+  __u32 known = work->known;
   __u64 hash = mesh_flow_hash(&packet->source, packet->source_port, packet->protocol, work->config->flow_seed);
-  int trusted = mesh_may_trust(work, service, segment.begins, mesh_flow_tag(hash));
+  int trusted = !known && mesh_may_trust(work, service, begins, mesh_flow_tag(hash));
   MESH_OPAQUE(trusted);
   if (trusted) {
     __u64 number = mesh_count_in(work->header.binding, packet->length);
@@ -347,21 +406,18 @@ MESH_INLINE int mesh_find(struct mesh_work* work, const struct mesh_service* ser
     if (mesh_mix(number) & MESH_REFRESH_MASK) return MESH_TRUSTED;
   }
 
-  struct mesh_scratch* scratch = mesh_scratch_room();
-  if (!scratch) {
-    work->reason = MESH_COUNT_NO_ROOM;
-    return MESH_ELSEWHERE;
-  }
-  mesh_forward_key(packet, &scratch->key);
   __u32 owner = work->header.stop == work->config->self ? work->header.binding : 0;
-  __u32 known = mesh_use_record(hash, &segment, owner);
+  if (!known) known = mesh_look_up(work, owner);
   if (known) {
     work->header.binding = (__u16)known;
     *given = (__be16)(known >> 16);
     return MESH_FOUND;
   }
-  if (trusted || mesh_owns_slot(work, service)) return MESH_TO_CREATE;
-  return mesh_search(work, service, segment.begins, action);
+  __u32 ticks = MESH_OPTIONS_AFFINITY(service->options);
+  __u32 kept = begins && ticks ? mesh_use_affinity(ticks) : 0;
+  if (kept) work->header.binding = (__u16)kept;
+  if (trusted || kept || mesh_owns_slot(work, service)) return MESH_TO_CREATE;
+  return mesh_search(work, service, begins, action);
 }
 
 // Makes the flow's record, or records. Returns the port that the endpoint shall see, 0: there is none.
@@ -373,6 +429,7 @@ MESH_INLINE __be16 mesh_record_flow(const struct mesh_work* work, const struct m
   __u32 given = mesh_make_record(begins);
   if (!given) given = mesh_make_two_records(begins);
   if (given) mesh_count(begins ? MESH_COUNT_FLOW_CREATED : MESH_COUNT_FLOW_REOPENED);
+  if (given && begins && MESH_OPTIONS_AFFINITY(work->service->options)) mesh_keep_affinity();
   return (__be16)given;
 }
 

@@ -49,7 +49,7 @@ MESH_SEPARATE __u32 mesh_use_reverse_record(__u64 hash, const struct mesh_segmen
   __u8 state = mesh_flow_state_after(MESH_FLOW_MARK_STATE(before), 0, segment);
   __u32 mark = MESH_FLOW_MARK(mesh_now(config), state);
   if (mark != before) set->mark[way] = mark;
-  scratch->changed = mark != before;
+  scratch->news = mark != before ? mark : 0;
   return mark;
 }
 
@@ -99,10 +99,11 @@ MESH_INLINE int mesh_reply(struct mesh_work* work, const __u8* source_mac) {
   }
   mesh_count(MESH_COUNT_REPLY_OUT);
   __u16 entry = record->entry;
-  if (record->kind == MESH_FLOW_REVERSE && scratch->changed) {
+  if (record->kind == MESH_FLOW_REVERSE && scratch->news) {
     mesh_opposite_key(packet, record, key);
     mesh_tell_other_record(mark);
   }
+  if (record->flags & MESH_FLOW_DIRECT) return MESH_CLIENT;
   if (entry == work->config->self) return mesh_return(work, &tuple->source, &tuple->destination);
   work->hash = hash;
   work->header.vni = work->config->ingress_vni;

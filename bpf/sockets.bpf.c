@@ -63,6 +63,10 @@ MESH_INLINE int mesh_translate_host(const struct mesh_config* config, __u8 proto
   if (!mesh_address_is_loopback(&request->address) && !(mesh_role_of(&request->address) & MESH_ROLE_SELF)) {
     return MESH_UNCHANGED;
   }
+  __u32 index = MESH_SERVICE_INDEX(protocol, mesh_swap16(request->port));
+  if ((service->options & MESH_SERVICE_NO_ENTRY) || !mesh_is_bound(service, index, &request->address)) {
+    return MESH_UNCHANGED;
+  }
   // Without backends every slot is empty, and the host's own stack refuses.
   if ((mesh_slot_of(service->ring, 0) & MESH_SLOT_OWNER) == MESH_SLOT_NONE) return MESH_UNCHANGED;
   request->address = mesh_address_is_v4(&request->address) ? config->mesh_v4 : config->mesh_v6;

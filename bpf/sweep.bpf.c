@@ -12,7 +12,10 @@ struct mesh_sweep_context {
 
 MESH_INLINE int mesh_is_to_go(const struct mesh_flow* record, __u32 mark, __u32 now) {
   const struct mesh_binding* binding = mesh_binding_of(record->binding);
-  return mesh_flow_due(mark, now) || !binding || binding->ifindex != record->ifindex;
+  if (mesh_flow_due(mark, now) || !binding || binding->ifindex != record->ifindex) return 1;
+  if (record->kind != MESH_FLOW_AFFINITY) return 0;
+  const struct mesh_service* service = mesh_service_of(record->protocol, record->original_port);
+  return !service || mesh_flow_idle(mark, now) > MESH_OPTIONS_AFFINITY(service->options);
 }
 
 static long mesh_sweep_set(__u32 number, void* data) {

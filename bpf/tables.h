@@ -29,6 +29,9 @@ MESH_TABLE(mesh_nodes, BPF_MAP_TYPE_ARRAY, __u32, struct mesh_node, MESH_NODES_M
 MESH_TABLE(mesh_services, BPF_MAP_TYPE_ARRAY, __u32, struct mesh_service, MESH_SERVICES_MAX, BPF_F_MMAPABLE);
 MESH_TABLE(mesh_rings, BPF_MAP_TYPE_ARRAY, __u32, struct mesh_ring_chunk, MESH_RING_CHUNKS_MAX, BPF_F_MMAPABLE);
 MESH_TABLE(mesh_rows, BPF_MAP_TYPE_HASH, struct mesh_row_key, struct mesh_row, MESH_ROWS_MAX, BPF_F_NO_PREALLOC);
+MESH_TABLE(mesh_bound, BPF_MAP_TYPE_HASH, struct mesh_bound, __u32, MESH_BOUND_MAX, BPF_F_NO_PREALLOC);
+MESH_TABLE(mesh_allowed, BPF_MAP_TYPE_LPM_TRIE, struct mesh_allow, __u32, MESH_ALLOWED_MAX, BPF_F_NO_PREALLOC);
+MESH_TABLE(mesh_locals, BPF_MAP_TYPE_HASH, __u32, struct mesh_local, MESH_SERVICES_MAX, BPF_F_NO_PREALLOC);
 MESH_TABLE(mesh_backends, BPF_MAP_TYPE_ARRAY, __u32, struct mesh_backend, MESH_BACKENDS_MAX, BPF_F_MMAPABLE);
 MESH_TABLE(mesh_backend_counters, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct mesh_traffic, MESH_BACKENDS_MAX, 0);
 MESH_TABLE(mesh_bindings, BPF_MAP_TYPE_ARRAY, __u32, struct mesh_binding, MESH_BINDINGS_MAX, MESH_ALIGNED);
@@ -55,7 +58,7 @@ struct mesh_scratch {
   struct mesh_flow record;
   struct mesh_view view;
   struct mesh_address client;
-  __u32 changed;  // the record's mark
+  __u32 news;  // a mark that a flow's other record should have; 0: none
   struct bpf_fib_lookup route;
 };
 struct {
@@ -115,6 +118,29 @@ MESH_INLINE const struct mesh_service* mesh_service_of(__u8 protocol, __be16 por
   __u32 index = MESH_SERVICE_INDEX(protocol, mesh_swap16(port));
   const struct mesh_service* service = bpf_map_lookup_elem(&mesh_services, &index);
   return service && MESH_RING_IS_VALID(service->ring) ? service : 0;
+}
+
+MESH_INLINE __u32 mesh_service_index(const struct mesh_packet* packet) {
+  return MESH_SERVICE_INDEX(packet->protocol, mesh_swap16(packet->destination_port));
+}
+
+// Where in its service's ring a packet of a client belongs.
+MESH_INLINE __u64 mesh_slot_hash(const struct mesh_service* service, const struct mesh_packet* packet) {
+  if (!MESH_OPTIONS_AFFINITY(service->options)) return mesh_packet_ring_hash(packet);
+  return mesh_affinity_hash(&packet->source, packet->destination_port, packet->protocol);
+}
+
+// A port that answers only on some addresses: whether on this one.
+MESH_INLINE int mesh_is_bound(const struct mesh_service* service, __u32 index, const struct mesh_address* address) {
+  if (!(service->options & MESH_SERVICE_BOUND)) return 1;
+  struct mesh_bound key = {index, *address};
+  return bpf_map_lookup_elem(&mesh_bound, &key) != 0;
+}
+
+MESH_INLINE int mesh_is_allowed(const struct mesh_service* service, __u32 index, const struct mesh_address* client) {
+  if (!(service->options & MESH_SERVICE_ALLOW)) return 1;
+  struct mesh_allow key = {160, index, *client};
+  return bpf_map_lookup_elem(&mesh_allowed, &key) != 0;
 }
 
 // The slot's byte: owner and moved bit.

@@ -31,6 +31,7 @@ struct mesh_work {
   __u32 ifindex;              // where the packet came in; MESH_DELIVER: where it goes
   __u32 segment;              // bytes of the largest IP packet that this becomes on a wire
   __u32 backend;              // index in mesh_backends, if `entered`
+  __u32 known;                // what mesh_look_up() said, if it was asked already
   __u16 mtu;
   __u16 to;  // node number
   __u8 mac[6];

@@ -84,7 +84,10 @@ Result<Dataplane> Dataplane::open(Options options) {
 Desired Dataplane::State::admit(const Desired& wanted, Report& report) {
   Desired admitted = wanted;
   std::set<PortKey> keys;
-  for (const PublishedPort& port : wanted.ports) keys.insert({port.protocol, port.port});
+  for (const PublishedPort& port : wanted.ports) {
+    // On other addresses, or on other hosts, the port is anybody's.
+    if (port.entry && port.addresses.empty()) keys.insert({port.protocol, port.port});
+  }
   for (const PortHolder::Refused& refused : ports.hold(keys)) {
     const auto [protocol, port] = refused.port;
     report.problems.push_back({.kind = Problem::Kind::kPort,

@@ -29,13 +29,15 @@ ForeignSlots::ForeignSlots(const Observed& observed, std::uint16_t self) : obser
 }
 
 void ForeignSlots::add(const mesh_flow& record) {
-  if ((record.kind & MESH_FLOW_FORWARD) == 0) return;
+  if (record.kind == MESH_FLOW_REVERSE) return;
   const auto protocol = static_cast<Protocol>(record.protocol);
   const auto found = services_.find(service_index(protocol, ntohs(record.original_port)));
   if (found == services_.end()) return;
   Service& service = found->second;
   const std::uint64_t hash =
-      mesh_ring_hash(&record.client, &record.original, record.client_port, record.original_port, record.protocol);
+      MESH_OPTIONS_AFFINITY(service.word.options) != 0
+          ? mesh_affinity_hash(&record.client, record.original_port, record.protocol)
+          : mesh_ring_hash(&record.client, &record.original, record.client_port, record.original_port, record.protocol);
   const std::uint32_t slot = mesh_ring_slot(hash, MESH_RING_LOG2(service.word.ring));
   if (slot >= service.slots.size()) return;
   const auto byte = static_cast<std::uint8_t>(service.slots[slot]);

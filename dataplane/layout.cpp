@@ -44,6 +44,18 @@ std::uint32_t number_of(const std::string& id) {
   return hash;
 }
 
+// A tick is about a second, which is near enough for how long a client keeps its backend.
+std::uint32_t options_of(const PublishedPort& port) {
+  std::uint32_t flags = 0;
+  if (port.return_mode == ReturnMode::kDirect) flags |= MESH_SERVICE_DIRECT;
+  if (port.prefer_local) flags |= MESH_SERVICE_LOCAL;
+  if (!port.addresses.empty()) flags |= MESH_SERVICE_BOUND;
+  if (!port.allow.empty()) flags |= MESH_SERVICE_ALLOW;
+  if (!port.entry) flags |= MESH_SERVICE_NO_ENTRY;
+  constexpr std::uint32_t kAffinityMax = 0xffffff;
+  return MESH_OPTIONS(flags, std::min(port.affinity_seconds, kAffinityMax));
+}
+
 class Builder {
  public:
   Builder(const Desired& desired, const Observed& observed) : desired_(desired), observed_(observed) {
@@ -84,6 +96,10 @@ class Builder {
     if (port.protocol == Protocol::kSctp) return "the kernel programs carry TCP and UDP, not SCTP";
     if (port.backends.size() > kBackendsMax) {
       return fmt::format("{} backends are more than the {} that one ring can hold", port.backends.size(), kBackendsMax);
+    }
+    if (port.allow.size() > kAllowMax) {
+      return fmt::format("{} prefixes of clients are more than the {} that one port takes", port.allow.size(),
+                         kAllowMax);
     }
     const std::size_t slots = port.ring.owners.size();
     if (slots != 0 && (!std::has_single_bit(slots) || slots < kSlotsPerChunk || slots > 65536)) {
@@ -144,7 +160,8 @@ class Builder {
           backend_row(port.backends[i]);
     }
     rows(index, port.ring);
-    const mesh_service service{.ring = *ring, .backends = *backends, .flags = 0};
+    options(index, port);
+    const mesh_service service{.ring = *ring, .backends = *backends, .options = options_of(port)};
     layout_.tables[MapId::kServices][bytes_of(index)] = bytes_of(service);
   }
 
@@ -177,6 +194,27 @@ class Builder {
   [[nodiscard]] std::uint64_t live_ring(std::uint32_t index) const {
     const auto row = observed_[MapId::kServices].find(bytes_of(index));
     return row == observed_[MapId::kServices].end() ? 0 : value_of<mesh_service>(row->second).ring;
+  }
+
+  // What the service's options refer to.
+  void options(std::uint32_t service, const PublishedPort& port) {
+    const std::string present = bytes_of(std::uint32_t{0});
+    for (const IpAddress& address : port.addresses) {
+      layout_.tables[MapId::kBound][bytes_of(mesh_bound{.service = service, .address = to_abi(address)})] = present;
+    }
+    for (const Cidr& cidr : port.allow) {
+      constexpr std::uint32_t kServiceBits = 32, kMappedBits = 96;
+      const mesh_allow key{.length = kServiceBits + cidr.length + (cidr.network.is_v4() ? kMappedBits : 0),
+                           .service = service,
+                           .address = to_abi(cidr.network)};
+      layout_.tables[MapId::kAllowed][bytes_of(key)] = present;
+    }
+    mesh_local local{};
+    for (const Backend& backend : port.backends) {
+      const bool here = backend.node == desired_.self && backend.state == EndpointState::kReady;
+      if (port.prefer_local && here && local.count < MESH_LOCALS_MAX) local.binding[local.count++] = backend.binding;
+    }
+    if (local.count > 0) layout_.tables[MapId::kLocals][bytes_of(service)] = bytes_of(local);
   }
 
   // Only slots that remember something have a row.

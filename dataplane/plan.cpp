@@ -16,8 +16,8 @@ class Planner {
   Planner(const Desired& desired, const HostFacts& facts, const Observed& observed)
       : observed_(observed), wanted_(wanted_tables(desired, facts)), layout_(lay_out(desired, observed)) {
     wanted_hooks_ = wanted_hooks(desired, facts);
-    for (const MapId map :
-         {MapId::kServices, MapId::kRings, MapId::kRows, MapId::kBackends, MapId::kVips, MapId::kVipBackends}) {
+    for (const MapId map : {MapId::kServices, MapId::kRings, MapId::kRows, MapId::kBackends, MapId::kVips,
+                            MapId::kVipBackends, MapId::kBound, MapId::kAllowed, MapId::kLocals}) {
       wanted_[map] = std::move(layout_.tables[map]);
     }
     plan_.problems = limit_problems(desired);
@@ -35,10 +35,12 @@ class Planner {
       plan_.actions.emplace_back(ResetTraffic{ResetTraffic::Of::kBackends, range.first, range.count});
     }
     write(MapId::kBackends);
+    for (const MapId map : {MapId::kBound, MapId::kAllowed, MapId::kLocals}) write(map);
     services();
     attach();
     // From what points to what is pointed at.
-    for (const MapId map : {MapId::kServices, MapId::kVips}) remove(map);
+    for (const MapId map : {MapId::kServices, MapId::kBound, MapId::kAllowed, MapId::kLocals, MapId::kVips})
+      remove(map);
     remove_bindings();
     for (const MapId map : {MapId::kBackends, MapId::kRows, MapId::kMembers, MapId::kNamespaces, MapId::kSources,
                             MapId::kEndpoints, MapId::kNodes, MapId::kAddresses, MapId::kNetworks, MapId::kVnis}) {

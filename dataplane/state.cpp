@@ -22,6 +22,9 @@ const MapInfo& map_info(MapId map) {
       {"mesh_vip_backends", true, MESH_VIP_BACKENDS_MAX},
       {"mesh_namespaces", false, MESH_NAMESPACES_MAX},
       {"mesh_members", false, MESH_MEMBERS_MAX},
+      {"mesh_bound", false, MESH_BOUND_MAX},
+      {"mesh_allowed", false, MESH_ALLOWED_MAX},
+      {"mesh_locals", false, MESH_SERVICES_MAX},
   }};
   return kMaps[static_cast<std::size_t>(map)];
 }

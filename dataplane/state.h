@@ -33,8 +33,11 @@ enum class MapId : std::uint8_t {
   kVipBackends,
   kNamespaces,
   kMembers,
+  kBound,
+  kAllowed,
+  kLocals,
 };
-inline constexpr std::size_t kMapCount = 16;
+inline constexpr std::size_t kMapCount = 19;
 
 struct MapInfo {
   const char* name;  // of the object's symbol and of the pin

@@ -14,7 +14,7 @@ struct mesh_flow_key {
   __be16 client_port;            // as this side sees it
   __be16 port;                   // forward: published port; reverse: the endpoint's
   __u32 ifindex;                 // reverse only
-  __u8 kind;                     // MESH_FLOW_FORWARD or MESH_FLOW_REVERSE: which side
+  __u8 kind;                     // MESH_FLOW_FORWARD or MESH_FLOW_REVERSE: which side; or MESH_FLOW_AFFINITY
   __u8 protocol;
 };
 
@@ -91,7 +91,16 @@ MESH_INLINE __u32 mesh_flow_differs_reverse(const struct mesh_flow* record, cons
          mesh_address_difference(&record->client, client);
 }
 
+MESH_INLINE __u32 mesh_flow_differs_affinity(const struct mesh_flow* record, const struct mesh_address* client,
+                                             __be16 port, __u8 protocol) {
+  return (__u32)(record->original_port ^ port) | (__u32)(record->protocol ^ protocol) |
+         (~(__u32)record->kind & MESH_FLOW_AFFINITY) | mesh_address_difference(&record->client, client);
+}
+
 MESH_INLINE int mesh_flow_matches(const struct mesh_flow* record, const struct mesh_flow_key* key) {
+  if (key->kind == MESH_FLOW_AFFINITY) {
+    return mesh_flow_differs_affinity(record, &key->client, key->port, key->protocol) == 0;
+  }
   if (key->kind == MESH_FLOW_FORWARD) {
     return mesh_flow_differs_forward(record, &key->client, &key->original, key->client_port, key->port,
                                      key->protocol) == 0;
@@ -138,7 +147,9 @@ MESH_INLINE int mesh_flow_conflict(const struct mesh_flow* holder, const struct 
   __u32 reverse = (~(__u32)value->kind & MESH_FLOW_REVERSE) |
                   mesh_flow_differs_reverse(holder, &value->client, value->given_port, value->local_port,
                                             value->ifindex, value->protocol);
-  if (forward == 0) return MESH_CLAIM_SAME;
+  __u32 affinity = (~(__u32)value->kind & MESH_FLOW_AFFINITY) |
+                   mesh_flow_differs_affinity(holder, &value->client, value->original_port, value->protocol);
+  if (forward == 0 || affinity == 0) return MESH_CLAIM_SAME;
   if (reverse != 0) return MESH_CLAIM_FRESH;
   // Of a flow with two records only this one's client may differ.
   __u32 other = (__u32)(holder->kind ^ value->kind) | (__u32)(holder->client_port ^ value->client_port) |

@@ -38,4 +38,10 @@ MESH_INLINE __u64 mesh_ring_hash(const struct mesh_address* client, const struct
   return mesh_hash(client, original, client_port, original_port, protocol, MESH_RING_SEED);
 }
 
+// Of a client's address towards a published port, whichever host it enters: for services that keep a client's backend.
+MESH_INLINE __u64 mesh_affinity_hash(const struct mesh_address* client, __be16 original_port, __u8 protocol) {
+  const struct mesh_address none = {{0, 0, 0, 0}};
+  return mesh_hash(client, &none, 0, original_port, protocol, MESH_RING_SEED);
+}
+
 MESH_INLINE __u32 mesh_ring_slot(__u64 hash, __u32 log2) { return (__u32)(hash >> (64 - log2)); }

@@ -177,6 +177,56 @@ TEST(DataplanePlan, ABindingThatPassesToAnotherTaskLosesItsRecordsInBetween) {
                                              "write mesh_bindings"}));
 }
 
+// What a port's options point at is there before they are, and goes after them: nobody is let in meanwhile who should
+// not be, and nobody kept out.
+TEST(DataplanePlan, OptionsOfAPortComeAfterWhatTheyPointAtAndGoBefore) {
+  Observed kernel;
+  Desired desired = cluster(3);
+  const auto steps = [&] {
+    std::vector<std::string> texts;
+    for (const Action& action : plan(desired, facts(), kernel).actions) {
+      texts.push_back(to_string(action));
+      track(kernel, action);
+    }
+    return texts;
+  };
+  const auto options = [&] {
+    const std::string key = bytes_of(service_index(Protocol::kTcp, 8010));
+    return value_of<mesh_service>(kernel[MapId::kServices].at(key)).options;
+  };
+  steps();
+  EXPECT_EQ(options(), 0U);
+  PublishedPort& port = desired.ports[0];
+  port.return_mode = ReturnMode::kDirect;
+  port.affinity_seconds = 300;
+  port.prefer_local = true;
+  port.entry = false;
+  port.addresses = {ip("192.168.7.11")};
+  port.allow = {cidr("192.0.2.0/24"), cidr("2001:db8::/32")};
+  EXPECT_EQ(steps(), (std::vector<std::string>{"write mesh_bound", "write mesh_allowed", "write mesh_allowed",
+                                               "write mesh_locals", "write mesh_services"}));
+  EXPECT_EQ(options(), MESH_OPTIONS(MESH_SERVICE_DIRECT | MESH_SERVICE_LOCAL | MESH_SERVICE_BOUND | MESH_SERVICE_ALLOW |
+                                        MESH_SERVICE_NO_ENTRY,
+                                    300));
+  const auto local = value_of<mesh_local>(kernel[MapId::kLocals].begin()->second);
+  EXPECT_EQ(local.count, 1U) << "backends of other hosts are not preferred";
+  EXPECT_EQ(local.binding[0], port.backends[0].binding);
+  port.backends[0].state = EndpointState::kDraining;
+  EXPECT_EQ(steps(), (std::vector<std::string>{"write mesh_backends", "delete from mesh_locals"}));
+  desired.ports = cluster(3).ports;
+  EXPECT_EQ(steps(), (std::vector<std::string>{"write mesh_backends", "write mesh_services", "delete from mesh_bound",
+                                               "delete from mesh_allowed", "delete from mesh_allowed"}));
+  EXPECT_EQ(options(), 0U);
+}
+
+TEST(DataplanePlan, TooManyPrefixesOfClientsAreRefusedAndNobodyIsLetIn) {
+  Desired desired = cluster(3);
+  desired.ports[0].allow.assign(kAllowMax + 1, cidr("192.0.2.0/24"));
+  const Plan refused = plan(desired, facts(), Observed());
+  ASSERT_EQ(refused.problems.size(), 1U);
+  EXPECT_THAT(refused.problems[0].message, HasSubstr("65 prefixes of clients are more than the 64"));
+}
+
 TEST(DataplanePlan, AWithdrawnTaskGoesFromEveryTable) {
   Observed kernel;
   Desired desired = cluster(1);

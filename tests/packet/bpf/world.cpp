@@ -112,6 +112,28 @@ void World::service(__u8 protocol, __u16 port, const std::vector<BackendRecord>&
   tables_.set("mesh_services", __u32{MESH_SERVICE_INDEX(protocol, port)}, value);
 }
 
+void World::options(__u8 protocol, __u16 port, __u32 options) {
+  const __u32 index = MESH_SERVICE_INDEX(protocol, port);
+  mesh_service value{};
+  tables_.get("mesh_services", &index, &value);
+  value.options = options;
+  tables_.set("mesh_services", index, value);
+}
+
+void World::bound(__u8 protocol, __u16 port, const std::string& address_text) {
+  tables_.set("mesh_bound", mesh_bound{MESH_SERVICE_INDEX(protocol, port), address(address_text)}, __u32{0});
+}
+
+void World::allowed(__u8 protocol, __u16 port, const std::string& prefix, __u32 length) {
+  tables_.set("mesh_allowed", mesh_allow{32 + length, MESH_SERVICE_INDEX(protocol, port), address(prefix)}, __u32{0});
+}
+
+void World::locals(__u8 protocol, __u16 port, const std::vector<__u16>& bindings) {
+  mesh_local local{};
+  for (const __u16 binding : bindings) local.binding[local.count++] = binding;
+  tables_.set("mesh_locals", __u32{MESH_SERVICE_INDEX(protocol, port)}, local);
+}
+
 void World::rows(__u8 protocol, __u16 port, __u32 version, __u8 previous, const std::vector<__u16>& hosts) {
   mesh_row row{};
   row.previous = previous;

@@ -45,6 +45,11 @@ class World {
   // All slots belong to `owners` in turn. `flags` are put into every slot (MESH_SLOT_MOVED).
   void service(__u8 protocol, __u16 port, const std::vector<BackendRecord>& backends, const std::vector<__u8>& owners,
                __u32 version = 1, __u8 flags = 0);
+  // Of a service that is there: MESH_OPTIONS, and what they refer to.
+  void options(__u8 protocol, __u16 port, __u32 options);
+  void bound(__u8 protocol, __u16 port, const std::string& address_text);
+  void allowed(__u8 protocol, __u16 port, const std::string& prefix, __u32 length);  // of the mapped address
+  void locals(__u8 protocol, __u16 port, const std::vector<__u16>& bindings);
   // F and the previous owner of every slot of the service.
   void rows(__u8 protocol, __u16 port, __u32 version, __u8 previous, const std::vector<__u16>& hosts);
   void binding(__u16 index, const std::string& v4, const std::string& v6, __u32 ifindex, __u8 protocol, __u16 published,
