@@ -103,6 +103,7 @@ void Agent::Impl::take_task(const model::Task& task) {
 
 void Agent::Impl::poke_all() {
   std::vector<std::string> ids;
+  ids.reserve(tasks_.size());
   for (const auto& [id, local] : tasks_) ids.push_back(id);
   for (const std::string& id : ids) poke(id);
 }

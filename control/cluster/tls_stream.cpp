@@ -10,7 +10,7 @@ TlsStream::TlsStream(const executor_type& executor, asio::ssl::context& context)
 
 TlsStream::~TlsStream() = default;
 
-asio::awaitable<ErrorCode> TlsStream::connect(Tcp::endpoint endpoint) {
+asio::awaitable<ErrorCode> TlsStream::connect(const Tcp::endpoint& endpoint) {
   return finished([this, endpoint](Finished done) { tcp().async_connect(endpoint, std::move(done)); });
 }
 

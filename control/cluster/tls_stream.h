@@ -30,7 +30,7 @@ class TlsStream {
   [[nodiscard]] SSL* native_handle() { return stream_.native_handle(); }
 
   // tcp()'s time limit holds for these.
-  [[nodiscard]] asio::awaitable<ErrorCode> connect(Tcp::endpoint endpoint);
+  [[nodiscard]] asio::awaitable<ErrorCode> connect(const Tcp::endpoint& endpoint);
   [[nodiscard]] asio::awaitable<ErrorCode> handshake(asio::ssl::stream_base::handshake_type type);
   [[nodiscard]] asio::awaitable<ErrorCode> shutdown();
 

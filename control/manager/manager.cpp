@@ -88,14 +88,11 @@ Time Manager::Impl::update_liveness(Draft& draft) {
 
 void Manager::Impl::forgive_lost_time(Time now) {
   constexpr Duration kTolerance = std::chrono::seconds(1);
-  Duration shift{};
-  if (now < last_tick) {
-    shift = now - last_tick;
-  } else if (promised != Time::max() && now > promised + kTolerance) {
-    shift = now - last_tick;
-  }
+  const bool set_back = now < last_tick;
+  const bool overslept = promised != Time::max() && now > promised + kTolerance;
+  const Duration shift = now - last_tick;
   last_tick = now;
-  if (shift == Duration{}) return;
+  if (!set_back && !overslept) return;
   for (auto& [id, last] : heard) last = std::min(last + shift, now);
   started += shift;
 }

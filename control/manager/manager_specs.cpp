@@ -80,7 +80,7 @@ Result<std::string> Manager::init_cluster(model::Cluster cluster, const std::vec
   if (cluster.id.empty()) cluster.id = draft.make_id();
   cluster.join_tokens.reset();
   if (!cluster.mesh) cluster.mesh.emplace();
-  const std::string id = cluster.id;
+  std::string id = cluster.id;
   draft.put(std::move(cluster));
   model::Network ingress;
   ingress.name = "ingress";

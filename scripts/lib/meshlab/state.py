@@ -111,7 +111,7 @@ def locked(name, timeout_s=60.0):
             if time.monotonic() > deadline:
                 os.close(fd)
                 raise LabError(f"lab {name} is busy: another lab command works on it since {timeout_s:g} s",
-                               f"fuser {path}") from None
+                               f"lslocks -u | grep {path}") from None
         os.close(fd)
         time.sleep(0.02)
     try:
