@@ -40,6 +40,7 @@
   X(FORWARD_ON, "forward_on", "mesh packets sent on to another host that may know the flow")       \
   X(REPLY_OUT, "reply_out", "replies of local backends")                                           \
   X(FLOW_REOPENED, "flow_reopened", "flow records that were made again from a packet in mid-flow") \
+  X(ERROR_TRANSLATED, "error_translated", "ICMP errors about flows, given to who must know")       \
   X(REPLY_IN, "reply_in", "replies received from backends' hosts and passed on to clients")        \
   X(OVERLAY_OUT, "overlay_out", "packets of networks sent to other hosts")                         \
   X(OVERLAY_IN, "overlay_in", "packets of networks received from other hosts")                     \

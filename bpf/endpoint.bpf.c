@@ -118,7 +118,14 @@ MESH_INLINE int mesh_from_endpoint(struct __sk_buff* skb, struct mesh_work* work
   if ((const __u8*)(eth + 1) > mesh_skb_end(skb)) return mesh_skb_drop(MESH_COUNT_MALFORMED);
   if (mesh_address_is_multicast(&packet->destination)) return mesh_skb_drop(MESH_COUNT_MULTICAST);
   // Before any route: a client may have an address that looks like an endpoint's.
-  int action = mesh_is_ingress(work->config, packet, &packet->source) ? mesh_reply(work, eth->source) : MESH_PASS;
+  int action = MESH_PASS;
+  if (mesh_is_ingress(work->config, packet, &packet->source)) {
+    if (packet->protocol == MESH_ICMP || packet->protocol == MESH_ICMPV6) {
+      mesh_skb_take_quote(skb, &work->packet, MESH_ETH_SIZE, MESH_QUOTED_BY_ENDPOINT);
+    }
+    action = mesh_reply(work, eth->source);
+    if (action == MESH_PASS && packet->quoted) mesh_forget_quote(&work->packet);
+  }
   action = mesh_settle(work, action);
   if (action == MESH_PASS) {
     const struct mesh_source* source = mesh_source_of(work->ifindex, &packet->source);

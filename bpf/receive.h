@@ -38,6 +38,7 @@ MESH_INLINE int mesh_deliver_binding(struct mesh_work* work, const struct mesh_b
     work->tuple.source = packet->v6 ? work->config->mesh_v6 : work->config->mesh_v4;
   }
   work->translate = 1;
+  if (packet->quoted) mesh_count(MESH_COUNT_ERROR_TRANSLATED);
   return mesh_deliver(work, binding->ifindex, binding->mac);
 }
 
@@ -447,7 +448,8 @@ MESH_INLINE int mesh_receive(struct mesh_work* work) {
       finding == MESH_FOUND ? mesh_binding_of(work->header.binding) : mesh_header_binding(work);
   if (!binding) return mesh_drop(work, MESH_COUNT_NO_BINDING);
   if (!mesh_binding_has_family(binding, work->packet.v6)) return mesh_drop(work, MESH_COUNT_NO_FAMILY);
-  if (finding == MESH_TO_CREATE) {
+  // An error makes no record: at the owner's host it is the container's to judge.
+  if (finding == MESH_TO_CREATE && !work->packet.quoted) {
     given = mesh_record_flow(work, binding);
     if (!given) return mesh_drop(work, MESH_COUNT_NO_PORT);
   }

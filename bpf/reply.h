@@ -97,7 +97,7 @@ MESH_INLINE int mesh_reply(struct mesh_work* work, const __u8* source_mac) {
     traffic->out.packets++;
     traffic->out.bytes += packet->length;
   }
-  mesh_count(MESH_COUNT_REPLY_OUT);
+  mesh_count(packet->quoted ? MESH_COUNT_ERROR_TRANSLATED : MESH_COUNT_REPLY_OUT);
   __u16 entry = record->entry;
   if (record->kind == MESH_FLOW_REVERSE && scratch->news) {
     mesh_opposite_key(packet, record, key);

@@ -45,6 +45,25 @@ MESH_INLINE int mesh_skb_checksum(struct __sk_buff* skb, const struct mesh_packe
   return 0;
 }
 
+// mesh_take_quote() for the packet whose IP header is at `offset`.
+MESH_SEPARATE int mesh_skb_take_quote(struct __sk_buff* skb, struct mesh_packet* packet, __u32 offset, int quoter) {
+  struct mesh_scratch* scratch = mesh_scratch_room();
+  if (!scratch || !packet) return 0;
+  __u32 size = packet->v6 ? MESH_QUOTE_ROOM_V6 : MESH_QUOTE_ROOM_V4;
+  if (bpf_skb_load_bytes(skb, offset, scratch->error, size)) return 0;
+  return mesh_take_quote(scratch->error, scratch->error + sizeof(scratch->error), packet, (enum mesh_quoter)quoter);
+}
+
+MESH_SEPARATE int mesh_skb_edit_quote(struct __sk_buff* skb, const struct mesh_packet* packet,
+                                      const struct mesh_tuple* tuple, __u32 offset) {
+  struct mesh_scratch* scratch = mesh_scratch_room();
+  if (!scratch || !packet || !tuple) return -1;
+  __u32 size = packet->v6 ? MESH_QUOTE_ROOM_V6 : MESH_QUOTE_ROOM_V4;
+  if (bpf_skb_load_bytes(skb, offset, scratch->error, size)) return -1;
+  mesh_rewrite_quote(scratch->error, packet, tuple);
+  return (int)bpf_skb_store_bytes(skb, offset, scratch->error, size, BPF_F_RECOMPUTE_CSUM);
+}
+
 MESH_INLINE int mesh_skb_translate(struct __sk_buff* skb, struct mesh_work* work) {
   const struct mesh_packet* packet = &work->packet;
   __u32 l3_offset = work->encapsulated ? MESH_ENCAPSULATION_SIZE : MESH_ETH_SIZE;
@@ -53,6 +72,7 @@ MESH_INLINE int mesh_skb_translate(struct __sk_buff* skb, struct mesh_work* work
   if (work->mark_congestion && mesh_mark_congestion(l3, end, packet->v6)) return -1;
   if (work->hop && mesh_decrement_ttl(l3, end, packet->v6)) return -1;
   if (!work->translate) return 0;
+  if (packet->quoted) return mesh_skb_edit_quote(skb, packet, &work->tuple, l3_offset);
   struct mesh_differences differences;
   if (mesh_rewrite(l3, end, packet, &work->tuple, &differences)) return -1;
   return mesh_skb_checksum(skb, packet, l3_offset, &differences);

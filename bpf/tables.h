@@ -60,6 +60,7 @@ struct mesh_scratch {
   struct mesh_address client;
   __u32 news;  // a mark that a flow's other record should have; 0: none
   struct bpf_fib_lookup route;
+  __u8 error[96];  // the head of an ICMP error: lib/quote.h
 };
 struct {
   __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Attached to each uplink: clients of published ports, tunnel packets of other hosts; everything else passes.
-#include "bpf/skb_edit.h"
 #include "bpf/tunnel_in.h"
-#include "bpf/xdp_edit.h"
 
 SEC("xdp")
 int mesh_uplink_xdp(struct xdp_md* context) {
   struct mesh_work work = {.config = mesh_settings(), .ifindex = context->ingress_ifindex};
   if (!work.config) return XDP_PASS;
-  const __u8* start = mesh_xdp_start(context);
-  const __u8* end = mesh_xdp_end(context);
-  int action = mesh_uplink(&work, start, end, (__u32)(end - start), 0);
+  struct mesh_arrival arrival = {.xdp = context, .start = mesh_xdp_start(context), .end = mesh_xdp_end(context)};
+  arrival.length = (__u32)(arrival.end - arrival.start);
+  int action = mesh_uplink(&work, &arrival);
   return mesh_xdp_apply(context, &work, action);
 }
 
@@ -19,6 +17,9 @@ int mesh_uplink_tc(struct __sk_buff* skb) {
   struct mesh_work work = {.config = mesh_settings(), .ifindex = skb->ifindex};
   if (!work.config) return TC_ACT_OK;
   mesh_skb_pull(skb);
-  int action = mesh_uplink(&work, mesh_skb_start(skb), mesh_skb_end(skb), skb->len, skb->gso_size);
+  struct mesh_arrival arrival = {.skb = skb, .length = skb->len, .gso_size = skb->gso_size};
+  arrival.start = mesh_skb_start(skb);
+  arrival.end = mesh_skb_end(skb);
+  int action = mesh_uplink(&work, &arrival);
   return mesh_skb_apply(skb, &work, action);
 }

@@ -18,15 +18,37 @@ MESH_INLINE int mesh_xdp_drop(__u32 reason) {
   return XDP_DROP;
 }
 
-// Hop, congestion mark, addresses and ports of the packet at `l3`.
-MESH_INLINE int mesh_xdp_translate(struct mesh_work* work, __u8* l3, const __u8* end) {
+// mesh_take_quote() for the packet whose IP header is at `offset`.
+MESH_SEPARATE int mesh_xdp_take_quote(struct xdp_md* context, struct mesh_packet* packet, __u32 offset, int quoter) {
+  struct mesh_scratch* scratch = mesh_scratch_room();
+  if (!scratch || !packet) return 0;
+  __u32 size = packet->v6 ? MESH_QUOTE_ROOM_V6 : MESH_QUOTE_ROOM_V4;
+  if (bpf_xdp_load_bytes(context, offset, scratch->error, size)) return 0;
+  return mesh_take_quote(scratch->error, scratch->error + sizeof(scratch->error), packet, (enum mesh_quoter)quoter);
+}
+
+MESH_SEPARATE int mesh_xdp_edit_quote(struct xdp_md* context, const struct mesh_packet* packet,
+                                      const struct mesh_tuple* tuple, __u32 offset) {
+  struct mesh_scratch* scratch = mesh_scratch_room();
+  if (!scratch || !packet || !tuple) return -1;
+  __u32 size = packet->v6 ? MESH_QUOTE_ROOM_V6 : MESH_QUOTE_ROOM_V4;
+  if (bpf_xdp_load_bytes(context, offset, scratch->error, size)) return -1;
+  mesh_rewrite_quote(scratch->error, packet, tuple);
+  return (int)bpf_xdp_store_bytes(context, offset, scratch->error, size);
+}
+
+// Hop, congestion mark, addresses and ports of the packet whose IP header is at `offset`.
+MESH_INLINE int mesh_xdp_translate(struct xdp_md* context, struct mesh_work* work, __u32 offset) {
   const struct mesh_packet* packet = &work->packet;
+  __u8* l3 = mesh_xdp_start(context) + offset;
+  const __u8* end = mesh_xdp_end(context);
   if (work->mark_congestion && mesh_mark_congestion(l3, end, packet->v6)) return -1;
   if (work->hop && mesh_decrement_ttl(l3, end, packet->v6)) return -1;
   if (!work->translate) return 0;
+  if (packet->quoted) return mesh_xdp_edit_quote(context, packet, &work->tuple, offset);
   struct mesh_differences differences;
-  if (mesh_rewrite(l3, end, packet, &work->tuple, &differences)) return -1;
   __u8* l4 = l3 + (packet->v6 ? sizeof(struct mesh_ipv6) : sizeof(struct mesh_ipv4));
+  if (mesh_rewrite(l3, end, packet, &work->tuple, &differences)) return -1;
   return mesh_rewrite_checksum(l4, end, packet->protocol, differences.pseudo + differences.ports);
 }
 
@@ -40,8 +62,8 @@ MESH_INLINE int mesh_xdp_write_eth(struct xdp_md* context, const __u8* to, const
 }
 
 MESH_INLINE int mesh_xdp_deliver(struct xdp_md* context, struct mesh_work* work) {
-  __u8* l3 = mesh_xdp_start(context) + (work->encapsulated ? MESH_ENCAPSULATION_SIZE : MESH_ETH_SIZE);
-  if (mesh_xdp_translate(work, l3, mesh_xdp_end(context))) return mesh_xdp_drop(MESH_COUNT_EDIT);
+  if (mesh_xdp_translate(context, work, work->encapsulated ? MESH_ENCAPSULATION_SIZE : MESH_ETH_SIZE))
+    return mesh_xdp_drop(MESH_COUNT_EDIT);
   if (work->encapsulated && bpf_xdp_adjust_head(context, MESH_OUTER_SIZE)) return mesh_xdp_drop(MESH_COUNT_EDIT);
   if (mesh_xdp_write_eth(context, work->mac, work->config->gateway_mac, work->packet.v6)) {
     return mesh_xdp_drop(MESH_COUNT_EDIT);
@@ -52,7 +74,7 @@ MESH_INLINE int mesh_xdp_deliver(struct xdp_md* context, struct mesh_work* work)
 MESH_INLINE int mesh_xdp_tunnel(struct xdp_md* context, struct mesh_work* work) {
   const struct mesh_node* node = mesh_node_of(work->to);
   if (!node) return mesh_xdp_drop(MESH_COUNT_NO_NODE);
-  if (mesh_xdp_translate(work, mesh_xdp_start(context) + MESH_ETH_SIZE, mesh_xdp_end(context))) {
+  if (mesh_xdp_translate(context, work, MESH_ETH_SIZE)) {
     return mesh_xdp_drop(MESH_COUNT_EDIT);
   }
   if (bpf_xdp_adjust_head(context, -(int)MESH_OUTER_SIZE)) return mesh_xdp_drop(MESH_COUNT_EDIT);
@@ -98,7 +120,7 @@ MESH_INLINE int mesh_xdp_client(struct xdp_md* context, struct mesh_work* work) 
     mesh_count(MESH_COUNT_SLOW_PATH);
     return XDP_PASS;
   }
-  if (mesh_xdp_translate(work, mesh_xdp_start(context) + MESH_ENCAPSULATION_SIZE, mesh_xdp_end(context))) {
+  if (mesh_xdp_translate(context, work, MESH_ENCAPSULATION_SIZE)) {
     return mesh_xdp_drop(MESH_COUNT_EDIT);
   }
   if (bpf_xdp_adjust_head(context, MESH_OUTER_SIZE)) return mesh_xdp_drop(MESH_COUNT_EDIT);

@@ -217,6 +217,7 @@ MESH_INLINE int mesh_flow_claim(struct mesh_flow_set* set, __u32 tag, __u32 mark
     way = (__u32)best & 7u;
     outcome = best >> 3 < MESH_FLOW_COST_LIVE ? MESH_CLAIM_EVICTED : MESH_CLAIM_FRESH;
   }
+  MESH_OPAQUE(way);  // or clang asks for "not 7", from which kernel 6.1 learns nothing
   if (way < MESH_FLOW_WAYS) {
     // A reader that sees the new tag must not see old contents.
     *(volatile __u32*)&set->tag[way] = 0;

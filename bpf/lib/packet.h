@@ -32,6 +32,7 @@ struct mesh_packet {
   __u8 fragment;     // any part of a fragmented packet
   __u8 has_ports;    // ports (and TCP flags) were read
   __u8 has_payload;  // TCP only
+  __u8 quoted;       // an ICMP error, read as the answer to what it quotes: lib/quote.h
   __u8 l4_size;      // of the TCP or UDP header
   __u8 l4_offset;    // from the start of the IP header
 };
@@ -116,6 +117,7 @@ MESH_INLINE int mesh_parse_ip(__be16 type, const __u8* l3, const __u8* end, __u3
 
 // A packet that may begin a flow: a first SYN, or any UDP packet.
 MESH_INLINE int mesh_packet_begins(const struct mesh_packet* packet) {
+  if (packet->quoted) return 0;
   return packet->protocol == MESH_UDP || (packet->tcp_flags & (MESH_TCP_SYN | MESH_TCP_ACK)) == MESH_TCP_SYN;
 }
 

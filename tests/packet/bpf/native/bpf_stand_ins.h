@@ -29,12 +29,15 @@ long bpf_redirect_neigh(__u32 ifindex, void* parameters, int size, __u64 flags);
 long bpf_fib_lookup(void* context, struct bpf_fib_lookup* parameters, int size, __u32 flags);
 
 long bpf_xdp_adjust_head(struct xdp_md* context, int delta);
+long bpf_xdp_load_bytes(struct xdp_md* context, __u32 offset, void* to, __u32 length);
+long bpf_xdp_store_bytes(struct xdp_md* context, __u32 offset, void* from, __u32 length);
 
 long bpf_skb_pull_data(struct __sk_buff* skb, __u32 length);
 long bpf_skb_adjust_room(struct __sk_buff* skb, __s32 difference, __u32 mode, __u64 flags);
 long bpf_skb_change_proto(struct __sk_buff* skb, __be16 protocol, __u64 flags);
 long bpf_skb_change_tail(struct __sk_buff* skb, __u32 length, __u64 flags);
 long bpf_skb_change_type(struct __sk_buff* skb, __u32 type);
+long bpf_skb_load_bytes(const void* skb, __u32 offset, void* to, __u32 length);
 long bpf_skb_store_bytes(struct __sk_buff* skb, __u32 offset, const void* from, __u32 length, __u64 flags);
 long bpf_l4_csum_replace(struct __sk_buff* skb, __u32 offset, __u64 from, __u64 to, __u64 flags);
 __s64 bpf_csum_update(struct __sk_buff* skb, __u32 sum);

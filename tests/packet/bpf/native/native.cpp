@@ -322,6 +322,20 @@ long bpf_skb_store_bytes(__sk_buff*, __u32 offset, const void* from, __u32 lengt
   return 0;
 }
 
+long bpf_skb_load_bytes(const void*, __u32 offset, void* to, __u32 length) {
+  if (offset + length > current->size) return -EFAULT;
+  std::memcpy(to, current->start + offset, length);
+  return 0;
+}
+
+long bpf_xdp_load_bytes(xdp_md*, __u32 offset, void* to, __u32 length) {
+  return bpf_skb_load_bytes(nullptr, offset, to, length);
+}
+
+long bpf_xdp_store_bytes(xdp_md*, __u32 offset, void* from, __u32 length) {
+  return bpf_skb_store_bytes(nullptr, offset, from, length, 0);
+}
+
 // Frames here have complete checksums.
 long bpf_l4_csum_replace(__sk_buff*, __u32 offset, __u64, __u64 difference, __u64 flags) {
   if (offset + 2 > current->size) return -EFAULT;
