@@ -16,6 +16,12 @@ void add_rollout_flags(CLI::App& command, const std::string& prefix, UpdateFlags
   command.add_option(prefix + "-failure-action", flags.failure_action, "pause, continue or rollback (pause)");
 }
 
+// Absent when it is not given. (CLI11's add_flag() takes an optional for a counter and sets it to 0 at once: every
+// update would switch off what it does not name.)
+void add_switch(CLI::App& command, const std::string& name, std::optional<bool>& to, const std::string& what) {
+  command.add_flag_function(name, [&to](std::int64_t count) { to = count > 0; }, what);
+}
+
 void add_container_flags(CLI::App& command, CommonFlags& flags) {
   command.add_option("--hostname", flags.hostname, "of the containers");
   command.add_option("-u,--user", flags.user, "NAME|UID[:GROUP|GID]");
@@ -23,9 +29,9 @@ void add_container_flags(CLI::App& command, CommonFlags& flags) {
   command.add_option("--entrypoint", flags.entrypoint, "instead of the image's");
   command.add_option("--stop-signal", flags.stop_signal, "instead of the image's");
   command.add_option("--stop-grace-period", flags.stop_grace_period, "until it is killed (10s)");
-  command.add_flag("-t,--tty", flags.tty, "with a pseudo-terminal");
-  command.add_flag("--read-only", flags.read_only, "root file system read-only");
-  command.add_flag("--init", flags.init, "with an init process");
+  add_switch(command, "-t,--tty", flags.tty, "with a pseudo-terminal");
+  add_switch(command, "--read-only", flags.read_only, "root file system read-only");
+  add_switch(command, "--init", flags.init, "with an init process");
 }
 
 void add_health_flags(CLI::App& command, CommonFlags& flags) {
@@ -35,7 +41,7 @@ void add_health_flags(CLI::App& command, CommonFlags& flags) {
   command.add_option("--health-retries", flags.health_retries, "failures until unhealthy");
   command.add_option("--health-start-period", flags.health_start_period, "in which failures do not count");
   command.add_option("--health-start-interval", flags.health_start_interval, "between probes in the start period");
-  command.add_flag("--no-healthcheck", flags.no_healthcheck, "ignore the image's probe");
+  add_switch(command, "--no-healthcheck", flags.no_healthcheck, "ignore the image's probe");
 }
 
 void add_common_flags(CLI::App& command, CommonFlags& flags) {

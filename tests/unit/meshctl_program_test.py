@@ -265,6 +265,17 @@ class Update(Meshctl):
         self.assertEqual(asked[2]["version"], ["7"])
         self.assertEqual(asked[3]["TaskTemplate"]["ForceUpdate"], 1)
 
+    def test_switches_that_are_not_given_change_nothing(self):
+        container = {"Image": "nginx", "TTY": True, "ReadOnly": True, "Init": True}
+        for given, expected in (((), container), (("--tty=false", "--init=false"),
+                                                  {"Image": "nginx", "ReadOnly": True, "Init": False})):
+            spec = {**SPEC, "TaskTemplate": {"ContainerSpec": container, "ForceUpdate": 0}}
+            answers = {"GET /services/web": (200, {**service(), "Spec": spec}),
+                       "POST /services/service-a/update": (200, {})}
+            self.assert_ends(self.run_with(answers, "service", "update", "-d", *given, "web"), 0)
+            update = self.daemon.bodies("POST", "/services/service-a/update")[0]
+            self.assertEqual(update["TaskTemplate"]["ContainerSpec"], expected)
+
     def test_scale(self):
         answers = {"GET /services/web": (200, service()), "POST /services/service-a/update": (200, {})}
         result = self.run_with(answers, "service", "scale", "-d", "web=3", "absent=1")
