@@ -116,6 +116,52 @@ TEST_F(ViewTest, Overlay) {
   EXPECT_THAT(desired.reserved_ports, ElementsAre(8010));
 }
 
+TEST_F(ViewTest, OptionsOfAPublishedPort) {
+  EXPECT_TRUE(make_dataplane(view()).ports.at(0).entry);
+  model::PortRow& row = tables_.services[0].ports[0];
+  row.return_mode = model::ReturnMode::kDsr;
+  row.affinity_seconds = 60;
+  row.prefer_local = true;
+  row.allow = {*Cidr::parse("192.0.2.0/24")};
+  const dataplane::PublishedPort port = make_dataplane(view()).ports.at(0);
+  EXPECT_EQ(port.return_mode, dataplane::ReturnMode::kDirect);
+  EXPECT_EQ(port.affinity_seconds, 60U);
+  EXPECT_TRUE(port.prefer_local);
+  EXPECT_THAT(port.allow, ElementsAre(*Cidr::parse("192.0.2.0/24")));
+  EXPECT_THAT(port.addresses, IsEmpty());
+}
+
+// Node 1 is this host; 192.0.2.1 and 2001:db8::1 are its addresses.
+TEST_F(ViewTest, WhereAPublishedPortAnswers) {
+  struct Case {
+    std::optional<std::vector<std::uint16_t>> nodes;
+    std::vector<IpAddress> addresses;
+    bool entry;
+    std::vector<IpAddress> own;
+  };
+  const IpAddress here = ip("192.0.2.1"), also = ip("2001:db8::1"), there = ip("192.0.2.2");
+  const Case table[] = {
+      {std::nullopt, {}, true, {}},
+      {std::vector<std::uint16_t>{1, 2}, {}, true, {}},
+      {std::vector<std::uint16_t>{2}, {}, false, {}},
+      {std::vector<std::uint16_t>{}, {}, false, {}},
+      {std::nullopt, {here, there}, true, {here}},
+      {std::nullopt, {also, here}, true, {also, here}},
+      {std::nullopt, {there}, false, {}},
+      {std::vector<std::uint16_t>{2}, {here}, false, {here}},
+  };
+  for (const auto& [nodes, addresses, entry, own] : table) {
+    tables_.services[0].ports[0].entry_nodes = nodes;
+    tables_.services[0].ports[0].addresses = addresses;
+    const dataplane::Desired desired = make_dataplane(view());
+    EXPECT_EQ(desired.ports.at(0).entry, entry);
+    EXPECT_EQ(desired.ports.at(0).addresses, own);
+    EXPECT_FALSE(desired.bindings.empty()) << "its backends serve in any case";
+    // Where the port is not answered, it is left to others.
+    EXPECT_EQ(make_overlay(view()).reserved_ports.empty(), !entry);
+  }
+}
+
 TEST_F(ViewTest, OnlyInternalNetworksMeansNoWayOut) {
   tasks_[0].mesh.networks = {{"deep", ip("10.1.1.11"), {}, {}}};
   EXPECT_THAT(make_overlay(view()).masquerade.sources, IsEmpty());
