@@ -44,6 +44,16 @@ void add_health_flags(CLI::App& command, CommonFlags& flags) {
   add_switch(command, "--no-healthcheck", flags.no_healthcheck, "ignore the image's probe");
 }
 
+void add_mesh_flags(CLI::App& command, MeshFlags& flags) {
+  command.add_option("--mesh-return", flags.return_mode,
+                     "how answers travel: tunnel, or dsr past the host that was asked (tunnel)");
+  command.add_option("--mesh-affinity", flags.affinity,
+                     "client-ip[:DURATION]: a client keeps its task so long after its last connection (3h)");
+  command.add_option("--mesh-prefer", flags.prefer, "local: tasks of the host that was asked, if it has one");
+  command.add_option("--mesh-weight", flags.weight,
+                     "node label whose value, 1 to 100, is the share of tasks on that node");
+}
+
 void add_common_flags(CLI::App& command, CommonFlags& flags) {
   command.add_option("--replicas", flags.replicas, "number of tasks");
   command.add_option("--replicas-max-per-node", flags.max_replicas, "0: no limit");
@@ -61,6 +71,7 @@ void add_common_flags(CLI::App& command, CommonFlags& flags) {
   add_health_flags(command, flags);
   add_rollout_flags(command, "--update", flags.update);
   add_rollout_flags(command, "--rollback", flags.rollback);
+  add_mesh_flags(command, flags.mesh);
 }
 
 void add_change_flags(CLI::App& command, const std::string& name, ListChange& change, const std::string& added,
@@ -77,7 +88,7 @@ void add_create_flags(CLI::App& command, CreateFlags& flags) {
   add_list(command, "-e,--env", flags.env, "KEY=VALUE; KEY takes the value from here");
   add_list(command, "-l,--label", flags.labels, "KEY=VALUE of the service");
   add_list(command, "--container-label", flags.container_labels, "KEY=VALUE of its containers");
-  add_list(command, "-p,--publish", flags.publish, "PUBLISHED:TARGET[/udp], or published=…,target=…,mode=…");
+  add_list(command, "-p,--publish", flags.publish, "[ADDRESS:]PUBLISHED:TARGET[/udp], or published=…,target=…,mode=…");
   add_list(command, "--network", flags.networks, "NETWORK, or name=…,alias=…");
   add_list(command, "--constraint", flags.constraints, "such as node.labels.disk==ssd");
   add_list(command, "--placement-pref", flags.preferences, "spread=KEY");
@@ -92,7 +103,7 @@ void add_update_flags(CLI::App& command, UpdateServiceFlags& flags) {
   add_change_flags(command, "--env", flags.env, "KEY=VALUE", "KEY");
   add_change_flags(command, "--label", flags.labels, "KEY=VALUE of the service", "KEY");
   add_change_flags(command, "--container-label", flags.container_labels, "KEY=VALUE of its containers", "KEY");
-  add_change_flags(command, "--publish", flags.publish, "PUBLISHED:TARGET[/udp]", "TARGET[/udp]");
+  add_change_flags(command, "--publish", flags.publish, "[ADDRESS:]PUBLISHED:TARGET[/udp]", "TARGET[/udp]");
   add_change_flags(command, "--network", flags.networks, "NETWORK", "NETWORK");
   add_change_flags(command, "--constraint", flags.constraints, "such as node.role==worker", "as it was added");
   add_change_flags(command, "--placement-pref", flags.preferences, "spread=KEY", "spread=KEY");
