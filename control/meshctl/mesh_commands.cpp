@@ -1,4 +1,4 @@
-// meshctl publish, unpublish, status, dataplane: what docker has no command for.
+// meshctl publish, unpublish, status, doctor, dataplane: what docker has no command for.
 #include <algorithm>
 #include <cstdio>
 #include <map>
@@ -9,6 +9,7 @@
 
 #include "control/meshctl/calls.h"
 #include "control/meshctl/cli.h"
+#include "control/meshctl/doctor.h"
 #include "control/meshctl/listing.h"
 #include "control/meshctl/parse.h"
 #include "control/meshctl/publish_options.h"
@@ -172,6 +173,18 @@ Status status(const Client& client, const StatusFlags& flags) {
   return {};
 }
 
+Status doctor(const Client& client) {
+  const Json answer = TRY(client.get(path("/mesh/status")));
+  const auto kernel = client.get(path("/mesh/dataplane/status"));
+  std::vector<model::Service> services;
+  // Only a manager knows them.
+  if (auto listed = list_services(client); listed) services = std::move(*listed);
+  const Diagnosis found = TRY(diagnose(answer, kernel, services));
+  fmt::print("{}", found.text);
+  if (found.problems == 0) return {};
+  return fail(ErrorKind::kConflict, found.problems == 1 ? "1 problem" : fmt::format("{} problems", found.problems));
+}
+
 Status dataplane(const Client& client, const std::string& part, const DataplaneFlags& flags) {
   const Json answer = TRY(client.get(path("/mesh/dataplane/" + part)));
   if (flags.format.empty()) {
@@ -214,6 +227,9 @@ void add_mesh_commands(CLI::App& app, Cli& cli) {
   command = app.add_subcommand("status", "The cluster at a glance: nodes, tables in their kernels, services");
   command->add_option("-f,--format", shown->format, "json or a Go template");
   set_action(*command, cli, [shown](const Client& client) { return status(client, *shown); });
+
+  command = app.add_subcommand("doctor", "What is wrong here, and what to try; status 1 if something is");
+  set_action(*command, cli, doctor);
 
   CLI::App* group = add_group(app, "dataplane", "What this host's kernel really holds, next to what it should");
   for (const auto& [part, what] :

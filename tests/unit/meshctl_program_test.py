@@ -448,6 +448,22 @@ class Swarm(Meshctl):
         self.assert_ends(self.run_with(answers, "swarm", "join-token", "king"), 1, "", "expected worker or manager")
 
 
+class Doctor(Meshctl):
+    def test_status_1_if_something_is_wrong(self):
+        status = {"Version": "1", "Swarm": {"State": "active", "Manager": True}, "Nodes": []}
+        kernel = {"Uplink": {"Name": "eth0", "Mode": "tc", "Why": "as asked"}, "Hooks": [], "Problems": [],
+                  "Differences": []}
+        answers = {"GET /mesh/status": (200, status), "GET /mesh/dataplane/status": (200, kernel),
+                   "GET /services": (200, [service()])}
+        result = self.run_with(answers, "doctor")
+        self.assert_ends(result, 0)
+        self.assertIn("uplink eth0: programs run as tc, as asked", result.stdout)
+        kernel["Problems"] = ["8010/tcp: in use"]
+        result = self.run_with(answers, "doctor")
+        self.assert_ends(result, 1, err="meshctl: 1 problem\n")
+        self.assertIn("[problem] kernel of this host: 8010/tcp: in use\n", result.stdout)
+
+
 class Image(Meshctl):
     def test_pull_shows_progress_across_chunks(self):
         stream = ["stream", {"status": "Pulling fs layer", "id": "ab"}, {"status": "Downloading", "id": "ab"},
