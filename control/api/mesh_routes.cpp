@@ -57,7 +57,7 @@ Result<Response> status(Context& context, const Request&) {
     body["Tables"] = encode(manager->tables().version);
     body["Nodes"] = node_rows(context, *manager);
     std::vector<std::string> problems = manager::backend_limit_problems(manager->view());
-    std::ranges::move(manager::weight_problems(manager->view()), std::back_inserter(problems));
+    std::ranges::move(manager::option_problems(manager->view()), std::back_inserter(problems));
     body["Problems"] = encode(problems);
   }
   return json_response(body);

@@ -98,8 +98,17 @@ std::vector<std::string> port_option_warnings(const store::View& view, const mod
   return warnings;
 }
 
-std::vector<std::string> weight_problems(const store::View& view) {
+std::vector<std::string> option_problems(const store::View& view) {
   std::vector<std::string> problems;
+  for (const auto& [id, port] : view.ports()) {
+    const model::Service* service = view.service(port->service_id);
+    const auto answers_it = [&](const auto& entry) { return answers(*entry.second, port->row); };
+    if (service == nullptr || std::ranges::any_of(view.nodes(), answers_it)) continue;
+    problems.push_back(fmt::format(
+        "{}/{} of service {} is answered nowhere: no node meets its labels "
+        "mesh.port.{}/{}.on and .address",
+        port->row.published, port->row.protocol, service->spec.name, port->row.published, port->row.protocol));
+  }
   for (const auto& [service_id, service] : view.services()) {
     const auto options = model::parse_mesh_options(service->spec.labels);
     if (!options || options->weight_label.empty()) continue;

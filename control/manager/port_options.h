@@ -19,8 +19,8 @@ namespace mesh::manager {
 // Options that have no effect now: of a port that is not published, on an address that no node has, on nodes that do
 // not exist. For the answer to `service create` and `update`.
 [[nodiscard]] std::vector<std::string> port_option_warnings(const store::View& view, const model::ServiceSpec& spec);
-// Node labels that are no weights but are used as such. For `meshctl status`.
-[[nodiscard]] std::vector<std::string> weight_problems(const store::View& view);
+// Published ports that no node answers, and node labels that are no weights but are used as such. For `meshctl status`.
+[[nodiscard]] std::vector<std::string> option_problems(const store::View& view);
 
 void set_options(const store::View& view, const model::MeshOptions& options, const model::PublishedPort& port,
                  model::PortRow& row);

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "control/agent/inspection_json.h"
 #include "control/agent/node_view.h"
 #include "control/agent/table_merge.h"
 
@@ -129,6 +130,26 @@ TEST_F(ViewTest, OptionsOfAPublishedPort) {
   EXPECT_TRUE(port.prefer_local);
   EXPECT_THAT(port.allow, ElementsAre(*Cidr::parse("192.0.2.0/24")));
   EXPECT_THAT(port.addresses, IsEmpty());
+}
+
+TEST(Uplink, WhyItsModeWasChosen) {
+  using dataplane::ModeRequest;
+  struct Case {
+    ModeRequest request;
+    const char* driver;
+    bool native_xdp;
+    const char* why;
+  };
+  const Case table[] = {
+      {ModeRequest::kTc, "ixgbe", true, "as uplink-mode=tc asks for"},
+      {ModeRequest::kXdp, "veth", true, "as uplink-mode=xdp asks for"},
+      {ModeRequest::kAuto, "ixgbe", true, "chosen because its driver ixgbe runs XDP programs itself"},
+      {ModeRequest::kAuto, "veth", true,
+       "chosen because XDP on veth copies every packet and loses segmentation offload"},
+      {ModeRequest::kAuto, "dummy", false, "chosen because its driver dummy runs no XDP programs itself"},
+      {ModeRequest::kAuto, "", false, "chosen because its driver runs no XDP programs itself"},
+  };
+  for (const auto& [request, driver, native_xdp, why] : table) EXPECT_EQ(mode_reason(request, driver, native_xdp), why);
 }
 
 // Node 1 is this host; 192.0.2.1 and 2001:db8::1 are its addresses.

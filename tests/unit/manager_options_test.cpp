@@ -99,9 +99,11 @@ TEST_F(MeshOptionsTest, NodesThatAnswerFollowTheirLabels) {
   const std::string web = create({{"mesh.port.8010/tcp.on", "node.labels.edge==true,node.hostname!=node1"}});
   const auto before = ids(web);
   EXPECT_EQ(held(web).entry_nodes, std::vector<std::uint16_t>{}) << "nobody has the label";
+  EXPECT_THAT(option_problems(lab_.view()), ElementsAre(HasSubstr("8010/tcp of service web is answered nowhere")));
   for (const char* node : {"node1", "node3"}) ASSERT_TRUE(lab_.set_label(node, "edge", "true"));
   settle();
   EXPECT_EQ(held(web).entry_nodes, std::vector{number("node3")});
+  EXPECT_THAT(option_problems(lab_.view()), IsEmpty());
   EXPECT_TRUE(answers(*lab_.view().node("node3"), port(web)));
   EXPECT_FALSE(answers(*lab_.view().node("node1"), port(web)));
   EXPECT_EQ(shares(web).size(), 3U) << "the others still hold backends";
@@ -145,12 +147,12 @@ TEST_F(MeshOptionsTest, AWeightMovesOnlyWhatItMust) {
 TEST_F(MeshOptionsTest, AWeightThatIsNoneCountsAsOneAndIsTold) {
   const std::string web = create({{"mesh.weight", "capacity"}});
   const std::uint32_t version = port(web).ring_version;
-  EXPECT_THAT(weight_problems(lab_.view()), IsEmpty());
+  EXPECT_THAT(option_problems(lab_.view()), IsEmpty());
   ASSERT_TRUE(lab_.set_label("node2", "capacity", "heavy"));
   settle();
   EXPECT_EQ(port(web).ring_version, version);
   EXPECT_THAT(
-      weight_problems(lab_.view()),
+      option_problems(lab_.view()),
       ElementsAre("label capacity=\"heavy\" of node node2 counts as 1 for service web: a weight is a number from "
                   "1 to 100"));
 }
