@@ -20,6 +20,9 @@ inline constexpr std::size_t kInspectedFlowsMax = 1000;
                                              const dataplane::Counters& counters);
 [[nodiscard]] JsonObject inspection_flows(const std::vector<dataplane::FlowRecord>& flows, bool more);
 [[nodiscard]] JsonObject inspection_drops(const dataplane::Counters& counters);
-[[nodiscard]] JsonObject uplink_json(const dataplane::Uplink& uplink);
+// `why`: of its mode.
+[[nodiscard]] JsonObject uplink_json(const dataplane::Uplink& uplink, const std::string& why);
+// Why dataplane::choose_mode() chose what it did.
+[[nodiscard]] std::string mode_reason(dataplane::ModeRequest request, const std::string& driver, bool native_xdp);
 
 }  // namespace mesh::agent

@@ -237,7 +237,7 @@ Result<Json> NodeKernel::inspect_status() const {
   std::vector<std::string> problems = problems_;
   problems.insert(problems.end(), overlaps_.begin(), overlaps_.end());
   status["Tables"] = encode(applied_);
-  status["Uplink"] = uplink_json(desired_uplink_);
+  status["Uplink"] = uplink_json(desired_uplink_, mode_reason(options_.mode, uplink_.driver, uplink_.native_xdp));
   status["Problems"] = encode(problems);
   if (const auto names = dns_.state()) {
     status["Names"] = encode(*names);

@@ -3,10 +3,13 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "control/model/mesh_options.h"
 #include "vxlan/overlay.h"
 
 namespace mesh::agent {
 namespace {
+
+static_assert(model::kAllowMax <= dataplane::kAllowMax, "what the API takes fits into the kernel");
 
 constexpr std::uint16_t kTunnelBytesV4 = 50;
 constexpr std::uint16_t kTunnelBytesV6 = 70;
@@ -81,7 +84,24 @@ void add_masquerade(vxlan::Masquerade& masquerade, const model::Task& task, cons
   masquerade.sources.insert(masquerade.sources.end(), sources.begin(), sources.end());
 }
 
-dataplane::PublishedPort make_port(const model::ServiceRow& service, const model::PortRow& row) {
+// The addresses of this host among those that the port is published on.
+std::vector<IpAddress> own_addresses(const model::PortRow& row, const View& view) {
+  std::vector<IpAddress> own;
+  for (const IpAddress& address : row.addresses) {
+    const auto& all = view.host.uplink.addresses;
+    if (std::ranges::find(all, address) != all.end()) own.push_back(address);
+  }
+  return own;
+}
+
+// This host answers on the port: by the constraints it was published with, which the manager resolved, and by its
+// addresses.
+bool is_entry(const model::PortRow& row, const View& view) {
+  if (row.entry_nodes && !std::ranges::binary_search(*row.entry_nodes, view.gateway.node_number)) return false;
+  return row.addresses.empty() || !own_addresses(row, view).empty();
+}
+
+dataplane::PublishedPort make_port(const model::ServiceRow& service, const model::PortRow& row, const View& view) {
   dataplane::PublishedPort port;
   port.service_id = service.id;
   port.service_name = service.name;
@@ -96,6 +116,13 @@ dataplane::PublishedPort make_port(const model::ServiceRow& service, const model
   for (const model::BackendRow& backend : row.backends) {
     port.backends.push_back({backend.node, backend.binding, to_state(backend.state)});
   }
+  port.return_mode =
+      row.return_mode == model::ReturnMode::kDsr ? dataplane::ReturnMode::kDirect : dataplane::ReturnMode::kTunnel;
+  port.affinity_seconds = row.affinity_seconds;
+  port.prefer_local = row.prefer_local;
+  port.entry = is_entry(row, view);
+  port.addresses = own_addresses(row, view);
+  port.allow = row.allow;
   return port;
 }
 
@@ -212,7 +239,9 @@ vxlan::Desired make_overlay(const View& view) {
     if (row.subnet_v6) desired.masquerade.cluster.push_back(*row.subnet_v6);
   }
   for (const model::ServiceRow& service : view.tables.services) {
-    for (const model::PortRow& port : service.ports) desired.reserved_ports.push_back(port.published);
+    for (const model::PortRow& port : service.ports) {
+      if (is_entry(port, view)) desired.reserved_ports.push_back(port.published);
+    }
   }
   std::ranges::sort(desired.reserved_ports);
   const auto doubles = std::ranges::unique(desired.reserved_ports);
@@ -244,7 +273,7 @@ dataplane::Desired make_dataplane(const View& view) {
   }
   for (const model::ServiceRow& service : view.tables.services) {
     for (const model::PortRow& port : service.ports) {
-      desired.ports.push_back(make_port(service, port));
+      desired.ports.push_back(make_port(service, port, view));
       add_bindings(desired.bindings, port, view.gateway.node_number);
     }
     const auto own = endpoints.find(service.id);

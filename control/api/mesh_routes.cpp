@@ -3,7 +3,7 @@
 //   GET /mesh/dataplane/{part}                status, services, backends, flows, drops: read from this kernel
 //   GET /mesh/services/{id}/ready?timeout=10s  waits until every published port answers on every node with a session,
 //                                             but for those that it names in Problems; says how many Hosts that are,
-//                                             and which have NoSession
+//                                             how many are Answering on each port, and which have NoSession
 #include <algorithm>
 #include <array>
 
@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "control/api/router.h"
 #include "control/manager/backend_limit.h"
+#include "control/manager/port_options.h"
 
 namespace mesh::api {
 namespace {
@@ -55,7 +56,9 @@ Result<Response> status(Context& context, const Request&) {
   if (const manager::Manager* manager = context.swarm.manager(); manager != nullptr) {
     body["Tables"] = encode(manager->tables().version);
     body["Nodes"] = node_rows(context, *manager);
-    body["Problems"] = encode(manager::backend_limit_problems(manager->view()));
+    std::vector<std::string> problems = manager::backend_limit_problems(manager->view());
+    std::ranges::move(manager::option_problems(manager->view()), std::back_inserter(problems));
+    body["Problems"] = encode(problems);
   }
   return json_response(body);
 }
@@ -132,6 +135,23 @@ std::vector<std::string> port_problems(const manager::Manager& manager, const st
   return found;
 }
 
+// "8010/tcp" -> how many hosts with a session answer on it.
+JsonObject answering(Swarm& swarm, const std::string& service_id) {
+  JsonObject ports;
+  const manager::Manager& manager = *swarm.manager();
+  const auto& rows = manager.tables().services;
+  const auto row = std::ranges::find(rows, service_id, &model::ServiceRow::id);
+  if (row == rows.end()) return ports;
+  for (const model::PortRow& port : row->ports) {
+    const auto hosts = std::ranges::count_if(swarm.acknowledged(), [&](const auto& entry) {
+      const model::Node* node = manager.view().node(entry.first);
+      return node != nullptr && manager::answers(*node, port);
+    });
+    ports[fmt::format("{}/{}", port.published, port.protocol)] = hosts;
+  }
+  return ports;
+}
+
 std::vector<std::string> without_session(Swarm& swarm) {
   std::vector<std::string> names;
   for (const auto& [id, node] : swarm.manager()->view().nodes()) {
@@ -168,6 +188,7 @@ void ready(Context& context, const Request& request, const ResponderPtr& respond
       return responder->send(json_response(JsonObject{{"Ready", true},
                                                       {"Tables", encode(**wanted)},
                                                       {"Hosts", swarm.acknowledged().size()},
+                                                      {"Answering", answering(swarm, id)},
                                                       {"NoSession", encode(without_session(swarm))},
                                                       {"Problems", encode(port_problems(*swarm.manager(), id))}}));
     }

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "control/manager/allocator.h"
+#include "control/manager/port_options.h"
 
 namespace mesh::api {
 namespace {
@@ -16,17 +17,20 @@ using Done = std::function<void(Result<std::set<model::PublishedPort>>)>;
 
 model::PublishedPort key_of(const model::PortConfig& port) { return {model::protocol_of(port), port.published_port}; }
 
-// Its hosts have agreed to it before.
-bool is_published(const store::View& view, const model::PortConfig& port) {
-  return std::ranges::any_of(view.services(), [&](const auto& entry) {
-    return std::ranges::any_of(entry.second->endpoint.ports, [&](const model::PortConfig& other) {
-      return model::is_ingress(other) && key_of(other) == key_of(port);
+// Nodes that have agreed to the port before: it is published there.
+std::set<std::string> agreed_before(const store::View& view, const model::PublishedPort& port) {
+  for (const auto& [id, service] : view.services()) {
+    const bool published = std::ranges::any_of(service->endpoint.ports, [&](const model::PortConfig& other) {
+      return model::is_ingress(other) && key_of(other) == port;
     });
-  });
+    if (published) return manager::entry_nodes(view, service->spec.labels, port);
+  }
+  return {};
 }
 
 struct Question {
   std::vector<model::PortConfig> ports;
+  std::set<std::string> nodes;
   bool chosen = false;  // by the cluster: another would do
 };
 
@@ -39,24 +43,26 @@ class Agreement : public std::enable_shared_from_this<Agreement> {
     manager::Manager* manager = context_.swarm.manager();
     const Question question = manager == nullptr ? Question{} : next_question(manager->view());
     if (question.ports.empty()) return done_(passed_over_);
-    context_.swarm.ask_ports(
-        question.ports, [self = shared_from_this(), question](const Status& free) { self->answered(question, free); });
+    context_.swarm.ask_ports(question.ports, question.nodes, [self = shared_from_this(), question](const Status& free) {
+      self->answered(question, free);
+    });
   }
 
  private:
-  // All ports that the spec names; then, one by one, those that the cluster chooses.
+  // All ports that the spec names, those for the same nodes together; then, one by one, those that the cluster chooses.
   [[nodiscard]] Question next_question(const store::View& view) const {
     model::Service wanted = service_;
     if (!manager::allocate_ports(view, wanted, passed_over_)) return {};  // the change itself will say why
-    Question named, chosen{{}, true};
+    Question named, chosen{.chosen = true};
     for (std::size_t i = 0; i < wanted.endpoint.ports.size(); ++i) {
       const model::PortConfig& port = wanted.endpoint.ports[i];
-      if (!model::is_ingress(port) || agreed_.contains(key_of(port)) || is_published(view, port)) continue;
-      if (service_.spec.endpoint_spec->ports[i].published_port != 0) {
-        named.ports.push_back(port);
-      } else if (chosen.ports.empty()) {
-        chosen.ports.push_back(port);
-      }
+      if (!model::is_ingress(port) || agreed_.contains(key_of(port))) continue;
+      std::set<std::string> nodes = manager::entry_nodes(view, service_.spec.labels, key_of(port));
+      for (const std::string& node : agreed_before(view, key_of(port))) nodes.erase(node);
+      if (nodes.empty()) continue;
+      Question& question = service_.spec.endpoint_spec->ports[i].published_port != 0 ? named : chosen;
+      if (question.ports.empty()) question.nodes = nodes;
+      if (question.ports.empty() || (!question.chosen && question.nodes == nodes)) question.ports.push_back(port);
     }
     return named.ports.empty() ? chosen : named;
   }

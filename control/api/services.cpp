@@ -11,6 +11,7 @@
 #include "control/api/registry_auth.h"
 #include "control/api/router.h"
 #include "control/manager/backend_limit.h"
+#include "control/manager/port_options.h"
 #include "control/model/validate.h"
 
 namespace mesh::api {
@@ -72,6 +73,7 @@ Json warnings_for(Context& context, const store::View& view, const model::Servic
                     context.engine.data_dir));
   }
   for (const std::string& warning : manager::backend_limit_warnings(view, spec)) warnings.emplace_back(warning);
+  for (const std::string& warning : manager::port_option_warnings(view, spec)) warnings.emplace_back(warning);
   if (!spec.networks.empty() && !spec.task_template.networks.empty()) {
     warnings.emplace_back("Networks of the service are ignored: TaskTemplate.Networks is set.");
   }

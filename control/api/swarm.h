@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -106,10 +107,12 @@ class Swarm {
   // Calls `done(true)` as soon as `condition` holds (asked at once and after every change), `done(false)` after
   // `timeout`.
   virtual void wait_until(std::function<bool()> condition, Duration timeout, std::function<void(bool)> done) = 0;
-  // Managers only. Asks every host with a session whether it can publish these ports (protocol and number are read).
+  // Managers only. Asks those of the nodes that have a session whether they can publish these ports (protocol and
+  // number are read).
   // `done` comes later: kConflict names the port, the host and what uses it there; success when all have answered or
   // had two seconds.
-  virtual void ask_ports(const std::vector<model::PortConfig>& ports, std::function<void(Status)> done) = 0;
+  virtual void ask_ports(const std::vector<model::PortConfig>& ports, const std::set<std::string>& nodes,
+                         std::function<void(Status)> done) = 0;
   // Node id -> version of the tables that its kernel holds, for nodes with a session.
   [[nodiscard]] virtual const std::map<std::string, model::TableVersion>& acknowledged() const = 0;
   // Counters of the cluster port and the session, for `meshctl status`.

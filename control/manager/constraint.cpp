@@ -33,13 +33,6 @@ bool address_is(const IpAddress& address, const std::string& value) {
   return single && *single == address;
 }
 
-bool is_known(std::string_view key) {
-  constexpr std::array<std::string_view, 6> kKeys{"node.id", "node.hostname",    "node.role",
-                                                  "node.ip", "node.platform.os", "node.platform.arch"};
-  return std::ranges::find(kKeys, key) != kKeys.end() || key.starts_with("node.labels.") ||
-         key.starts_with("engine.labels.");
-}
-
 bool equals(const model::Node& node, const std::string& key, const std::string& value) {
   const model::Platform& platform = node.description.platform;
   if (key == "node.id") return same_text(node.id, value);
@@ -58,6 +51,13 @@ bool equals(const model::Node& node, const std::string& key, const std::string& 
 
 }  // namespace
 
+bool is_known_key(std::string_view key) {
+  constexpr std::array<std::string_view, 6> kKeys{"node.id", "node.hostname",    "node.role",
+                                                  "node.ip", "node.platform.os", "node.platform.arch"};
+  return std::ranges::find(kKeys, key) != kKeys.end() || key.starts_with("node.labels.") ||
+         key.starts_with("engine.labels.");
+}
+
 Result<Constraint> parse_constraint(std::string_view text) {
   for (const std::string_view sign : {"==", "!="}) {
     const std::size_t at = text.find(sign);
@@ -66,15 +66,12 @@ Result<Constraint> parse_constraint(std::string_view text) {
     if (result.key.empty() || result.value.empty()) break;
     return result;
   }
-  return fail(
-      ErrorKind::kInvalid,
-      fmt::format("constraint \"{}\" is not KEY==VALUE or KEY!=VALUE; keys are node.id, node.hostname, node.role, "
-                  "node.ip, node.platform.os, node.platform.arch, node.labels.K and engine.labels.K",
-                  text));
+  return fail(ErrorKind::kInvalid,
+              fmt::format("constraint \"{}\" is not KEY==VALUE or KEY!=VALUE; keys are {}", text, kConstraintKeys));
 }
 
 bool satisfies(const model::Node& node, const Constraint& constraint) {
-  return is_known(constraint.key) && equals(node, constraint.key, constraint.value) == constraint.equal;
+  return is_known_key(constraint.key) && equals(node, constraint.key, constraint.value) == constraint.equal;
 }
 
 bool satisfies_constraints(const model::Node& node, const model::TaskSpec& spec) {

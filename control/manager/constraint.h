@@ -17,6 +17,10 @@ struct Constraint {
   bool equal = true;
   std::string value;
 };
+inline constexpr std::string_view kConstraintKeys =
+    "node.id, node.hostname, node.role, node.ip, node.platform.os, node.platform.arch, node.labels.K and "
+    "engine.labels.K";
+[[nodiscard]] bool is_known_key(std::string_view key);
 // kInvalid names the constraint.
 [[nodiscard]] Result<Constraint> parse_constraint(std::string_view text);
 // An unknown key satisfies nothing, not even "!=".

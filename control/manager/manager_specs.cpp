@@ -8,6 +8,7 @@
 #include "control/manager/constraint.h"
 #include "control/manager/manager.h"
 #include "control/manager/manager_impl.h"
+#include "control/manager/port_options.h"
 #include "control/manager/updater.h"
 #include "control/manager/withdrawn.h"
 #include "control/model/validate.h"
@@ -202,6 +203,7 @@ Result<std::string> Manager::create_service(model::ServiceSpec spec, Time now,
   if (impl_->view.cluster() == nullptr) return fail(ErrorKind::kUnavailable, "this node is not a swarm manager");
   TRY(model::validate_service_spec(spec));
   TRY(check_constraints(spec));
+  TRY(check_port_options(impl_->view, spec));
   TRY(resolve_networks(impl_->view, spec));
   for (const auto& [id, service] : impl_->view.services()) {
     if (service->spec.name == spec.name) {
@@ -236,6 +238,7 @@ Status Manager::update_service(const std::string& id, std::uint64_t version, mod
   } else {
     TRY(model::validate_service_update(service.spec, spec));
     TRY(check_constraints(spec));
+    TRY(check_port_options(impl_->view, spec));
     TRY(resolve_networks(impl_->view, spec));
     if (spec == service.spec) return {};
     service.previous_spec = std::move(service.spec);

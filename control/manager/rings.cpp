@@ -5,6 +5,7 @@
 #include <set>
 
 #include "control/manager/drain.h"
+#include "control/manager/port_options.h"
 #include "control/manager/slot.h"
 #include "control/manager/withdrawn.h"
 
@@ -90,22 +91,41 @@ bool drop_hosts(const std::string& id, Ring& ring, const std::set<std::uint16_t>
   return changed;
 }
 
-// Nothing to compute: the owners are the members, and no host leaves a foreign set.
+// The ring was made for the same shares.
+bool has_weights(const model::PortState& port, const std::vector<dataplane::RingMember>& members) {
+  return std::ranges::all_of(members, [&](const dataplane::RingMember& member) {
+    const std::uint16_t made_for = member.index < port.weights.size() ? port.weights[member.index] : std::uint16_t{1};
+    return made_for == member.weight;
+  });
+}
+
+void remember_weights(model::PortState& port, const std::vector<dataplane::RingMember>& members) {
+  port.weights.clear();
+  for (const dataplane::RingMember& member : members) {
+    if (member.weight == 1) continue;
+    port.weights.resize(std::max<std::size_t>(port.weights.size(), member.index + 1U), 1);
+    port.weights[member.index] = member.weight;
+  }
+}
+
+// Nothing to compute: the owners are the members, with these weights, and no host leaves a foreign set.
 bool is_up_to_date(const model::PortState& port, const std::vector<dataplane::RingMember>& members,
                    const std::set<std::uint16_t>& alive, const std::vector<HeldSlots>& held) {
   std::bitset<256> wanted, owners;
   for (const dataplane::RingMember& member : members) wanted.set(member.index);
   for (const std::uint8_t owner : port.row.owners) owners.set(owner);
   owners.reset(dataplane::kNoBackend);
-  if (wanted != owners || std::ranges::find(held, port.id, &HeldSlots::port_id) != held.end()) return false;
+  if (wanted != owners || !has_weights(port, members)) return false;
+  if (std::ranges::find(held, port.id, &HeldSlots::port_id) != held.end()) return false;
   return std::ranges::all_of(port.row.moved, [&](const model::RingSlot& slot) {
     return std::ranges::all_of(slot.foreign, [&](std::uint16_t host) { return alive.contains(host); });
   });
 }
 
 // `announced`: the row that every host holds. Only backends that it lists as ready may own slots.
-void change_owners(const store::View& view, const model::PortRow& announced, model::PortState& port,
-                   const std::vector<HeldSlots>& held) {
+void change_owners(const store::View& view, const std::string& weight_label, const model::PortRow& announced,
+                   model::PortState& port, const std::vector<HeldSlots>& held) {
+  const std::map<std::uint16_t, std::uint16_t> weights = node_weights(view, weight_label);
   std::vector<dataplane::RingMember> members;
   std::map<std::uint8_t, std::uint16_t> node_of;
   for (std::size_t i = 0; i < port.row.backends.size(); ++i) {
@@ -114,8 +134,11 @@ void change_owners(const store::View& view, const model::PortRow& announced, mod
     if (backend.task_id.empty() || backend.state == EndpointState::kGone) continue;
     node_of[index] = backend.node;
     const bool known = i < announced.backends.size() && announced.backends[i].task_id == backend.task_id;
-    if (backend.state == EndpointState::kReady && known) members.push_back({index, backend.node, 1});
+    if (backend.state != EndpointState::kReady || !known) continue;
+    const auto weight = weights.find(backend.node);
+    members.push_back({index, backend.node, weight == weights.end() ? std::uint16_t{1} : weight->second});
   }
+  reduce_weights(members);
   const std::set<std::uint16_t> alive = hosts_alive(view);
   if (is_up_to_date(port, members, alive, held)) return;
   Ring ring = ring_of(port.row);
@@ -124,9 +147,11 @@ void change_owners(const store::View& view, const model::PortRow& announced, mod
   if (!changed) return;  // more than 127 backends never get here: add_backends stops there (backend_limit.h tells)
   if (dropped && changed->version == ring.version) *changed = dataplane::next_version(std::move(*changed));
   set_ring(port.row, *changed);
+  remember_weights(port, members);
 }
 
-void update_port(Draft& draft, const model::Service& service, const model::PortConfig& config, const Settled& settled,
+void update_port(Draft& draft, const model::Service& service, const model::PortConfig& config,
+                 const Result<model::MeshOptions>& options, const Settled& settled,
                  const std::vector<HeldSlots>& held) {
   const std::string id = port_id(service.id, model::protocol_of(config), config.published_port);
   const model::PortState* before = draft.view().port(id);
@@ -143,11 +168,13 @@ void update_port(Draft& draft, const model::Service& service, const model::PortC
   port.row.protocol = model::protocol_name(model::protocol_of(config));
   port.row.published = config.published_port;
   port.row.target = config.target_port;
+  // Labels that this version cannot read were accepted by another one: the port stays as that left it.
+  if (options) set_options(draft.view(), *options, {model::protocol_of(config), config.published_port}, port.row);
   if (before == nullptr || settled.ports.contains(id)) {
     const model::PortRow announced = port.row;
     move_backends(draft.view(), port.row);
     add_backends(draft.view(), service.id, port.row);
-    change_owners(draft.view(), announced, port, held);
+    change_owners(draft.view(), options ? options->weight_label : "", announced, port, held);
   }
   if (before == nullptr || port != *before) draft.put(std::move(port));
 }
@@ -187,10 +214,11 @@ void set_ring(model::PortRow& row, const Ring& ring) {
 void update_rings(Draft& draft, const Settled& settled, const std::vector<HeldSlots>& held) {
   std::set<std::string> wanted;
   for (const auto& [service_id, service] : store::Rows<model::Service>(draft.view().services())) {
+    const Result<model::MeshOptions> options = model::parse_mesh_options(service->spec.labels);
     for (const model::PortConfig& config : service->endpoint.ports) {
       if (!model::is_ingress(config)) continue;
       wanted.insert(port_id(service_id, model::protocol_of(config), config.published_port));
-      update_port(draft, *service, config, settled, held);
+      update_port(draft, *service, config, options, settled, held);
     }
   }
   for (const auto& [id, port] : store::Rows<model::PortState>(draft.view().ports())) {

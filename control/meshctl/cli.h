@@ -29,7 +29,7 @@ void add_node_commands(CLI::App& app, Cli& cli);
 void add_service_commands(CLI::App& app, Cli& cli);
 void add_network_commands(CLI::App& app, Cli& cli);
 void add_image_commands(CLI::App& app, Cli& cli);
-void add_mesh_commands(CLI::App& app, Cli& cli);    // publish, unpublish, status, dataplane
+void add_mesh_commands(CLI::App& app, Cli& cli);    // publish, unpublish, status, doctor, dataplane
 void add_system_commands(CLI::App& app, Cli& cli);  // version, info
 
 // ---- building blocks

@@ -1,6 +1,7 @@
-// meshctl publish, unpublish, status, dataplane: what docker has no command for.
+// meshctl publish, unpublish, status, doctor, dataplane: what docker has no command for.
 #include <algorithm>
 #include <cstdio>
+#include <map>
 #include <thread>
 
 #include <CLI/CLI.hpp>
@@ -8,8 +9,10 @@
 
 #include "control/meshctl/calls.h"
 #include "control/meshctl/cli.h"
+#include "control/meshctl/doctor.h"
 #include "control/meshctl/listing.h"
 #include "control/meshctl/parse.h"
+#include "control/meshctl/publish_options.h"
 #include "control/meshctl/report.h"
 #include "control/meshctl/service_flags.h"
 #include "control/meshctl/status.h"
@@ -25,6 +28,7 @@ constexpr int kAttemptsMax = 5;
 
 struct PublishFlags {
   std::string port, service, timeout{kWaitDefault};
+  PublishOptions options;
   bool detach = false;
 };
 
@@ -38,12 +42,14 @@ struct DataplaneFlags {
 
 struct ReadyAnswer {
   std::uint64_t hosts = 0;
+  std::map<std::string, std::uint64_t> answering;  // hosts, by port: "8010/tcp"
   std::vector<std::string> no_session, problems;
 };
 template <class Visit>
 constexpr bool json_fields(const ReadyAnswer*, Visit&& visit) {
   using R = ReadyAnswer;
-  return visit("Hosts", &R::hosts) && visit("NoSession", &R::no_session) && visit("Problems", &R::problems);
+  return visit("Hosts", &R::hosts) && visit("Answering", &R::answering) && visit("NoSession", &R::no_session) &&
+         visit("Problems", &R::problems);
 }
 
 using Change = std::function<Status(model::ServiceSpec&)>;
@@ -66,8 +72,14 @@ std::string port_text(const model::PortConfig& port) {
   return fmt::format("{}/{}", port.published_port, model::protocol_name(model::protocol_of(port)));
 }
 
-// Waits until every host with a session answers. How many do; the others are named on standard error.
-Result<std::uint64_t> wait_published(const Client& client, const std::string& id, const std::string& timeout) {
+std::string hosts_text(const ReadyAnswer& ready, const std::string& port) {
+  const auto found = ready.answering.find(port);
+  const std::uint64_t hosts = found == ready.answering.end() ? ready.hosts : found->second;
+  return hosts == 1 ? "1 host answers" : fmt::format("{} hosts answer", hosts);
+}
+
+// Waits until every host with a session has the port. Those without are named on standard error.
+Result<ReadyAnswer> wait_published(const Client& client, const std::string& id, const std::string& timeout) {
   const auto target = path("/mesh/services/" + id + "/ready?timeout=" + api::encode_query(timeout));
   const Json answer = TRY_IN("published, but not answering everywhere yet", client.get(target));
   const auto ready = TRY(decode<ReadyAnswer>(answer));
@@ -79,34 +91,31 @@ Result<std::uint64_t> wait_published(const Client& client, const std::string& id
     fmt::print(stderr, "no session with {}: what has none answers once it is back\n",
                fmt::join(ready.no_session, ", "));
   }
-  return ready.hosts;
+  return ready;
 }
 
 Status publish(const Client& client, const PublishFlags& flags) {
-  const auto ports = TRY(parse_publish(flags.port));
+  const auto wanted_ports = TRY(parse_publish(flags.port)).ports;
   TRY(parse_duration(flags.timeout));
   const WaitNotice notice(flags.detach ? "the hosts to agree to the port" : "every host to answer on the port");
   const auto service = TRY(change_service(client, flags.service, [&](model::ServiceSpec& spec) -> Status {
-    for (const auto& port : ports) add_port(spec, port);
-    return {};
+    return publish_ports(spec, "publish", {flags.port}, flags.options);
   }));
-  std::string answering;
-  if (!flags.detach) {
-    const std::uint64_t hosts = TRY(wait_published(client, service.id, flags.timeout));
-    answering = hosts == 1 ? "1 host answers" : fmt::format("{} hosts answer", hosts);
-  }
+  std::optional<ReadyAnswer> ready;
+  if (!flags.detach) ready = TRY(wait_published(client, service.id, flags.timeout));
   // The port may have been left to the cluster.
   const auto now = TRY(get_service(client, service.id));
-  for (const auto& wanted : ports) {
+  for (const auto& wanted : wanted_ports) {
     const auto same = [&](const model::PortConfig& port) {
       return port.target_port == wanted.target_port && model::protocol_of(port) == model::protocol_of(wanted) &&
              (wanted.published_port == 0 || port.published_port == wanted.published_port);
     };
     const auto found = std::ranges::find_if(now.endpoint.ports, same);
-    fmt::print("{} published{}\n", port_text(found == now.endpoint.ports.end() ? wanted : *found),
-               flags.detach
-                   ? ""
-                   : fmt::format(": {} for {} (port {} of its tasks)", answering, now.spec.name, wanted.target_port));
+    const std::string port = port_text(found == now.endpoint.ports.end() ? wanted : *found);
+    fmt::print("{} published{}\n", port,
+               !ready ? ""
+                      : fmt::format(": {} for {} (port {} of its tasks)", hosts_text(*ready, port), now.spec.name,
+                                    wanted.target_port));
   }
   return {};
 }
@@ -139,7 +148,7 @@ Status unpublish(const Client& client, const PublishFlags& flags) {
     const auto is_port = [&](const model::PortConfig& other) {
       return other.published_port == port.published_port && model::protocol_of(other) == model::protocol_of(port);
     };
-    if (!spec.endpoint_spec || std::erase_if(spec.endpoint_spec->ports, is_port) == 0) {
+    if (withdraw_ports(spec, is_port) == 0) {
       return fail(ErrorKind::kNotFound,
                   fmt::format("service {} does not publish {}; 'meshctl service ls' shows what is", flags.service,
                               port_text(port)));
@@ -164,6 +173,18 @@ Status status(const Client& client, const StatusFlags& flags) {
   return {};
 }
 
+Status doctor(const Client& client) {
+  const Json answer = TRY(client.get(path("/mesh/status")));
+  const auto kernel = client.get(path("/mesh/dataplane/status"));
+  std::vector<model::Service> services;
+  // Only a manager knows them.
+  if (auto listed = list_services(client); listed) services = std::move(*listed);
+  const Diagnosis found = TRY(diagnose(answer, kernel, services));
+  fmt::print("{}", found.text);
+  if (found.problems == 0) return {};
+  return fail(ErrorKind::kConflict, found.problems == 1 ? "1 problem" : fmt::format("{} problems", found.problems));
+}
+
 Status dataplane(const Client& client, const std::string& part, const DataplaneFlags& flags) {
   const Json answer = TRY(client.get(path("/mesh/dataplane/" + part)));
   if (flags.format.empty()) {
@@ -174,28 +195,41 @@ Status dataplane(const Client& client, const std::string& part, const DataplaneF
   return {};
 }
 
-void add_publish(CLI::App& app, Cli& cli, const std::string& name, const std::string& what, const std::string& port,
-                 Status (*action)(const Client&, const PublishFlags&)) {
-  auto flags = std::make_shared<PublishFlags>();
+CLI::App* add_publish(CLI::App& app, Cli& cli, const std::string& name, const std::string& what,
+                      const std::string& port, const std::string& such_as, const std::shared_ptr<PublishFlags>& flags,
+                      Status (*action)(const Client&, const PublishFlags&)) {
   CLI::App* command = app.add_subcommand(name, what);
-  command->add_option(port, flags->port, "such as 8010:80 or 53:53/udp")->required();
+  command->add_option(port, flags->port, such_as)->required();
   command->add_option("SERVICE", flags->service, "name or id")->required();
   command->add_flag("-d,--detach", flags->detach, "do not wait until every host has acknowledged");
   command->add_option("--timeout", flags->timeout, "how long to wait")->capture_default_str();
   set_action(*command, cli, [flags, action](const Client& client) { return action(client, *flags); });
+  return command;
 }
 
 }  // namespace
 
 void add_mesh_commands(CLI::App& app, Cli& cli) {
-  add_publish(app, cli, "publish", "Publish a port of a service on every host; replaces no task", "PORT:TARGET",
-              &publish);
-  add_publish(app, cli, "unpublish", "Withdraw a published port; replaces no task", "PORT", &unpublish);
+  auto published = std::make_shared<PublishFlags>();
+  CLI::App* command = add_publish(
+      app, cli, "publish",
+      "Publish a port of a service, on every host unless told where; "
+      "replaces no task",
+      "PORT:TARGET", "such as 8010:80, 53:53/udp, or 10.0.0.5:8010:80 for one address of a host", published, &publish);
+  add_list(*command, "--allow", published->options.allow,
+           "only these clients, such as 192.0.2.0/24; may be repeated; '': everybody");
+  add_list(*command, "--on", published->options.on,
+           "only nodes that meet it, such as node.labels.edge==true; may be repeated; '': every node");
+  add_publish(app, cli, "unpublish", "Withdraw a published port and its options; replaces no task", "PORT",
+              "such as 8010 or 53/udp", std::make_shared<PublishFlags>(), &unpublish);
 
   auto shown = std::make_shared<StatusFlags>();
-  CLI::App* command = app.add_subcommand("status", "The cluster at a glance: nodes, tables in their kernels, services");
+  command = app.add_subcommand("status", "The cluster at a glance: nodes, tables in their kernels, services");
   command->add_option("-f,--format", shown->format, "json or a Go template");
   set_action(*command, cli, [shown](const Client& client) { return status(client, *shown); });
+
+  command = app.add_subcommand("doctor", "What is wrong here, and what to try; status 1 if something is");
+  set_action(*command, cli, doctor);
 
   CLI::App* group = add_group(app, "dataplane", "What this host's kernel really holds, next to what it should");
   for (const auto& [part, what] :

@@ -57,16 +57,34 @@ Result<PortProtocol> parse_protocol(std::string_view whole, std::string_view tex
   return *protocol;
 }
 
-Result<std::vector<PortConfig>> short_publish(std::string_view text) {
+// Cuts "10.0.0.5:" or "[2001:db8::5]:" off the front of "ADDRESS:PUBLISHED:TARGET", if it is there.
+Result<std::optional<IpAddress>> cut_address(std::string_view whole, std::string_view& ports) {
+  const auto colon = ports.rfind(':');
+  const auto before = colon == std::string_view::npos || colon == 0 ? colon : ports.rfind(':', colon - 1);
+  if (before == std::string_view::npos || before >= colon) return std::nullopt;
+  auto host = ports.substr(0, before);
+  ports = ports.substr(before + 1);
+  const bool bracketed = host.starts_with('[') && host.ends_with(']');
+  if (bracketed) host = host.substr(1, host.size() - 2);
+  const auto address = IpAddress::parse(host);
+  if (!address || bracketed == address->is_v4()) {
+    return bad("port", whole, "expected ADDRESS:PUBLISHED:TARGET, such as 10.0.0.5:8010:80 or [2001:db8::5]:8010:80");
+  }
+  return *address;
+}
+
+Result<WantedPorts> short_publish(std::string_view text) {
   auto ports = text;
   auto protocol = PortProtocol::kTcp;
   if (const auto slash = text.find('/'); slash != std::string_view::npos) {
     protocol = TRY(parse_protocol(text, text.substr(slash + 1)));
     ports = text.substr(0, slash);
   }
+  WantedPorts wanted;
+  wanted.address = TRY(cut_address(text, ports));
   const auto colon = ports.rfind(':');
-  if (colon != std::string_view::npos && ports.find(':') != colon) {
-    return bad("port", text, "a host address cannot be given: a published port answers on every host");
+  if (wanted.address && ports.starts_with(':')) {
+    return bad("port", text, "with an address a published port is needed: ADDRESS:PUBLISHED:TARGET");
   }
   const auto target = TRY(parse_range(text, colon == std::string_view::npos ? ports : ports.substr(colon + 1)));
   std::optional<PortRange> published;
@@ -74,19 +92,18 @@ Result<std::vector<PortConfig>> short_publish(std::string_view text) {
   if (published && published->size() != target.size()) {
     return bad("port", text, fmt::format("{} published and {} target ports", published->size(), target.size()));
   }
-  std::vector<PortConfig> configs;
   for (int i = 0; i < target.size(); ++i) {
     PortConfig config;
     config.protocol = protocol;
     config.target_port = static_cast<std::uint16_t>(target.first + i);
     config.published_port = published ? static_cast<std::uint16_t>(published->first + i) : std::uint16_t{0};
     config.publish_mode = PublishMode::kIngress;
-    configs.push_back(config);
+    wanted.ports.push_back(config);
   }
-  return configs;
+  return wanted;
 }
 
-Result<std::vector<PortConfig>> long_publish(std::string_view text) {
+Result<WantedPorts> long_publish(std::string_view text) {
   PortConfig config;
   config.protocol = PortProtocol::kTcp;
   config.publish_mode = PublishMode::kIngress;
@@ -107,12 +124,12 @@ Result<std::vector<PortConfig>> long_publish(std::string_view text) {
     }
   }
   if (config.target_port == 0) return bad("port", text, "target=PORT is missing");
-  return std::vector{config};
+  return WantedPorts{{config}, std::nullopt};
 }
 
 }  // namespace
 
-Result<std::vector<PortConfig>> parse_publish(std::string_view text) {
+Result<WantedPorts> parse_publish(std::string_view text) {
   return text.find('=') == std::string_view::npos ? short_publish(text) : long_publish(text);
 }
 

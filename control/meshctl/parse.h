@@ -2,11 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "base/address.h"
 #include "base/clock.h"
 #include "base/result.h"
 #include "control/model/mount.h"
@@ -15,9 +17,14 @@
 
 namespace mesh::meshctl {
 
-// "8010:80", "8010:80/udp", "80", "8000-8002:80-82/tcp", "published=8010,target=80,protocol=udp,mode=host".
-// One PortConfig per port of a range. A host address is refused: published ports answer on every host.
-[[nodiscard]] Result<std::vector<model::PortConfig>> parse_publish(std::string_view text);
+// One PortConfig per port of a range, and the address that they are published on, if one was given.
+struct WantedPorts {
+  std::vector<model::PortConfig> ports;
+  std::optional<IpAddress> address;
+};
+// "8010:80", "8010:80/udp", "80", "8000-8002:80-82/tcp", "10.0.0.5:8010:80", "[2001:db8::5]:8010:80",
+// "published=8010,target=80,protocol=udp,mode=host".
+[[nodiscard]] Result<WantedPorts> parse_publish(std::string_view text);
 // "8010" or "8010/udp", of unpublish.
 [[nodiscard]] Result<model::PortConfig> parse_published(std::string_view text);
 // "0.5" CPUs in 1e-9 of one.

@@ -25,7 +25,8 @@ const ListView kServiceView{"{{.ID}}\t{{.Name}}\t{{.Mode}}\t{{.Replicas}}\t{{.Im
                              {"Mode", "MODE"},
                              {"Replicas", "REPLICAS"},
                              {"Image", "IMAGE"},
-                             {"Ports", "PORTS"}}};
+                             {"Ports", "PORTS"},
+                             {"Labels", "LABELS"}}};
 
 const ListView kTaskView{
     "{{.ID}}\t{{.Name}}\t{{.Image}}\t{{.Node}}\t{{.DesiredState}}\t{{.CurrentState}}\t{{.Error}}\t{{.Ports}}",
@@ -106,6 +107,12 @@ std::string host_ports_of(const model::Task& task) {
   return format_ports(task.status.port_status->ports, model::PublishMode::kHost);
 }
 
+std::string labels_text(const model::Labels& labels) {
+  std::string text;
+  for (const auto& [key, value] : labels) text += (text.empty() ? "" : ",") + key + "=" + value;
+  return text;
+}
+
 std::string yes_no(bool value) { return value ? "true" : "false"; }
 
 // "repository:tag" or "repository@digest", cut at the last separator of the last path segment.
@@ -159,7 +166,8 @@ std::vector<JsonObject> service_rows(std::vector<model::Service> services, const
                     {"Mode", mode_name(service.spec)},
                     {"Replicas", format_replicas(service)},
                     {"Image", container ? without_digest(container->image) : ""},
-                    {"Ports", format_ports(service.endpoint.ports, model::PublishMode::kIngress)}});
+                    {"Ports", format_ports(service.endpoint.ports, model::PublishMode::kIngress)},
+                    {"Labels", labels_text(service.spec.labels)}});
   }
   return rows;
 }
@@ -193,8 +201,6 @@ std::vector<JsonObject> network_rows(std::vector<model::Network> networks, const
   std::ranges::sort(networks, [](const auto& a, const auto& b) { return natural_less(a.name, b.name); });
   std::vector<JsonObject> rows;
   for (const auto& network : networks) {
-    std::string labels;
-    for (const auto& [key, value] : network.labels) labels += (labels.empty() ? "" : ",") + key + "=" + value;
     rows.push_back({{"ID", id_for(network.id, options)},
                     {"Name", network.name},
                     {"Driver", network.driver},
@@ -202,7 +208,7 @@ std::vector<JsonObject> network_rows(std::vector<model::Network> networks, const
                     {"Internal", yes_no(network.internal)},
                     {"IPv6", yes_no(network.enable_ipv6)},
                     {"CreatedAt", format_time(network.created_at)},
-                    {"Labels", labels}});
+                    {"Labels", labels_text(network.labels)}});
   }
   return rows;
 }

@@ -6,6 +6,8 @@
 
 #include "base/text.h"
 #include "control/meshctl/parse.h"
+#include "control/meshctl/publish_options.h"
+#include "control/model/mesh_options.h"
 
 namespace mesh::meshctl {
 namespace {
@@ -87,6 +89,13 @@ Status apply_health(const CommonFlags& flags, std::optional<model::HealthConfig>
   return {};
 }
 
+void apply_mesh(const MeshFlags& flags, model::Labels& labels) {
+  if (flags.return_mode) set_label(labels, model::kReturnLabel, *flags.return_mode);
+  if (flags.affinity) set_label(labels, model::kAffinityLabel, *flags.affinity);
+  if (flags.prefer) set_label(labels, model::kPreferLabel, *flags.prefer);
+  if (flags.weight) set_label(labels, model::kWeightLabel, *flags.weight);
+}
+
 Status apply_common(const CommonFlags& flags, ServiceSpec& spec) {
   auto& container = container_of(spec);
   if (flags.hostname) container.hostname = *flags.hostname;
@@ -100,6 +109,7 @@ Status apply_common(const CommonFlags& flags, ServiceSpec& spec) {
   if (flags.tty) container.tty = *flags.tty;
   if (flags.read_only) container.read_only = *flags.read_only;
   if (flags.init) container.init = *flags.init;
+  apply_mesh(flags.mesh, spec.labels);
   TRY(apply_health(flags, container.healthcheck));
   TRY(apply_resources(flags, spec.task_template));
   TRY(apply_restart(flags, spec.task_template.restart_policy));
@@ -156,7 +166,7 @@ Status remove_ports(ServiceSpec& spec, const std::vector<std::string>& targets) 
       return port.target_port == wanted.published_port &&
              (any_protocol || model::protocol_of(port) == model::protocol_of(wanted));
     };
-    if (!spec.endpoint_spec || std::erase_if(spec.endpoint_spec->ports, matches) == 0) {
+    if (withdraw_ports(spec, matches) == 0) {
       return fail(ErrorKind::kInvalid, fmt::format("--publish-rm {}: no port with this target is published", text));
     }
   }
@@ -165,10 +175,7 @@ Status remove_ports(ServiceSpec& spec, const std::vector<std::string>& targets) 
 
 Status change_publish(ServiceSpec& spec, const ListChange& change) {
   TRY(remove_ports(spec, change.remove));
-  for (const auto& text : change.add) {
-    for (const auto& port : TRY_IN("--publish-add", parse_publish(text))) add_port(spec, port);
-  }
-  return {};
+  return publish_ports(spec, "--publish-add", change.add);
 }
 
 Status change_networks(ServiceSpec& spec, const ListChange& change) {
@@ -239,9 +246,7 @@ Result<ServiceSpec> make_spec(const CreateFlags& flags) {
   for (const auto& label : flags.container_labels) {
     container.labels.insert_or_assign(parse_label(label).first, parse_label(label).second);
   }
-  for (const auto& text : flags.publish) {
-    for (const auto& port : TRY_IN("--publish", parse_publish(text))) add_port(spec, port);
-  }
+  TRY(publish_ports(spec, "--publish", flags.publish));
   for (const auto& text : flags.networks) {
     spec.task_template.networks.push_back(TRY_IN("--network", parse_network(text)));
   }

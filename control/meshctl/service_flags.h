@@ -19,6 +19,11 @@ struct UpdateFlags {
   std::optional<double> max_failure_ratio;
 };
 
+// --mesh-*: labels of the service (model/mesh_options.h). "" removes the label.
+struct MeshFlags {
+  std::optional<std::string> return_mode, affinity, prefer, weight;
+};
+
 // Flags with one value, the same for both commands; absent: not given.
 struct CommonFlags {
   std::optional<std::uint64_t> replicas, max_replicas, limit_pids;
@@ -30,6 +35,7 @@ struct CommonFlags {
   std::optional<std::int64_t> health_retries;
   std::optional<bool> tty, read_only, init, no_healthcheck;
   UpdateFlags update, rollback;
+  MeshFlags mesh;
 };
 
 struct CreateFlags {

@@ -16,6 +16,12 @@ void add_rollout_flags(CLI::App& command, const std::string& prefix, UpdateFlags
   command.add_option(prefix + "-failure-action", flags.failure_action, "pause, continue or rollback (pause)");
 }
 
+// Absent when it is not given. (CLI11's add_flag() takes an optional for a counter and sets it to 0 at once: every
+// update would switch off what it does not name.)
+void add_switch(CLI::App& command, const std::string& name, std::optional<bool>& to, const std::string& what) {
+  command.add_flag_function(name, [&to](std::int64_t count) { to = count > 0; }, what);
+}
+
 void add_container_flags(CLI::App& command, CommonFlags& flags) {
   command.add_option("--hostname", flags.hostname, "of the containers");
   command.add_option("-u,--user", flags.user, "NAME|UID[:GROUP|GID]");
@@ -23,9 +29,9 @@ void add_container_flags(CLI::App& command, CommonFlags& flags) {
   command.add_option("--entrypoint", flags.entrypoint, "instead of the image's");
   command.add_option("--stop-signal", flags.stop_signal, "instead of the image's");
   command.add_option("--stop-grace-period", flags.stop_grace_period, "until it is killed (10s)");
-  command.add_flag("-t,--tty", flags.tty, "with a pseudo-terminal");
-  command.add_flag("--read-only", flags.read_only, "root file system read-only");
-  command.add_flag("--init", flags.init, "with an init process");
+  add_switch(command, "-t,--tty", flags.tty, "with a pseudo-terminal");
+  add_switch(command, "--read-only", flags.read_only, "root file system read-only");
+  add_switch(command, "--init", flags.init, "with an init process");
 }
 
 void add_health_flags(CLI::App& command, CommonFlags& flags) {
@@ -35,7 +41,17 @@ void add_health_flags(CLI::App& command, CommonFlags& flags) {
   command.add_option("--health-retries", flags.health_retries, "failures until unhealthy");
   command.add_option("--health-start-period", flags.health_start_period, "in which failures do not count");
   command.add_option("--health-start-interval", flags.health_start_interval, "between probes in the start period");
-  command.add_flag("--no-healthcheck", flags.no_healthcheck, "ignore the image's probe");
+  add_switch(command, "--no-healthcheck", flags.no_healthcheck, "ignore the image's probe");
+}
+
+void add_mesh_flags(CLI::App& command, MeshFlags& flags) {
+  command.add_option("--mesh-return", flags.return_mode,
+                     "how answers travel: tunnel, or dsr past the host that was asked (tunnel)");
+  command.add_option("--mesh-affinity", flags.affinity,
+                     "client-ip[:DURATION]: a client keeps its task so long after its last connection (3h)");
+  command.add_option("--mesh-prefer", flags.prefer, "local: tasks of the host that was asked, if it has one");
+  command.add_option("--mesh-weight", flags.weight,
+                     "node label whose value, 1 to 100, is the share of tasks on that node");
 }
 
 void add_common_flags(CLI::App& command, CommonFlags& flags) {
@@ -55,6 +71,7 @@ void add_common_flags(CLI::App& command, CommonFlags& flags) {
   add_health_flags(command, flags);
   add_rollout_flags(command, "--update", flags.update);
   add_rollout_flags(command, "--rollback", flags.rollback);
+  add_mesh_flags(command, flags.mesh);
 }
 
 void add_change_flags(CLI::App& command, const std::string& name, ListChange& change, const std::string& added,
@@ -71,7 +88,7 @@ void add_create_flags(CLI::App& command, CreateFlags& flags) {
   add_list(command, "-e,--env", flags.env, "KEY=VALUE; KEY takes the value from here");
   add_list(command, "-l,--label", flags.labels, "KEY=VALUE of the service");
   add_list(command, "--container-label", flags.container_labels, "KEY=VALUE of its containers");
-  add_list(command, "-p,--publish", flags.publish, "PUBLISHED:TARGET[/udp], or published=…,target=…,mode=…");
+  add_list(command, "-p,--publish", flags.publish, "[ADDRESS:]PUBLISHED:TARGET[/udp], or published=…,target=…,mode=…");
   add_list(command, "--network", flags.networks, "NETWORK, or name=…,alias=…");
   add_list(command, "--constraint", flags.constraints, "such as node.labels.disk==ssd");
   add_list(command, "--placement-pref", flags.preferences, "spread=KEY");
@@ -86,7 +103,7 @@ void add_update_flags(CLI::App& command, UpdateServiceFlags& flags) {
   add_change_flags(command, "--env", flags.env, "KEY=VALUE", "KEY");
   add_change_flags(command, "--label", flags.labels, "KEY=VALUE of the service", "KEY");
   add_change_flags(command, "--container-label", flags.container_labels, "KEY=VALUE of its containers", "KEY");
-  add_change_flags(command, "--publish", flags.publish, "PUBLISHED:TARGET[/udp]", "TARGET[/udp]");
+  add_change_flags(command, "--publish", flags.publish, "[ADDRESS:]PUBLISHED:TARGET[/udp]", "TARGET[/udp]");
   add_change_flags(command, "--network", flags.networks, "NETWORK", "NETWORK");
   add_change_flags(command, "--constraint", flags.constraints, "such as node.role==worker", "as it was added");
   add_change_flags(command, "--placement-pref", flags.preferences, "spread=KEY", "spread=KEY");

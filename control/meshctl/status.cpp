@@ -9,66 +9,12 @@
 #include "base/text.h"
 #include "control/meshctl/report.h"
 #include "control/meshctl/rows.h"
+#include "control/meshctl/status_answer.h"
 #include "control/meshctl/table.h"
 #include "control/meshctl/wording.h"
-#include "control/model/endpoint_table.h"
 
 namespace mesh::meshctl {
 namespace {
-
-struct StatusSwarm {
-  std::string state, node_id, node_addr, cluster_id, error;
-  bool manager = false, session = false;
-};
-template <class Visit>
-constexpr bool json_fields(const StatusSwarm*, Visit&& visit) {
-  using S = StatusSwarm;
-  return visit("State", &S::state) && visit("NodeID", &S::node_id) && visit("NodeAddr", &S::node_addr) &&
-         visit("ClusterID", &S::cluster_id) && visit("Error", &S::error) && visit("Manager", &S::manager) &&
-         visit("Session", &S::session);
-}
-
-struct StatusNode {
-  std::string id, hostname, state, address;
-  std::uint32_t number = 0;
-  bool session = false;
-  std::optional<model::TableVersion> acknowledged;
-  std::vector<std::string> problems;
-};
-template <class Visit>
-constexpr bool json_fields(const StatusNode*, Visit&& visit) {
-  using S = StatusNode;
-  return visit("ID", &S::id) && visit("Hostname", &S::hostname) && visit("State", &S::state) &&
-         visit("Address", &S::address) && visit("Number", &S::number) && visit("Session", &S::session) &&
-         visit("Acknowledged", &S::acknowledged) && visit("Problems", &S::problems);
-}
-
-struct StatusSessions {
-  std::map<std::string, std::uint64_t> cluster_port;  // counters of a manager
-};
-template <class Visit>
-constexpr bool json_fields(const StatusSessions*, Visit&& visit) {
-  return visit("ClusterPort", &StatusSessions::cluster_port);
-}
-
-struct StatusAnswer {
-  std::string version;
-  StatusSwarm swarm;
-  StatusSessions sessions;
-  std::optional<model::TableVersion> tables;
-  std::vector<StatusNode> nodes;
-  std::vector<std::string> problems;  // of the cluster as a whole
-};
-template <class Visit>
-constexpr bool json_fields(const StatusAnswer*, Visit&& visit) {
-  using S = StatusAnswer;
-  return visit("Version", &S::version) && visit("Swarm", &S::swarm) && visit("Sessions", &S::sessions) &&
-         visit("Tables", &S::tables) && visit("Nodes", &S::nodes) && visit("Problems", &S::problems);
-}
-
-std::string version_text(const model::TableVersion& version) {
-  return fmt::format("{}/{}", version.epoch, version.version);
-}
 
 std::string role_of(const StatusSwarm& swarm) {
   if (swarm.state == "inactive") return "";
@@ -79,8 +25,7 @@ std::string role_of(const StatusSwarm& swarm) {
 std::string tables_of(const StatusNode& node, const std::optional<model::TableVersion>& newest) {
   if (!node.session) return "no session";
   if (!node.acknowledged) return "none yet";
-  const bool current = !newest || *node.acknowledged >= *newest;
-  return version_text(*node.acknowledged) + (current ? " (current)" : " (behind)");
+  return version_text(*node.acknowledged) + (is_current(node, newest) ? " (current)" : " (behind)");
 }
 
 // "sessions 2, connections 5, handshakes failed 1": what never happened is left out.
@@ -131,8 +76,7 @@ Result<std::vector<std::string>> nodes_behind(const Json& status) {
   const auto answer = TRY_IN("status", decode<StatusAnswer>(status));
   std::vector<std::string> behind;
   for (const auto& node : answer.nodes) {
-    const bool current = node.acknowledged && (!answer.tables || *node.acknowledged >= *answer.tables);
-    if (node.session && !current) behind.push_back(node.hostname);
+    if (node.session && !is_current(node, answer.tables)) behind.push_back(node.hostname);
   }
   return behind;
 }

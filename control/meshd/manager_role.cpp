@@ -50,7 +50,8 @@ class ManagerRole::Impl : public std::enable_shared_from_this<Impl> {
   void stop();
   Status rotate(bool worker, bool manager);
   Result<model::JoinTokens> join_tokens() const;
-  void ask_ports(const std::vector<model::PortConfig>& ports, std::function<void(Status)> done);
+  void ask_ports(const std::vector<model::PortConfig>& ports, const std::set<std::string>& nodes,
+                 std::function<void(Status)> done);
   void changed();
   Status open_session(const std::string& node_id, const cluster::Hello& hello);
   void receive(const std::string& node_id, const cluster::AgentMessage& message);
@@ -304,14 +305,17 @@ void ManagerRole::Impl::receive(const std::string& node_id, const cluster::Agent
   changed();
 }
 
-void ManagerRole::Impl::ask_ports(const std::vector<model::PortConfig>& ports, std::function<void(Status)> done) {
-  std::set<std::string> nodes;
-  for (const auto& [id, version] : acknowledged_) nodes.insert(id);
+void ManagerRole::Impl::ask_ports(const std::vector<model::PortConfig>& ports, const std::set<std::string>& nodes,
+                                  std::function<void(Status)> done) {
+  std::set<std::string> asked;
+  for (const auto& [id, version] : acknowledged_) {
+    if (nodes.contains(id)) asked.insert(id);
+  }
   std::vector<cluster::PortName> names;
   for (const model::PortConfig& port : ports) {
     names.push_back({model::protocol_name(model::protocol_of(port)), port.published_port});
   }
-  inquiries_.ask(nodes, std::move(names), std::move(done));
+  inquiries_.ask(asked, std::move(names), std::move(done));
 }
 
 void ManagerRole::Impl::send(const std::string& node_id, const cluster::ManagerMessage& message) {
@@ -408,8 +412,9 @@ ManagerRole::~ManagerRole() { impl_->stop(); }
 manager::Manager& ManagerRole::manager() { return *impl_->manager_; }
 Result<model::JoinTokens> ManagerRole::join_tokens() const { return impl_->join_tokens(); }
 Status ManagerRole::rotate_tokens(bool worker, bool manager) { return impl_->rotate(worker, manager); }
-void ManagerRole::ask_ports(const std::vector<model::PortConfig>& ports, std::function<void(Status)> done) {
-  impl_->ask_ports(ports, std::move(done));
+void ManagerRole::ask_ports(const std::vector<model::PortConfig>& ports, const std::set<std::string>& nodes,
+                            std::function<void(Status)> done) {
+  impl_->ask_ports(ports, nodes, std::move(done));
 }
 void ManagerRole::changed() { impl_->changed(); }
 

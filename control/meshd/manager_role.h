@@ -56,7 +56,8 @@ class ManagerRole {
   [[nodiscard]] Result<model::JoinTokens> join_tokens() const;
   Status rotate_tokens(bool worker, bool manager);
   // See api::Swarm.
-  void ask_ports(const std::vector<model::PortConfig>& ports, std::function<void(Status)> done);
+  void ask_ports(const std::vector<model::PortConfig>& ports, const std::set<std::string>& nodes,
+                 std::function<void(Status)> done);
   // Something was changed through manager(): tick soon, close sessions of removed nodes.
   void changed();
 

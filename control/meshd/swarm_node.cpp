@@ -432,8 +432,9 @@ void SwarmNode::changed() {
 void SwarmNode::wait_until(std::function<bool()> condition, Duration timeout, std::function<void(bool)> done) {
   impl_->wait_until(std::move(condition), timeout, std::move(done));
 }
-void SwarmNode::ask_ports(const std::vector<model::PortConfig>& ports, std::function<void(Status)> done) {
-  if (impl_->role_) impl_->role_->ask_ports(ports, std::move(done));
+void SwarmNode::ask_ports(const std::vector<model::PortConfig>& ports, const std::set<std::string>& nodes,
+                          std::function<void(Status)> done) {
+  if (impl_->role_) impl_->role_->ask_ports(ports, nodes, std::move(done));
 }
 const std::map<std::string, model::TableVersion>& SwarmNode::acknowledged() const {
   static const std::map<std::string, model::TableVersion> kNone;

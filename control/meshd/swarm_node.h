@@ -41,7 +41,8 @@ class SwarmNode final : public api::Swarm {
   Status rotate_tokens(bool worker, bool manager) override;
   void changed() override;
   void wait_until(std::function<bool()> condition, Duration timeout, std::function<void(bool)> done) override;
-  void ask_ports(const std::vector<model::PortConfig>& ports, std::function<void(Status)> done) override;
+  void ask_ports(const std::vector<model::PortConfig>& ports, const std::set<std::string>& nodes,
+                 std::function<void(Status)> done) override;
   [[nodiscard]] const std::map<std::string, model::TableVersion>& acknowledged() const override;
   [[nodiscard]] Json session_status() const override;
 

@@ -125,6 +125,13 @@ constexpr bool json_fields(const BackendRow*, Visit&& visit) {
          visit("Binding", &BackendRow::binding) && visit("State", &BackendRow::state);
 }
 
+// How answers to clients travel: through the host that the client's packets entered by, or directly.
+enum class ReturnMode : std::uint8_t { kTunnel, kDsr };
+constexpr std::array<EnumName<ReturnMode>, 2> json_names(const ReturnMode*) {
+  return {{{ReturnMode::kTunnel, "tunnel"}, {ReturnMode::kDsr, "dsr"}}};
+}
+
+// Options (mesh_options.h) are absent where they are the default, so that tables of older versions mean the same.
 struct PortRow {
   std::string protocol;  // tcp, udp, sctp
   std::uint16_t published = 0;
@@ -133,6 +140,12 @@ struct PortRow {
   Bytes owners;                 // size 2^k; index into backends
   std::vector<RingSlot> moved;  // slots with a previous owner or foreign hosts
   std::vector<BackendRow> backends;
+  ReturnMode return_mode = ReturnMode::kTunnel;
+  std::uint32_t affinity_seconds = 0;
+  bool prefer_local = false;
+  std::optional<std::vector<std::uint16_t>> entry_nodes;  // numbers of the nodes that answer, sorted; absent: every one
+  std::vector<IpAddress> addresses;                       // that answer, of whichever node has them; empty: all
+  std::vector<Cidr> allow;                                // clients; empty: everybody
   bool operator==(const PortRow&) const = default;
 };
 template <class Visit>
@@ -140,7 +153,10 @@ constexpr bool json_fields(const PortRow*, Visit&& visit) {
   return visit("Protocol", &PortRow::protocol) && visit("Published", &PortRow::published) &&
          visit("Target", &PortRow::target) && visit("RingVersion", &PortRow::ring_version) &&
          visit("Owners", &PortRow::owners) && visit("Moved", &PortRow::moved, kOmitEmpty) &&
-         visit("Backends", &PortRow::backends);
+         visit("Backends", &PortRow::backends) && visit("Return", &PortRow::return_mode, kOmitEmpty) &&
+         visit("AffinitySeconds", &PortRow::affinity_seconds, kOmitEmpty) &&
+         visit("PreferLocal", &PortRow::prefer_local, kOmitEmpty) && visit("EntryNodes", &PortRow::entry_nodes) &&
+         visit("Addresses", &PortRow::addresses, kOmitEmpty) && visit("Allow", &PortRow::allow, kOmitEmpty);
 }
 
 struct ServiceRow {

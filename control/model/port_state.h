@@ -17,12 +17,14 @@ struct PortState {
   Version version;
   std::string service_id;
   PortRow row;
+  std::vector<std::uint16_t> weights;  // of the backends, by index, that the ring was made for; empty: all the same
   bool operator==(const PortState&) const = default;
 };
 template <class Visit>
 constexpr bool json_fields(const PortState*, Visit&& visit) {
   return visit("ID", &PortState::id) && visit("Version", &PortState::version) &&
-         visit("ServiceID", &PortState::service_id) && visit("Row", &PortState::row);
+         visit("ServiceID", &PortState::service_id) && visit("Row", &PortState::row) &&
+         visit("Weights", &PortState::weights, kOmitEmpty);
 }
 
 }  // namespace mesh::model

@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include "control/model/mesh_options.h"
+
 namespace mesh::model {
 namespace {
 
@@ -255,6 +257,7 @@ Status validate_service_spec(const ServiceSpec& spec) {
   TRY(validate_update_config(spec.update_config, false));
   TRY(validate_update_config(spec.rollback_config, true));
   if (spec.endpoint_spec) TRY(validate_ports(*spec.endpoint_spec));
+  TRY(parse_mesh_options(spec.labels));
   return validate_attachments(spec);
 }
 

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "control/agent/inspection_json.h"
 #include "control/agent/node_view.h"
 #include "control/agent/table_merge.h"
 
@@ -114,6 +115,72 @@ TEST_F(ViewTest, Overlay) {
   EXPECT_THAT(desired.masquerade.sources, UnorderedElementsAre(ip("10.0.0.11"), ip("fd00::11"), ip("10.1.0.11")));
   EXPECT_EQ(desired.masquerade.cluster.size(), 5U);
   EXPECT_THAT(desired.reserved_ports, ElementsAre(8010));
+}
+
+TEST_F(ViewTest, OptionsOfAPublishedPort) {
+  EXPECT_TRUE(make_dataplane(view()).ports.at(0).entry);
+  model::PortRow& row = tables_.services[0].ports[0];
+  row.return_mode = model::ReturnMode::kDsr;
+  row.affinity_seconds = 60;
+  row.prefer_local = true;
+  row.allow = {*Cidr::parse("192.0.2.0/24")};
+  const dataplane::PublishedPort port = make_dataplane(view()).ports.at(0);
+  EXPECT_EQ(port.return_mode, dataplane::ReturnMode::kDirect);
+  EXPECT_EQ(port.affinity_seconds, 60U);
+  EXPECT_TRUE(port.prefer_local);
+  EXPECT_THAT(port.allow, ElementsAre(*Cidr::parse("192.0.2.0/24")));
+  EXPECT_THAT(port.addresses, IsEmpty());
+}
+
+TEST(Uplink, WhyItsModeWasChosen) {
+  using dataplane::ModeRequest;
+  struct Case {
+    ModeRequest request;
+    const char* driver;
+    bool native_xdp;
+    const char* why;
+  };
+  const Case table[] = {
+      {ModeRequest::kTc, "ixgbe", true, "as uplink-mode=tc asks for"},
+      {ModeRequest::kXdp, "veth", true, "as uplink-mode=xdp asks for"},
+      {ModeRequest::kAuto, "ixgbe", true, "chosen because its driver ixgbe runs XDP programs itself"},
+      {ModeRequest::kAuto, "veth", true,
+       "chosen because XDP on veth copies every packet and loses segmentation offload"},
+      {ModeRequest::kAuto, "dummy", false, "chosen because its driver dummy runs no XDP programs itself"},
+      {ModeRequest::kAuto, "", false, "chosen because its driver runs no XDP programs itself"},
+  };
+  for (const auto& [request, driver, native_xdp, why] : table) EXPECT_EQ(mode_reason(request, driver, native_xdp), why);
+}
+
+// Node 1 is this host; 192.0.2.1 and 2001:db8::1 are its addresses.
+TEST_F(ViewTest, WhereAPublishedPortAnswers) {
+  struct Case {
+    std::optional<std::vector<std::uint16_t>> nodes;
+    std::vector<IpAddress> addresses;
+    bool entry;
+    std::vector<IpAddress> own;
+  };
+  const IpAddress here = ip("192.0.2.1"), also = ip("2001:db8::1"), there = ip("192.0.2.2");
+  const Case table[] = {
+      {std::nullopt, {}, true, {}},
+      {std::vector<std::uint16_t>{1, 2}, {}, true, {}},
+      {std::vector<std::uint16_t>{2}, {}, false, {}},
+      {std::vector<std::uint16_t>{}, {}, false, {}},
+      {std::nullopt, {here, there}, true, {here}},
+      {std::nullopt, {also, here}, true, {also, here}},
+      {std::nullopt, {there}, false, {}},
+      {std::vector<std::uint16_t>{2}, {here}, false, {here}},
+  };
+  for (const auto& [nodes, addresses, entry, own] : table) {
+    tables_.services[0].ports[0].entry_nodes = nodes;
+    tables_.services[0].ports[0].addresses = addresses;
+    const dataplane::Desired desired = make_dataplane(view());
+    EXPECT_EQ(desired.ports.at(0).entry, entry);
+    EXPECT_EQ(desired.ports.at(0).addresses, own);
+    EXPECT_FALSE(desired.bindings.empty()) << "its backends serve in any case";
+    // Where the port is not answered, it is left to others.
+    EXPECT_EQ(make_overlay(view()).reserved_ports.empty(), !entry);
+  }
 }
 
 TEST_F(ViewTest, OnlyInternalNetworksMeansNoWayOut) {

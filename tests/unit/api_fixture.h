@@ -80,8 +80,10 @@ struct FakeSwarm final : Swarm {
   void wait_until(std::function<bool()> condition, Duration, std::function<void(bool)> done) override {
     done(condition());
   }
-  void ask_ports(const std::vector<model::PortConfig>& ports, std::function<void(Status)> done) override {
+  void ask_ports(const std::vector<model::PortConfig>& ports, const std::set<std::string>& nodes,
+                 std::function<void(Status)> done) override {
     Status free;
+    asked_nodes.push_back(nodes);
     for (const model::PortConfig& port : ports) {
       asked_ports.push_back(fmt::format("{}/{}", port.published_port, model::protocol_name(model::protocol_of(port))));
       if (used_ports.contains(asked_ports.back())) {
@@ -99,8 +101,9 @@ struct FakeSwarm final : Swarm {
   SwarmInit init_request;
   SwarmJoin join_request;
   std::map<std::string, model::TableVersion> held;
-  std::vector<std::string> asked_ports;  // "8010/tcp"
-  std::set<std::string> used_ports;      // by programs of a host
+  std::vector<std::string> asked_ports;            // "8010/tcp"
+  std::vector<std::set<std::string>> asked_nodes;  // of each question
+  std::set<std::string> used_ports;                // by programs of a host
   int rotations = 0;
   int changes = 0;
 };

@@ -231,6 +231,38 @@ TEST_F(ApiTest, HostsAreAskedForNewPortsBeforeTheyArePublished) {
   EXPECT_EQ(number_of(json("GET", "/services/web", 200), "/Version/Index"), version);
 }
 
+TEST_F(ApiTest, OptionsOfTheMeshAreLabelsOfTheService) {
+  make_manager();
+  const auto body = [](const char* labels) {
+    return fmt::format(R"({{"Name":"web","Labels":{{{}}},"TaskTemplate":{{"ContainerSpec":{{"Image":"nginx:1"}}}},)"
+                       R"("EndpointSpec":{{"Ports":[{{"TargetPort":80,"PublishedPort":8010}}]}}}})",
+                       labels);
+  };
+  const auto update = [&] {
+    return fmt::format("/services/web/update?version={}",
+                       number_of(json("GET", "/services/web", 200), "/Version/Index"));
+  };
+  EXPECT_NE(message("POST", "/services/create", 400, body(R"("mesh.return":"both")")).find("label mesh.return"),
+            std::string::npos);
+  swarm_.asked_nodes.clear();
+  // Nobody is to answer yet, so nobody is asked.
+  const Json created =
+      json("POST", "/services/create", 201, body(R"("mesh.port.8010/tcp.on":"node.labels.edge==true")"));
+  EXPECT_NE(text_of(created, "/Warnings/0").find("no node meets node.labels.edge==true"), std::string::npos);
+  EXPECT_TRUE(swarm_.asked_nodes.empty());
+  for (const char* wrong : {R"("mesh.port.8010/tcp.on":"edge")", R"("mesh.port.8010/tcp.on":"node.edge==1")",
+                            R"("mesh.affinity":"client-ip","mesh.prefer":"local")", R"("mesh.bogus":"")"}) {
+    message("POST", update(), 400, body(wrong));
+  }
+  swarm_.asked_nodes.clear();
+  // Who is to answer from now on is asked first.
+  json("POST", update(), 200, body(R"("mesh.port.8010/tcp.on":"node.hostname==host1")"));
+  EXPECT_EQ(swarm_.asked_nodes, std::vector<std::set<std::string>>{{"node1"}});
+  json("POST", update(), 200, body(R"("mesh.port.8010/tcp.allow":"10.0.0.1")"));
+  EXPECT_EQ(swarm_.asked_nodes.size(), 1U);
+  EXPECT_EQ(text_of(json("GET", "/services/web", 200), "/Spec/Labels/mesh.port.8010~1tcp.allow"), "10.0.0.1");
+}
+
 TEST_F(ApiTest, HostsAreAskedForPortsThatTheClusterChooses) {
   make_manager();
   const auto body = [](const char* ports) {

@@ -1,2 +1,3 @@
 mesh_add_test(model_json_test SOURCES unit/model_json_test.cpp LIBS mesh_control_model)
 mesh_add_test(model_validate_test SOURCES unit/model_validate_test.cpp LIBS mesh_control_model)
+mesh_add_test(model_mesh_options_test SOURCES unit/model_mesh_options_test.cpp LIBS mesh_control_model)

@@ -296,6 +296,14 @@ Status Lab::update(const std::string& service_id, const std::function<void(model
   return manager_->update_service(service_id, service->version.index, spec, ServiceRollback::kNo, now_);
 }
 
+Status Lab::set_label(const std::string& node_id, const std::string& key, const std::string& value) {
+  const model::Node* node = view().node(node_id);
+  model::NodeSpec spec = node->spec;
+  spec.labels[key] = value;
+  manager_next_ = now_;
+  return manager_->update_node(node_id, node->version.index, spec, now_);
+}
+
 Status Lab::set_availability(const std::string& node_id, model::Availability availability) {
   const model::Node* node = view().node(node_id);
   model::NodeSpec spec = node->spec;

@@ -92,6 +92,8 @@ class Lab {
   Status update(const std::string& service_id, const std::function<void(model::ServiceSpec&)>& adjust);
   Status set_availability(const std::string& node_id, model::Availability availability);
 
+  Status set_label(const std::string& node_id, const std::string& key, const std::string& value);
+
   // ---- what is seen
   // Tasks of the service that run on hosts, whatever the manager thinks.
   [[nodiscard]] std::vector<std::string> running_on_hosts(const std::string& service_id) const;

@@ -8,6 +8,7 @@
 
 #include "control/manager/allocator.h"
 #include "control/manager/endpoint_tables.h"
+#include "control/manager/port_options.h"
 #include "control/manager/rings.h"
 #include "tests/unit/manager_lab.h"
 
@@ -163,6 +164,22 @@ class Invariants {
   std::map<std::string, std::pair<TaskState, TaskState>> seen_;
 };
 
+// Every backend owns its weight's part of the slots, whatever way the ring came to be.
+void expect_shares(const store::View& view, const model::Service& service, const model::PortRow& row) {
+  const auto label = service.spec.labels.find("mesh.weight");
+  const auto weights = node_weights(view, label == service.spec.labels.end() ? "" : label->second);
+  const auto weight_of = [&](const model::BackendRow& backend) {
+    const auto found = weights.find(backend.node);
+    return backend.task_id.empty() ? 0.0 : found == weights.end() ? 1.0 : found->second;
+  };
+  double sum = 0;
+  for (const model::BackendRow& backend : row.backends) sum += weight_of(backend);
+  for (std::size_t i = 0; i < row.backends.size(); ++i) {
+    const auto slots = static_cast<double>(std::ranges::count(row.owners, static_cast<std::uint8_t>(i)));
+    EXPECT_NEAR(slots, static_cast<double>(row.owners.size()) * weight_of(row.backends[i]) / sum, 1);
+  }
+}
+
 // What must hold when nothing happens any more.
 void expect_settled(Lab& lab) {
   const store::View& view = lab.view();
@@ -180,6 +197,7 @@ void expect_settled(Lab& lab) {
       }
       for (const model::Task* task : lab.running(id)) expected.insert(task->id);
       EXPECT_EQ(owners, expected);
+      expect_shares(view, *service, port->row);
       EXPECT_TRUE(ring_of(port->row).foreign.empty());
       for (const model::BackendRow& backend : port->row.backends) {
         EXPECT_TRUE(backend.task_id.empty() || expected.contains(backend.task_id)) << backend.task_id;
@@ -220,7 +238,7 @@ class Troublemaker {
   void act() {
     const std::string service = services_.empty() ? "" : services_[lab_.roll(services_.size())];
     const std::string node = fmt::format("node{}", 1 + lab_.roll(lab_.hosts().size()));
-    switch (lab_.roll(12)) {
+    switch (lab_.roll(13)) {
       case 0:
       case 1:
         scale(service);
@@ -247,6 +265,9 @@ class Troublemaker {
         break;
       case 10:
         if (lab_.roll(3) == 0) lab_.restart_manager();
+        break;
+      case 11:
+        set_options(service, node);
         break;
       default:
         trouble_host(node);
@@ -313,6 +334,15 @@ class Troublemaker {
     if (lab_.roll(2) == 0) lab_.tick();
     std::ignore = lab_.update(services_[lab_.roll(services_.size())],
                               [&](model::ServiceSpec& spec) { publish(spec, wanted == 0 ? 30000 : wanted); });
+  }
+  void set_options(const std::string& service, const std::string& node) {
+    EXPECT_TRUE(lab_.set_label(node, "capacity", std::to_string(lab_.roll(10))));  // 0 is no weight
+    std::ignore = lab_.update(service, [&](model::ServiceSpec& spec) {
+      spec.labels.clear();
+      if (lab_.roll(2) == 0) spec.labels["mesh.weight"] = "capacity";
+      if (lab_.roll(2) == 0) spec.labels["mesh.return"] = "dsr";
+      if (lab_.roll(2) == 0) spec.labels["mesh.port.9000/tcp.on"] = "node.labels.capacity!=3";
+    });
   }
   void trouble_host(const std::string& node) {
     if (!lose_hosts_) {

@@ -145,6 +145,13 @@ class Lists(Meshctl):
         self.assertEqual(json.loads(query["filters"][0]), {"name": ["web"], "label": ["a=b"]})
         self.assertEqual(query["status"], ["true"])
 
+    def test_options_of_the_mesh_are_shown_as_labels(self):
+        labelled = {**service(), "Spec": {**SPEC, "Labels": {"mesh.return": "dsr", "tier": "front"}}}
+        answers = {"GET /services": (200, [labelled]), "GET /services/web": (200, labelled)}
+        self.assert_ends(self.run_with(answers, "service", "ls", "--format", "{{.Name}} {{.Labels}}"), 0,
+                         "web mesh.return=dsr,tier=front\n")
+        self.assertIn(" - mesh.return=dsr\n", self.run_with(answers, "service", "inspect", "--pretty", "web").stdout)
+
     def test_inspect_of_several_shows_what_there_is_and_fails(self):
         result = self.run_with({"GET /services/web": (200, service())}, "service", "inspect", "absent", "web")
         self.assert_ends(result, 1, err="no /services/absent here")
@@ -265,6 +272,26 @@ class Update(Meshctl):
         self.assertEqual(asked[2]["version"], ["7"])
         self.assertEqual(asked[3]["TaskTemplate"]["ForceUpdate"], 1)
 
+    def test_switches_that_are_not_given_change_nothing(self):
+        container = {"Image": "nginx", "TTY": True, "ReadOnly": True, "Init": True}
+        for given, expected in (((), container), (("--tty=false", "--init=false"),
+                                                  {"Image": "nginx", "ReadOnly": True, "Init": False})):
+            spec = {**SPEC, "TaskTemplate": {"ContainerSpec": container, "ForceUpdate": 0}}
+            answers = {"GET /services/web": (200, {**service(), "Spec": spec}),
+                       "POST /services/service-a/update": (200, {})}
+            self.assert_ends(self.run_with(answers, "service", "update", "-d", *given, "web"), 0)
+            update = self.daemon.bodies("POST", "/services/service-a/update")[0]
+            self.assertEqual(update["TaskTemplate"]["ContainerSpec"], expected)
+
+    def test_options_of_the_mesh_become_labels(self):
+        answers = {"GET /services/web": (200, service()), "POST /services/service-a/update": (200, {})}
+        self.assert_ends(self.run_with(answers, "service", "update", "-d", "--mesh-return", "dsr", "--mesh-affinity",
+                                       "client-ip:10m", "--mesh-weight=capacity", "--mesh-prefer", "", "web"), 0)
+        update = self.daemon.bodies("POST", "/services/service-a/update")[0]
+        self.assertEqual(update["Labels"], {"mesh.affinity": "client-ip:10m", "mesh.return": "dsr",
+                                            "mesh.weight": "capacity"})
+        self.assertEqual(update["TaskTemplate"], SPEC["TaskTemplate"])  # no task is replaced
+
     def test_scale(self):
         answers = {"GET /services/web": (200, service()), "POST /services/service-a/update": (200, {})}
         result = self.run_with(answers, "service", "scale", "-d", "web=3", "absent=1")
@@ -310,6 +337,30 @@ class Publish(Meshctl):
         answers = {"GET /services/web": (200, service()), "POST /services/service-a/update": (200, {}),
                    "GET /mesh/services/service-a/ready": (200, {"Ready": True, "Problems": [problem]})}
         self.assert_ends(self.run_with(answers, "publish", "8010:80", "web"), 1, "", problem)
+
+    def test_where_and_to_whom_become_labels(self):
+        published = {**service(), "Endpoint": {"Ports": [self.port]}}
+        answers = {"GET /services/web": (200, service()), "GET /services/service-a": (200, published),
+                   "POST /services/service-a/update": (200, {"Warnings": ["published port 8010/udp: no node meets it"]}),
+                   "GET /mesh/services/service-a/ready": (200, {"Hosts": 3, "Answering": {"8010/udp": 1}})}
+        result = self.run_with(answers, "publish", "10.0.0.5:8010:80/udp", "web", "--allow", "192.0.2.0/24", "--allow",
+                               "10.0.0.1", "--on", "node.labels.edge==true")
+        self.assert_ends(result, 0, "8010/udp published: 1 host answers for web (port 80 of its tasks)\n",
+                         "no node meets it")
+        update = self.daemon.bodies("POST", "/services/service-a/update")[0]
+        self.assertEqual(update["Labels"], {"mesh.port.8010/udp.address": "10.0.0.5",
+                                            "mesh.port.8010/udp.allow": "192.0.2.0/24,10.0.0.1",
+                                            "mesh.port.8010/udp.on": "node.labels.edge==true"})
+        self.assertEqual(update["EndpointSpec"]["Ports"], [self.port])
+        self.assertEqual(update["TaskTemplate"], SPEC["TaskTemplate"])  # no task is replaced
+
+    def test_unpublish_removes_the_labels_of_the_port(self):
+        published = service()
+        published["Spec"] = {**SPEC, "EndpointSpec": {"Ports": [self.port]},
+                             "Labels": {"mesh.port.8010/udp.allow": "10.0.0.1", "mesh.return": "dsr"}}
+        answers = {"GET /services/web": (200, published), "POST /services/service-a/update": (200, {})}
+        self.assert_ends(self.run_with(answers, "unpublish", "-d", "8010/udp", "web"), 0, "8010/udp unpublished\n")
+        self.assertEqual(self.daemon.bodies("POST", "/services/service-a/update")[0]["Labels"], {"mesh.return": "dsr"})
 
     def test_port_in_use_is_refused(self):
         message = "port '8010' is already in use by service 'other' as an ingress port"
@@ -395,6 +446,22 @@ class Swarm(Meshctl):
         update = [entry for entry in self.daemon.asked if entry[0] == "POST"][0]
         self.assertEqual(update[2], {"version": ["9"], "rotateWorkerToken": ["true"]})
         self.assert_ends(self.run_with(answers, "swarm", "join-token", "king"), 1, "", "expected worker or manager")
+
+
+class Doctor(Meshctl):
+    def test_status_1_if_something_is_wrong(self):
+        status = {"Version": "1", "Swarm": {"State": "active", "Manager": True}, "Nodes": []}
+        kernel = {"Uplink": {"Name": "eth0", "Mode": "tc", "Why": "as asked"}, "Hooks": [], "Problems": [],
+                  "Differences": []}
+        answers = {"GET /mesh/status": (200, status), "GET /mesh/dataplane/status": (200, kernel),
+                   "GET /services": (200, [service()])}
+        result = self.run_with(answers, "doctor")
+        self.assert_ends(result, 0)
+        self.assertIn("uplink eth0: programs run as tc, as asked", result.stdout)
+        kernel["Problems"] = ["8010/tcp: in use"]
+        result = self.run_with(answers, "doctor")
+        self.assert_ends(result, 1, err="meshctl: 1 problem\n")
+        self.assertIn("[problem] kernel of this host: 8010/tcp: in use\n", result.stdout)
 
 
 class Image(Meshctl):

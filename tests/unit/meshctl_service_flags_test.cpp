@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "control/meshctl/publish_options.h"
 #include "control/meshctl/service_flags.h"
 
 namespace mesh::meshctl {
@@ -83,6 +84,21 @@ TEST(MakeSpec, HealthFlagsExcludeNoHealthcheck) {
             (std::vector<std::string>{"CMD-SHELL", "true"}));
 }
 
+TEST(MakeSpec, OptionsOfTheMeshBecomeLabels) {
+  auto flags = minimal();
+  flags.labels = {"tier=front"};
+  flags.common.mesh = {"dsr", "client-ip:10m", std::nullopt, "capacity"};
+  flags.publish = {"10.0.0.5:8010:80", "10.0.0.6:8010:80", "53:53/udp"};
+  const auto spec = make_spec(flags);
+  ASSERT_TRUE(spec) << spec.error().message;
+  EXPECT_EQ(spec->labels, (model::Labels{{"mesh.affinity", "client-ip:10m"},
+                                         {"mesh.port.8010/tcp.address", "10.0.0.5,10.0.0.6"},
+                                         {"mesh.return", "dsr"},
+                                         {"mesh.weight", "capacity"},
+                                         {"tier", "front"}}));
+  EXPECT_EQ(spec->endpoint_spec->ports.size(), 2U);
+}
+
 class ChangeSpec : public testing::Test {
  protected:
   ChangeSpec() {
@@ -123,6 +139,65 @@ TEST_F(ChangeSpec, PortsAreRemovedByTarget) {
   EXPECT_EQ(ports[1].published_port, 8020);
   flags_.publish = {{}, {"53/tcp"}};  // it is published as UDP
   EXPECT_FALSE(change_spec(spec_, flags_));
+}
+
+TEST_F(ChangeSpec, OptionsOfTheMeshLeaveTheTasksAlone) {
+  flags_.common.mesh = {"dsr", std::nullopt, "local", "capacity"};
+  const auto spec = *change_spec(spec_, flags_);
+  EXPECT_EQ(
+      spec.labels,
+      (model::Labels{
+          {"mesh.prefer", "local"}, {"mesh.return", "dsr"}, {"mesh.weight", "capacity"}, {"x", "1"}, {"y", "2"}}));
+  EXPECT_EQ(spec.task_template, spec_.task_template);
+  flags_.common.mesh = {"", "", "", ""};
+  EXPECT_EQ(change_spec(spec, flags_)->labels, spec_.labels);
+}
+
+TEST_F(ChangeSpec, ARemovedPortTakesItsOptionsAlong) {
+  spec_.labels["mesh.port.8010/tcp.allow"] = "10.0.0.1";
+  spec_.labels["mesh.port.53/udp.on"] = "node.role==worker";
+  flags_.publish = {{"10.0.0.5:8020:80"}, {"80"}};
+  EXPECT_EQ(change_spec(spec_, flags_)->labels, (model::Labels{{"mesh.port.53/udp.on", "node.role==worker"},
+                                                               {"mesh.port.8020/tcp.address", "10.0.0.5"},
+                                                               {"x", "1"},
+                                                               {"y", "2"}}));
+}
+
+// What `publish` says of a port, in order; the labels after each.
+TEST_F(ChangeSpec, PublishSetsWhatIsGivenAndLeavesTheRest) {
+  spec_.labels.clear();
+  struct Step {
+    const char* text;
+    PublishOptions options;
+    model::Labels after;
+  };
+  const Step steps[] = {
+      {"8010:80", {}, {}},
+      {"8010:80", {{"192.0.2.0/24", "10.0.0.1"}, {}}, {{"mesh.port.8010/tcp.allow", "192.0.2.0/24,10.0.0.1"}}},
+      {"8010:80",
+       {{}, {"node.labels.edge==true"}},
+       {{"mesh.port.8010/tcp.allow", "192.0.2.0/24,10.0.0.1"}, {"mesh.port.8010/tcp.on", "node.labels.edge==true"}}},
+      {"10.0.0.5:8010:80",
+       {{""}, {}},
+       {{"mesh.port.8010/tcp.address", "10.0.0.5"}, {"mesh.port.8010/tcp.on", "node.labels.edge==true"}}},
+      {"8010:80", {{}, {""}}, {{"mesh.port.8010/tcp.address", "10.0.0.5"}}},
+      {"[2001:db8::5]:8010:80", {}, {{"mesh.port.8010/tcp.address", "2001:db8::5"}}},
+      {"0.0.0.0:8010:80", {}, {}},
+      {"8030-8031:80-81/udp",
+       {{"10.0.0.1"}, {}},
+       {{"mesh.port.8030/udp.allow", "10.0.0.1"}, {"mesh.port.8031/udp.allow", "10.0.0.1"}}},
+  };
+  for (const auto& [text, options, after] : steps) {
+    const Status published = publish_ports(spec_, "publish", {text}, options);
+    ASSERT_TRUE(published) << published.error().message;
+    EXPECT_EQ(spec_.labels, after) << text;
+  }
+  for (const auto& [text, options] :
+       {std::pair{"80", PublishOptions{{"10.0.0.1"}, {}}}, std::pair{"80", PublishOptions{{}, {"a==b"}}}}) {
+    const Status refused = publish_ports(spec_, "publish", {text}, options);
+    ASSERT_FALSE(refused);
+    EXPECT_NE(refused.error().message.find("needs a published port"), std::string::npos) << refused.error().message;
+  }
 }
 
 TEST_F(ChangeSpec, ForceCountsUp) {

@@ -115,6 +115,8 @@ TEST_F(RoleTest, EveryHostIsAskedForPorts) {
   for (cluster::TestAgent* agent : {&one, &two}) agent->session->start();
   ASSERT_TRUE(until([&] { return role_->acknowledged().size() == 2; }));
   const std::vector<model::PortConfig> ports = {{.protocol = model::PortProtocol::kUdp, .published_port = 53}};
+  std::set<std::string> nodes{"a node without a session"};
+  for (const auto& [id, version] : role_->acknowledged()) nodes.insert(id);
   std::optional<Status> outcome;
   // Tables may arrive before or after it.
   const auto question = [](const cluster::TestAgent& agent) -> const cluster::PortQuestion* {
@@ -127,7 +129,7 @@ TEST_F(RoleTest, EveryHostIsAskedForPorts) {
     outcome.reset();
     one.messages.clear();
     two.messages.clear();
-    role_->ask_ports(ports, [&](Status status) { outcome = std::move(status); });
+    role_->ask_ports(ports, nodes, [&](Status status) { outcome = std::move(status); });
     ASSERT_TRUE(until([&] { return question(one) != nullptr && question(two) != nullptr; }));
     EXPECT_EQ(question(one)->ports.at(0).protocol, "udp");
     EXPECT_EQ(question(one)->ports.at(0).port, 53);
@@ -161,9 +163,16 @@ TEST_F(RoleTest, EveryHostIsAskedForPorts) {
   EXPECT_TRUE(*outcome);
 
   outcome.reset();
-  role_->ask_ports(ports, [&](Status status) { outcome = std::move(status); });
+  role_->ask_ports(ports, nodes, [&](Status status) { outcome = std::move(status); });
   ASSERT_TRUE(until(is_done)) << "nor who says nothing, for long";
   EXPECT_TRUE(*outcome);
+
+  one.messages.clear();
+  outcome.reset();
+  nodes = {"a node without a session"};
+  role_->ask_ports(ports, nodes, [&](Status status) { outcome = std::move(status); });
+  ASSERT_TRUE(until(is_done));
+  EXPECT_EQ(question(one), nullptr) << "the port is not for it";
 }
 
 TEST_F(RoleTest, TheManagersOwnAgentHasASessionWithoutAWire) {
