@@ -1,0 +1,86 @@
+// The five promises of flow consistency, over the programs' own functions and the leader's rings. MESH_SEED and
+// MESH_CONNECTIONS change the run.
+#include <cstdlib>
+#include <iostream>
+#include <string>
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/flowsim/simulation.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#define MESH_SLOW_BUILD 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define MESH_SLOW_BUILD 1
+#endif
+#endif
+
+namespace mesh::flowsim {
+namespace {
+
+#ifdef MESH_SLOW_BUILD
+constexpr std::uint32_t kDivisor = 10;  // sanitizers, not optimised: some twenty times slower
+#else
+constexpr std::uint32_t kDivisor = 1;
+#endif
+constexpr std::uint32_t kConnections = 60'000 / kDivisor;       // of each of four seeds
+constexpr std::uint32_t kFaultConnections = 12'000 / kDivisor;  // of each fault
+
+std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? otherwise : std::strtoull(value, nullptr, 10);
+}
+
+class Promises : public testing::TestWithParam<std::uint64_t> {};
+
+TEST_P(Promises, Hold) {
+  Scenario scenario;
+  scenario.seed = from_environment("MESH_SEED", 0) + GetParam();
+  scenario.connections = static_cast<std::uint32_t>(from_environment("MESH_CONNECTIONS", kConnections));
+  Simulation simulation(scenario);
+  simulation.run();
+  const Figures& figures = simulation.figures;
+  std::cout << fmt::format("seed {}\n{}", scenario.seed, figures.text());
+  EXPECT_EQ(simulation.invariants.total(), 0U) << simulation.invariants.text();
+}
+
+INSTANTIATE_TEST_SUITE_P(Seed, Promises, testing::Values(1, 2, 3, 4),
+                         [](const auto& test) { return fmt::format("{}", test.param); });
+
+// Each rule is needed: without it at least one promise is broken.
+struct FaultCase {
+  const char* name;
+  Fault fault;
+};
+
+class Faults : public testing::TestWithParam<FaultCase> {};
+
+TEST_P(Faults, BreakAPromise) {
+  Scenario scenario;
+  scenario.seed = from_environment("MESH_SEED", 0) + 1;
+  scenario.connections = kFaultConnections;
+  scenario.idle_max = kHour / 60;
+  scenario.fault = GetParam().fault;
+  Simulation simulation(scenario);
+  simulation.run();
+  std::cout << simulation.invariants.text();
+  EXPECT_GT(simulation.invariants.total(), 0U) << simulation.figures.text();
+}
+
+INSTANTIATE_TEST_SUITE_P(Rule, Faults,
+                         testing::Values(FaultCase{"no_circle", Fault::kNoCircle}, FaultCase{"no_search", Fault::kNoSearch},
+                                         FaultCase{"no_previous", Fault::kNoPrevious},
+                                         FaultCase{"no_versions", Fault::kNoVersions},
+                                         FaultCase{"no_stage", Fault::kNoStage},
+                                         FaultCase{"forget_early", Fault::kForgetEarly},
+                                         FaultCase{"no_waiting", Fault::kNoWaiting},
+                                         FaultCase{"draining_owns", Fault::kDrainingOwns},
+                                         FaultCase{"early_reuse", Fault::kEarlyReuse},
+                                         FaultCase{"fresh_ring", Fault::kFreshRing}),
+                         [](const auto& test) { return test.param.name; });
+
+}  // namespace
+}  // namespace mesh::flowsim
