@@ -37,7 +37,7 @@ void Chaos::add(std::uint16_t node) {
   container->id = static_cast<ContainerId>(simulation_.containers.size());
   container->node = node;
   container->binding = free_binding(node);
-  if (simulation_.random.chance(0.15)) container->weight = static_cast<std::uint16_t>(2 + simulation_.random.below(3));
+  if (simulation_.random.chance(0.3)) container->weight = static_cast<std::uint16_t>(2 + simulation_.random.below(5));
   simulation_.running.push_back(container->id);
   simulation_.started.push_back(container->id);
   simulation_.containers.push_back(std::move(container));
@@ -56,7 +56,8 @@ void Chaos::stop_later(const Container& container) {
   Random& random = simulation_.random;
   Time grace = 2 * kSecond + random.up_to(15 * kSecond);
   // Some are given hours, to keep idle connections while everything else changes.
-  if (container.node <= simulation_.scenario.steady_hosts && random.chance(0.03)) grace = 2 * simulation_.scenario.idle_max;
+  if (container.node <= simulation_.scenario.steady_hosts && random.chance(0.03))
+    grace = 2 * simulation_.scenario.idle_max;
   simulation_.clock.after(grace, [this, id = container.id] { end(simulation_.container(id)); });
 }
 
@@ -87,8 +88,8 @@ void Chaos::lose_host() {
   Host& host = simulation_.host(some_host_up());
   const auto up = std::ranges::count_if(simulation_.hosts, [](const auto& other) { return other->up; });
   const std::vector<ContainerId> candidates = ready();
-  const auto elsewhere = std::ranges::count_if(
-      candidates, [&](ContainerId id) { return simulation_.container(id).node != host.node(); });
+  const auto elsewhere =
+      std::ranges::count_if(candidates, [&](ContainerId id) { return simulation_.container(id).node != host.node(); });
   if (host.node() <= simulation_.scenario.steady_hosts || up <= 3 || elsewhere < 2) return;
   ++simulation_.figures.hosts_died;
   for (const auto& container : simulation_.containers) {
@@ -96,7 +97,8 @@ void Chaos::lose_host() {
   }
   host.die();
   simulation_.clock.after(300 * kMillisecond, [this] { simulation_.leader.look(); });
-  simulation_.clock.after(15 * kSecond, [this, &host] { host.join(simulation_.leader.row()); });
+  const Time away = simulation_.random.chance(0.7) ? 15 * kSecond : 90 * kSecond;
+  simulation_.clock.after(away, [this, &host] { host.join(simulation_.leader.row()); });
 }
 
 // The programs go on, only the daemon is late.
@@ -110,7 +112,8 @@ void Chaos::delay_control(Time delay, Time until) {
 
 void Chaos::one_event() {
   const double what = simulation_.random.unit();
-  const std::size_t room = simulation_.scenario.backends_max - std::min(ready().size(), simulation_.scenario.backends_max);
+  const std::size_t room =
+      simulation_.scenario.backends_max - std::min(ready().size(), simulation_.scenario.backends_max);
   if (what < 0.36 && room > 0) {
     add(some_host_up());
   } else if (what < 0.60) {
@@ -125,7 +128,7 @@ void Chaos::one_event() {
     ++simulation_.figures.control_restarts;
     delay_control(3 * kSecond, 4 * kSecond);
   } else if (what < 0.86 && simulation_.scenario.laggards) {
-    delay_control(20 * kSecond, 25 * kSecond);
+    delay_control(8 * kSecond, 9 * kSecond);
   }
   // Else nothing: what the hosts report shrinks the sets.
 }

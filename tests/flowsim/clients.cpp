@@ -9,13 +9,13 @@
 namespace mesh::flowsim {
 namespace {
 
-constexpr std::size_t kArrivals = 6;       // connections at a time
+constexpr std::size_t kArrivals = 6;  // connections at a time
 constexpr int kSynTriesMax = 5;
-constexpr int kDataTriesMax = 8;           // 51 s altogether
-constexpr double kFinish = 0.10;           // of all pauses end with a FIN
-constexpr double kVanish = 0.01;           // ... or with nothing: the client is gone
-constexpr double kUseAgain = 0.6;          // of the finished: their port is soon used for another connection
-constexpr double kSeveralHosts = 0.08;     // of the clients ask several hosts from one port
+constexpr int kDataTriesMax = 8;        // 51 s altogether
+constexpr double kFinish = 0.10;        // of all pauses end with a FIN
+constexpr double kVanish = 0.01;        // ... or with nothing: the client is gone
+constexpr double kUseAgain = 0.6;       // of the finished: their port is soon used for another connection
+constexpr double kSeveralHosts = 0.08;  // of the clients ask several hosts from one port
 
 }  // namespace
 
@@ -37,10 +37,11 @@ void Clients::arrive() {
     Tuple tuple{.client = next_client_ % 0x10000, .port = static_cast<std::uint16_t>(1024 + next_client_ / 0x10000)};
     ++next_client_;
     if (random.chance(kSeveralHosts)) {
-      for (std::uint16_t node = 1; node <= simulation_.scenario.hosts; ++node) {
-        if (!random.chance(0.6)) continue;
+      // Three: the flows of one client port share a set of seven records.
+      const std::uint16_t nearest = some_host();
+      for (std::uint16_t further = 0; further < 3; ++further) {
         ++simulation_.figures.collisions;
-        tuple.host = node;
+        tuple.host = static_cast<std::uint16_t>((nearest + further) % simulation_.scenario.hosts + 1);
         simulation_.clock.after(random.up_to(5 * kSecond), [this, tuple] { open(tuple, tuple.host, false); });
       }
       continue;
@@ -97,14 +98,19 @@ void Clients::send_data(ConnectionId id, std::uint32_t count, int attempt) {
   if (connection.state != Connection::State::kEstablished || connection.acknowledged >= count) return;
   if (attempt == kDataTriesMax) return give_up(id);
   send(id, Segment::kData);
-  simulation_.clock.after((200 * kMillisecond) << attempt, [this, id, count, attempt] { send_data(id, count, attempt + 1); });
+  simulation_.clock.after((200 * kMillisecond) << attempt,
+                          [this, id, count, attempt] { send_data(id, count, attempt + 1); });
 }
 
 void Clients::give_up(ConnectionId id) {
   Connection& connection = connections_[id];
   connection.state = Connection::State::kOver;
   const bool entry_lives = connection.tuple.host == kAnyHost || simulation_.host(connection.entry).up;
-  if (!entry_lives || !simulation_.container(connection.container).alive || connection.excused) return;
+  if (!entry_lives || connection.excused) return;
+  if (!simulation_.container(connection.container).alive) {
+    ++simulation_.figures.silent;
+    return;
+  }
   ++(connection.lost_entry ? simulation_.figures.lost_with_entry : simulation_.figures.lost);
 }
 
@@ -179,12 +185,15 @@ void Clients::receive(const Reply& reply) {
         connection.number = 0;
       }
       break;
-    case Segment::kReset: reset(id, reply); break;
+    case Segment::kReset:
+      reset(id, reply);
+      break;
     case Segment::kFin:  // the last acknowledgement
       if (connection.number == reply.number) send(id, Segment::kAck);
       break;
     case Segment::kSyn:
-    case Segment::kAck: break;
+    case Segment::kAck:
+      break;
   }
 }
 

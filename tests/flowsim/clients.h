@@ -28,13 +28,13 @@ struct Connection {
   enum class State : std::uint8_t { kSynSent, kEstablished, kOver };
   Tuple tuple;
   State state = State::kSynSent;
-  bool excused = false;           // a packet met a host that was behind for too long: nothing is promised to it
-  bool lost_entry = false;        // replies went to an entry host that is down
+  bool excused = false;     // a packet met a host that was behind for too long: nothing is promised to it
+  bool lost_entry = false;  // replies went to an entry host that is down
   std::uint16_t entry = 0;
-  std::uint32_t number = 0;       // of the socket that accepted it, as the client knows it
+  std::uint32_t number = 0;  // of the socket that accepted it, as the client knows it
   ContainerId container = kNoContainer;
-  std::uint16_t given_port = 0;   // as that socket sees it
-  std::uint32_t sent = 0;         // segments of data
+  std::uint16_t given_port = 0;  // as that socket sees it
+  std::uint32_t sent = 0;        // segments of data
   std::uint32_t acknowledged = 0;
   std::vector<std::pair<ContainerId, std::uint16_t>> accepted;  // by which containers, as which client port
 };

@@ -44,9 +44,9 @@ void accept(Simulation& simulation, Container& container, const Packet& packet, 
     if (other == place || !simulation.container(other.first).alive || connection.state == Connection::State::kOver) {
       continue;
     }
-    simulation.broken(Promise::kAcceptedOnce, packet.connection,
-                      fmt::format("by container {} port {} and by {} port {}", other.first, other.second, container.id,
-                                  given_port));
+    simulation.broken(
+        Promise::kAcceptedOnce, packet.connection,
+        fmt::format("by container {} port {} and by {} port {}", other.first, other.second, container.id, given_port));
   }
   connection.accepted.push_back(place);
 }

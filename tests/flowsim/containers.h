@@ -29,9 +29,9 @@ struct Container {
   std::uint16_t weight = 1;
   bool alive = true;
   bool draining = false;
-  bool known_dead = false;        // the leader was told
-  bool binding_released = false;  // its number may be given to another
-  std::optional<Time> drained_at; // every host knew that it drains, or is gone
+  bool known_dead = false;                            // the leader was told
+  bool binding_released = false;                      // its number may be given to another
+  std::optional<Time> drained_at;                     // every host knew that it drains, or is gone
   std::unordered_map<std::uint64_t, Socket> sockets;  // by the client as the container sees it
 
   [[nodiscard]] std::uint32_t ifindex() const { return 100U + static_cast<std::uint32_t>(id); }

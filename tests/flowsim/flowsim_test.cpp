@@ -2,6 +2,7 @@
 // MESH_CONNECTIONS change the run.
 #include <cstdlib>
 #include <iostream>
+#include <numeric>
 #include <string>
 
 #include <fmt/format.h>
@@ -26,8 +27,9 @@ constexpr std::uint32_t kDivisor = 10;  // sanitizers, not optimised: some twent
 #else
 constexpr std::uint32_t kDivisor = 1;
 #endif
-constexpr std::uint32_t kConnections = 60'000 / kDivisor;       // of each of four seeds
-constexpr std::uint32_t kFaultConnections = 12'000 / kDivisor;  // of each fault
+constexpr std::uint32_t kConnections = 60'000 / kDivisor;  // of each of four seeds
+constexpr std::uint32_t kFaultConnections = 12'000;        // of each fault and seed
+constexpr std::uint64_t kFaultSeeds = 8;                   // at most
 
 std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
   const char* value = std::getenv(name);
@@ -45,12 +47,34 @@ TEST_P(Promises, Hold) {
   const Figures& figures = simulation.figures;
   std::cout << fmt::format("seed {}\n{}", scenario.seed, figures.text());
   EXPECT_EQ(simulation.invariants.total(), 0U) << simulation.invariants.text();
+  EXPECT_EQ(figures.lost, 0U);
+  // What makes the run worth something.
+  EXPECT_EQ(figures.evicted, 0U) << "nothing is promised to a flow whose record had to go";
+  EXPECT_LT(figures.excused, figures.connections / 10);
+  EXPECT_GT(figures.established, figures.connections * 9 / 10);
+  EXPECT_GT(figures.changes, 100U);
+  EXPECT_GT(figures.slots, 256U) << "the ring never grew";
+  EXPECT_GT(figures.given_ports, 0U);
+  EXPECT_GT(figures.longest_idle, 3600);
+}
+
+TEST(AtRest, APacketVisitsAtMostTwoHosts) {
+  Scenario scenario;
+  scenario.connections = 3'000;
+  scenario.change_mean = scenario.quiet_change_mean = 1000 * kHour;
+  scenario.idle_max = kHour / 60;
+  Simulation simulation(scenario);
+  simulation.run();
+  const Figures& figures = simulation.figures;
+  EXPECT_EQ(simulation.invariants.total(), 0U) << simulation.invariants.text();
+  EXPECT_EQ(figures.hops[0] + figures.hops[1], std::accumulate(figures.hops.begin(), figures.hops.end(), 0U))
+      << figures.text();
 }
 
 INSTANTIATE_TEST_SUITE_P(Seed, Promises, testing::Values(1, 2, 3, 4),
                          [](const auto& test) { return fmt::format("{}", test.param); });
 
-// Each rule is needed: without it at least one promise is broken.
+// Each rule is needed: without it at least one promise is broken. Some only in races, which one short run may not have.
 struct FaultCase {
   const char* name;
   Fault fault;
@@ -59,28 +83,29 @@ struct FaultCase {
 class Faults : public testing::TestWithParam<FaultCase> {};
 
 TEST_P(Faults, BreakAPromise) {
-  Scenario scenario;
-  scenario.seed = from_environment("MESH_SEED", 0) + 1;
-  scenario.connections = kFaultConnections;
-  scenario.idle_max = kHour / 60;
-  scenario.fault = GetParam().fault;
-  Simulation simulation(scenario);
-  simulation.run();
-  std::cout << simulation.invariants.text();
-  EXPECT_GT(simulation.invariants.total(), 0U) << simulation.figures.text();
+  for (std::uint64_t seed = 1; seed <= kFaultSeeds; ++seed) {
+    Scenario scenario;
+    scenario.seed = from_environment("MESH_SEED", 0) + seed;
+    scenario.connections = kFaultConnections;
+    scenario.idle_max = kHour / 60;
+    scenario.fault = GetParam().fault;
+    Simulation simulation(scenario);
+    simulation.run();
+    if (simulation.invariants.total() == 0) continue;
+    std::cout << fmt::format("seed {}\n{}", scenario.seed, simulation.invariants.text());
+    return;
+  }
+  ADD_FAILURE() << "no promise was broken without this rule: " << GetParam().name;
 }
 
-INSTANTIATE_TEST_SUITE_P(Rule, Faults,
-                         testing::Values(FaultCase{"no_circle", Fault::kNoCircle}, FaultCase{"no_search", Fault::kNoSearch},
-                                         FaultCase{"no_previous", Fault::kNoPrevious},
-                                         FaultCase{"no_versions", Fault::kNoVersions},
-                                         FaultCase{"no_stage", Fault::kNoStage},
-                                         FaultCase{"forget_early", Fault::kForgetEarly},
-                                         FaultCase{"no_waiting", Fault::kNoWaiting},
-                                         FaultCase{"draining_owns", Fault::kDrainingOwns},
-                                         FaultCase{"early_reuse", Fault::kEarlyReuse},
-                                         FaultCase{"fresh_ring", Fault::kFreshRing}),
-                         [](const auto& test) { return test.param.name; });
+INSTANTIATE_TEST_SUITE_P(
+    Rule, Faults,
+    testing::Values(FaultCase{"no_circle", Fault::kNoCircle}, FaultCase{"no_search", Fault::kNoSearch},
+                    FaultCase{"no_previous", Fault::kNoPrevious}, FaultCase{"no_versions", Fault::kNoVersions},
+                    FaultCase{"no_stage", Fault::kNoStage}, FaultCase{"forget_early", Fault::kForgetEarly},
+                    FaultCase{"no_waiting", Fault::kNoWaiting}, FaultCase{"draining_owns", Fault::kDrainingOwns},
+                    FaultCase{"early_reuse", Fault::kEarlyReuse}, FaultCase{"fresh_ring", Fault::kFreshRing}),
+    [](const auto& test) { return test.param.name; });
 
 }  // namespace
 }  // namespace mesh::flowsim

@@ -17,10 +17,7 @@ constexpr std::uint8_t kTickShift = 10;  // jiffies of a millisecond
 
 }  // namespace
 
-Host::Host(Simulation& simulation, std::uint16_t node)
-    : simulation_(simulation), node_(node) {
-  clear();
-}
+Host::Host(Simulation& simulation, std::uint16_t node) : simulation_(simulation), node_(node) { clear(); }
 
 // As a machine that has just started.
 void Host::clear() {
@@ -95,8 +92,7 @@ void Host::write_slots(const PortRow& row) {
   const Fault fault = simulation_.scenario.fault;
   for (std::size_t i = 0; i < row.ring.owners.size(); ++i) {
     const bool moved = row.ring.foreign.contains(static_cast<std::uint16_t>(i)) && fault != Fault::kNoSearch;
-    tables_->rings[i / 64].slot[i % 64] =
-        static_cast<std::uint8_t>(row.ring.owners[i] | (moved ? MESH_SLOT_MOVED : 0));
+    tables_->rings[i / 64].slot[i % 64] = static_cast<std::uint8_t>(row.ring.owners[i] | (moved ? MESH_SLOT_MOVED : 0));
   }
 }
 

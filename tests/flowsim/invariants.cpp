@@ -9,7 +9,8 @@ namespace {
 
 constexpr std::array<const char*, kPromises> kPromiseTexts = {
     "(1) established flow to a living backend delivered elsewhere or reset", "(2) connection accepted twice",
-    "(3) visited too many hosts", "(4) new flow to a draining or gone backend", "(5) more new flows moved than 1/N + 1 %"};
+    "(3) visited too many hosts", "(4) new flow to a draining or gone backend",
+    "(5) more new flows moved than 1/N + 1 %"};
 
 #define MESH_X(NAME, name, text) name,
 constexpr std::array kDropNames = {MESH_DROP_REASONS(MESH_X)};
@@ -35,15 +36,19 @@ std::string Invariants::text() const {
 std::string Figures::text() const {
   std::string text = fmt::format(
       "connections {} (established {}, on used ports {}, one port to several hosts {}, given another port {}, met a "
-      "host too far behind {})\nrings {} (of one backend {}, acknowledged late {}), hosts died {}, control restarts {}\n",
-      connections, established, reused, collisions, given_ports, excused, changes, single_changes, timeouts, hosts_died,
-      control_restarts);
+      "host too far behind {})\nrings {} (of {} slots at last, changes of one backend {}, acknowledged late {}), hosts "
+      "died {}, control restarts "
+      "{}\n",
+      connections, established, reused, collisions, given_ports, excused, changes, slots, single_changes, timeouts,
+      hosts_died, control_restarts);
   text += fmt::format(
-      "packets {} ({:.1f} % to moved slots); resets by gone backends {}, refused {}, unanswered {}, lost {}, lost with "
-      "their entry host {}, replies to dead entry hosts {}, replies without a record {}, records evicted {}\nlargest move beyond its share {:.2f} %, "
+      "packets {} ({:.1f} % to moved slots); told of a gone backend {}, not told {}, refused {}, unanswered {}, lost "
+      "{}, lost with "
+      "their entry host {}, replies to dead entry hosts {}, replies without a record {}, records evicted {}\nlargest "
+      "move beyond its share {:.2f} %, "
       "longest idle {} s\nhops:",
-      packets, percent(entered_moved, packets), resets, refused, unanswered, lost, lost_with_entry, lost_replies, untranslated, evicted,
-      100 * largest_move, longest_idle);
+      packets, percent(entered_moved, packets), resets, silent, refused, unanswered, lost, lost_with_entry,
+      lost_replies, untranslated, evicted, 100 * largest_move, longest_idle);
   const std::uint64_t delivered = std::accumulate(hops.begin(), hops.end(), std::uint64_t{0});
   for (std::size_t i = 0; i < hops.size(); ++i) {
     if (hops[i] != 0) text += fmt::format(" {}: {:.3f} %", i, percent(hops[i], delivered));

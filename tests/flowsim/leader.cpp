@@ -198,12 +198,14 @@ void Leader::judge_movement(const Ring& before, const Ring& after, const std::ve
   figures.largest_move = std::max(figures.largest_move, moved - share);
   if (moved <= share + 0.01) return;
   simulation_.invariants.broken(
-      Promise::kMovement, fmt::format("ring {}: {:.2f} % of new flows moved, the backend's share is {:.2f} %, slots {} -> {}",
-                                      after.version, 100 * moved, 100 * share, before.owners.size(), after.owners.size()));
+      Promise::kMovement,
+      fmt::format("ring {}: {:.2f} % of new flows moved, the backend's share is {:.2f} %, slots {} -> {}",
+                  after.version, 100 * moved, 100 * share, before.owners.size(), after.owners.size()));
 }
 
 void Leader::publish(PortRow row) {
   if (row.ring.version != row_->ring.version) ++simulation_.figures.changes;
+  simulation_.figures.slots = row.ring.owners.size();
   ++row.version;
   row_ = std::make_shared<PortRow>(std::move(row));
   published_at_ = simulation_.clock.now();

@@ -10,13 +10,18 @@ namespace {
 
 std::uint8_t flags_of(Segment segment) {
   switch (segment) {
-    case Segment::kSyn: return MESH_TCP_SYN;
-    case Segment::kSynAck: return MESH_TCP_SYN | MESH_TCP_ACK;
-    case Segment::kFin: return MESH_TCP_FIN | MESH_TCP_ACK;
-    case Segment::kReset: return MESH_TCP_RST;
+    case Segment::kSyn:
+      return MESH_TCP_SYN;
+    case Segment::kSynAck:
+      return MESH_TCP_SYN | MESH_TCP_ACK;
+    case Segment::kFin:
+      return MESH_TCP_FIN | MESH_TCP_ACK;
+    case Segment::kReset:
+      return MESH_TCP_RST;
     case Segment::kData:
     case Segment::kAck:
-    case Segment::kChallenge: return MESH_TCP_ACK;
+    case Segment::kChallenge:
+      return MESH_TCP_ACK;
   }
   return 0;
 }
@@ -133,7 +138,8 @@ void Network::from_container(const Container& container, const Reply& reply) {
     return;
   }
   if (!is_restored(reply, outcome)) {
-    if (connection.state == Connection::State::kEstablished && reply.number == connection.number) {
+    const bool established = connection.state == Connection::State::kEstablished && reply.number == connection.number;
+    if (established && container.id == connection.container) {
       simulation_.broken(Promise::kEstablished, reply.connection, "its answer went to another connection");
     }
     return;
@@ -148,8 +154,10 @@ void Network::from_container(const Container& container, const Reply& reply) {
 void Network::through_entry(std::uint16_t entry, const Reply& reply) {
   simulation_.clock.after(delay(), [this, entry, reply] {
     if (simulation_.host(entry).up) return to_client(reply);
+    Connection& connection = simulation_.clients[reply.connection];
+    if (connection.tuple.host != kAnyHost) return;  // its client talks to that host alone
     ++simulation_.figures.lost_replies;
-    simulation_.clients[reply.connection].lost_entry = true;
+    connection.lost_entry = true;
   });
 }
 

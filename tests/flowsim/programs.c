@@ -76,8 +76,7 @@ struct flowsim_outcome flowsim_receive(struct flowsim_tables* host, const struct
 struct flowsim_outcome flowsim_reply(struct flowsim_tables* host, const struct mesh_packet* packet, __u32 ifindex,
                                      const __u8* mac) {
   current = host;
-  struct mesh_work work = {
-      .config = mesh_settings(), .packet = *packet, .segment = packet->length, .ifindex = ifindex};
+  struct mesh_work work = {.config = mesh_settings(), .packet = *packet, .segment = packet->length, .ifindex = ifindex};
   struct flowsim_outcome outcome = outcome_of(&work, mesh_reply(&work, mac));
   outcome.original = work.tuple.source;
   outcome.client_port = work.tuple.destination_port;

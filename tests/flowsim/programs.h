@@ -8,11 +8,11 @@
 extern "C" {
 #endif
 
-#define FLOWSIM_PORT 8080u         // published
-#define FLOWSIM_TARGET_PORT 80u    // of the containers
+#define FLOWSIM_PORT 8080u       // published
+#define FLOWSIM_TARGET_PORT 80u  // of the containers
 #define FLOWSIM_NODES_MAX 16u
 #define FLOWSIM_BINDINGS_MAX 512u
-#define FLOWSIM_CHUNKS_MAX 64u     // 4,096 slots
+#define FLOWSIM_CHUNKS_MAX 64u  // 4,096 slots
 #define FLOWSIM_SETS 16384u
 
 // What the maps of one host hold. Maps that are not here are empty.
@@ -46,9 +46,9 @@ struct flowsim_outcome {
   __u32 ifindex;
   __u16 node;
   __be16 given_port;
-  struct mesh_tunnel header;      // as on the wire
-  struct mesh_address original;   // of a reply: its source
-  __be16 client_port;             // of a reply: its destination
+  struct mesh_tunnel header;     // as on the wire
+  struct mesh_address original;  // of a reply: its source
+  __be16 client_port;            // of a reply: its destination
 };
 
 // A client's packet at its entry host.

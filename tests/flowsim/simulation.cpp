@@ -49,8 +49,9 @@ void Simulation::excuse(ConnectionId id) {
 void Simulation::broken(Promise promise, ConnectionId id, const std::string& what) {
   const Connection& connection = clients[id];
   if (connection.excused) return;
-  invariants.broken(promise, fmt::format("{} ms, connection {} (client {} port {} to {}): {}", clock.now() / kMillisecond,
-                                         id, connection.tuple.client, connection.tuple.port, connection.tuple.host, what));
+  invariants.broken(promise,
+                    fmt::format("{} ms, connection {} (client {} port {} to {}): {}", clock.now() / kMillisecond, id,
+                                connection.tuple.client, connection.tuple.port, connection.tuple.host, what));
 }
 
 }  // namespace mesh::flowsim
