@@ -127,7 +127,7 @@ void Chaos::one_event() {
   } else if (what < 0.84) {
     ++simulation_.figures.control_restarts;
     delay_control(3 * kSecond, 4 * kSecond);
-  } else if (what < 0.86 && simulation_.scenario.laggards) {
+  } else if (what < 0.85 && simulation_.scenario.laggards) {
     delay_control(8 * kSecond, 9 * kSecond);
   }
   // Else nothing: what the hosts report shrinks the sets.

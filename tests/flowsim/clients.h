@@ -56,6 +56,12 @@ class Clients {
   void receive(const Reply& reply);
   [[nodiscard]] Connection& operator[](ConnectionId id) { return connections_[id]; }
   [[nodiscard]] bool all_opened() const;
+  template <class Visit>
+  void for_each_established(Visit visit) {
+    for (ConnectionId id = 0; id < connections_.size(); ++id) {
+      if (connections_[id].state == Connection::State::kEstablished) visit(id, connections_[id]);
+    }
+  }
 
  private:
   void arrive();

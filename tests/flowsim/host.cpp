@@ -160,7 +160,6 @@ void Host::die() {
   up = false;
   behind = false;
   ++life;
-  simulation_.figures.evicted += tables_->counters[MESH_COUNT_FLOW_EVICTED];
   simulation_.figures.given_ports += tables_->counters[MESH_COUNT_FLOW_REWRITTEN];
 }
 

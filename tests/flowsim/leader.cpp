@@ -108,13 +108,12 @@ void Leader::pass() {
 
 // Rows of containers that every host has as gone become holes; the states of the others move on.
 void Leader::move_backends(PortRow& row) const {
-  const bool early = simulation_.scenario.fault == Fault::kEarlyReuse;
   for (std::size_t i = 0; i < row.backends.size(); ++i) {
     BackendRow& backend = row.backends[i];
     if (backend.container == kNoContainer) continue;
     Container& container = simulation_.container(backend.container);
     const bool owns = std::ranges::find(row.ring.owners, static_cast<std::uint8_t>(i)) != row.ring.owners.end();
-    if ((backend.state == EndpointState::kGone && !owns) || (early && container.known_dead)) {
+    if (backend.state == EndpointState::kGone && !owns) {
       container.binding_released = true;
       backend = BackendRow{};
     } else {

@@ -1,8 +1,13 @@
 #include "tests/flowsim/network.h"
 
+#include <algorithm>
+#include <array>
+#include <utility>
+
 #include <fmt/format.h>
 
-#include "bpf/lib/packet.h"
+#include "bpf/lib/flow.h"
+#include "bpf/lib/walk.h"
 #include "tests/flowsim/simulation.h"
 
 namespace mesh::flowsim {
@@ -107,9 +112,44 @@ void Network::go_on(Host& host, const Packet& packet, const flowsim_outcome& out
   }
 }
 
+// A slot moves from one backend of a host to another of the same host, which is a version behind: it makes the record
+// for the new one, but by its own ring trusts in the old one (README, "Known").
+void Network::excuse_known(Host& host, const Packet& packet, const Container& container) {
+  const flowsim_tables& tables = host.tables();
+  mesh_header header{};
+  mesh_tunnel_decode(&packet.header, &header);
+  if (packet.hops == 0 || !mesh_version_newer(header.ring_version, host.ring_version())) return;
+  const std::uint32_t slot = mesh_ring_slot(mesh_packet_ring_hash(&packet.ip), MESH_RING_LOG2(tables.service.ring));
+  const std::uint8_t owner = tables.rings[slot / 64].slot[slot % 64] & MESH_SLOT_OWNER;
+  const mesh_backend& own = tables.backends[owner];
+  if (owner == MESH_SLOT_NONE || own.node != host.node() || own.binding == container.binding) return;
+  ++simulation_.figures.host_behind;
+  simulation_.excuse(packet.connection);
+}
+
+// Whose record had to make room is not told: it was one of the set's.
+void Network::excuse_evicted(Host& host, const Packet& packet, std::uint16_t given_port) {
+  flowsim_tables& tables = host.tables();
+  if (tables.counters[MESH_COUNT_FLOW_EVICTED] == 0) return;
+  simulation_.figures.evicted += std::exchange(tables.counters[MESH_COUNT_FLOW_EVICTED], 0);
+  const auto set_of = [&](const mesh_address& client, std::uint16_t port) {
+    const std::uint64_t hash = mesh_flow_hash(&client, mesh_be16(port), MESH_TCP, tables.config.flow_seed);
+    return mesh_flow_set_index(hash, tables.config.flow_mask);
+  };
+  const Tuple& tuple = simulation_.clients[packet.connection].tuple;
+  const std::array full = {set_of(packet.ip.source, tuple.port), set_of(packet.ip.source, given_port)};
+  simulation_.clients.for_each_established([&](ConnectionId id, const Connection& other) {
+    const mesh_address client = address_of_client(other.tuple);
+    const auto is_in = [&](std::uint16_t port) { return std::ranges::find(full, set_of(client, port)) != full.end(); };
+    if (is_in(other.tuple.port) || is_in(other.given_port)) simulation_.excuse(id);
+  });
+}
+
 void Network::judge_new_flow(Host& host, const Packet& packet, const flowsim_outcome& outcome) {
+  excuse_evicted(host, packet, mesh_swap16(outcome.given_port));
   if (host.tables().counters[MESH_COUNT_FLOW_CREATED] == 0) return;
   const Container& container = simulation_.container(container_behind(outcome.ifindex));
+  if (simulation_.scenario.fault == Fault::kNone) excuse_known(host, packet, container);
   if (!container.drained_at || *container.drained_at >= packet.entered) return;
   simulation_.broken(Promise::kDrained, packet.connection,
                      fmt::format("container {} on host {}, {} ms after the acknowledgements", container.id, host.node(),

@@ -19,7 +19,6 @@ enum class Fault : std::uint8_t {
   kForgetEarly,   // hosts leave F without being asked what they hold
   kNoWaiting,     // the leader does not wait for acknowledgements
   kDrainingOwns,  // draining backends keep their slots
-  kEarlyReuse,    // numbers of backends and bindings are given away before all hosts know
   kFreshRing,     // each ring is computed from nothing
 };
 
