@@ -23,9 +23,12 @@ namespace mesh::flowsim {
 namespace {
 
 #ifdef MESH_SLOW_BUILD
-constexpr std::uint32_t kDivisor = 10;  // sanitizers, not optimised: some twenty times slower
+// Sanitizers, not optimised: some thirty times slower.
+constexpr std::uint32_t kDivisor = 10;
+constexpr Time kIdleMax = kHour / 3;
 #else
 constexpr std::uint32_t kDivisor = 1;
+constexpr Time kIdleMax = 2 * kHour;
 #endif
 constexpr std::uint32_t kConnections = 60'000 / kDivisor;  // of each of four seeds
 constexpr std::uint32_t kFaultConnections = 12'000;        // of each fault and seed
@@ -54,6 +57,7 @@ TEST_P(Promises, Hold) {
   Scenario scenario;
   scenario.seed = from_environment("MESH_SEED", 0) + GetParam();
   scenario.connections = static_cast<std::uint32_t>(from_environment("MESH_CONNECTIONS", kConnections));
+  scenario.idle_max = kIdleMax;
   Simulation simulation(scenario);
   simulation.run();
   const Figures& figures = simulation.figures;
@@ -61,7 +65,7 @@ TEST_P(Promises, Hold) {
   EXPECT_EQ(simulation.invariants.total(), 0U) << simulation.invariants.text();
   EXPECT_EQ(figures.lost, 0U);
   EXPECT_LT(figures.host_behind, figures.connections / 100);
-  if (scenario.connections >= kWorthIt) expect_enough_happened(figures);
+  if (kDivisor == 1 && scenario.connections >= kWorthIt) expect_enough_happened(figures);
 }
 
 TEST(AtRest, APacketVisitsAtMostTwoHosts) {
