@@ -90,6 +90,9 @@ struct FaultCase {
   Fault fault;
 };
 
+// Into the names of the entries of ctest.
+void PrintTo(const FaultCase& fault, std::ostream* out) { *out << fault.name; }
+
 class Faults : public testing::TestWithParam<FaultCase> {};
 
 TEST_P(Faults, BreakAPromise) {

@@ -149,7 +149,7 @@ void Network::judge_new_flow(Host& host, const Packet& packet, const flowsim_out
   excuse_evicted(host, packet, mesh_swap16(outcome.given_port));
   if (host.tables().counters[MESH_COUNT_FLOW_CREATED] == 0) return;
   const Container& container = simulation_.container(container_behind(outcome.ifindex));
-  if (simulation_.scenario.fault == Fault::kNone) excuse_known(host, packet, container);
+  excuse_known(host, packet, container);
   if (!container.drained_at || *container.drained_at >= packet.entered) return;
   simulation_.broken(Promise::kDrained, packet.connection,
                      fmt::format("container {} on host {}, {} ms after the acknowledgements", container.id, host.node(),
