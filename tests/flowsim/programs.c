@@ -1,0 +1,91 @@
+#include "tests/flowsim/programs.h"
+
+#include "bpf/sweep.bpf.c"
+#include "bpf/tunnel_in.h"
+
+static struct flowsim_tables* current;
+static struct mesh_scratch scratch_room;
+
+#define FLOWSIM_ROW(map, symbol, rows, count) \
+  if ((map) == (void*)&(symbol)) return *(const __u32*)key < (count) ? &(rows)[*(const __u32*)key] : 0
+
+// The map is known where this is inlined: one of the lines is left.
+static inline __attribute__((always_inline)) void* flowsim_lookup(void* map, const void* key) {
+  if (map == (void*)&mesh_config) return &current->config;
+  if (map == (void*)&mesh_scratch) return &scratch_room;
+  FLOWSIM_ROW(map, mesh_flows, current->flows, FLOWSIM_SETS);
+  FLOWSIM_ROW(map, mesh_filters, current->filters, MESH_FILTER_WORDS);
+  FLOWSIM_ROW(map, mesh_counters, current->counters, (__u32)MESH_COUNTERS);
+  FLOWSIM_ROW(map, mesh_rings, current->rings, FLOWSIM_CHUNKS_MAX);
+  FLOWSIM_ROW(map, mesh_backends, current->backends, MESH_SERVICE_BACKENDS_MAX);
+  FLOWSIM_ROW(map, mesh_bindings, current->bindings, FLOWSIM_BINDINGS_MAX);
+  FLOWSIM_ROW(map, mesh_binding_counters, current->binding_traffic, FLOWSIM_BINDINGS_MAX);
+  FLOWSIM_ROW(map, mesh_nodes, current->nodes, FLOWSIM_NODES_MAX);
+  if (map == (void*)&mesh_services) {
+    return *(const __u32*)key == MESH_SERVICE_INDEX(MESH_TCP, FLOWSIM_PORT) ? &current->service : 0;
+  }
+  if (map == (void*)&mesh_rows) {
+    const struct mesh_row_key* row = key;
+    if (row->version != MESH_RING_VERSION(current->service.ring) || !current->has_row[row->slot]) return 0;
+    return &current->rows[row->slot];
+  }
+  return 0;
+}
+
+static inline __u64 flowsim_jiffies(void) { return current->jiffies; }
+
+static inline long flowsim_loop(__u32 count, long (*body)(__u32, void*), void* context, __u64 flags) {
+  (void)flags;
+  __u32 done = 0;
+  while (done < count && body(done, context) == 0) done++;
+  return done;
+}
+
+static struct flowsim_outcome outcome_of(const struct mesh_work* work, int action) {
+  struct flowsim_outcome outcome = {.verdict = FLOWSIM_DROP, .reason = work->reason};
+  if (action == MESH_PASS) outcome.verdict = FLOWSIM_PASS;
+  if (action == MESH_CLIENT) outcome.verdict = FLOWSIM_CLIENT;
+  if (action == MESH_DELIVER) {
+    outcome.verdict = FLOWSIM_DELIVER;
+    outcome.ifindex = work->ifindex;
+    outcome.given_port = work->tuple.source_port;
+  }
+  if (action == MESH_TUNNEL || action == MESH_SEND_ON) {
+    outcome.verdict = FLOWSIM_SEND;
+    outcome.node = work->to;
+    outcome.header.vxlan_flags = 0;
+    mesh_tunnel_encode(&outcome.header, &work->header);
+  }
+  return outcome;
+}
+
+struct flowsim_outcome flowsim_enter(struct flowsim_tables* host, const struct mesh_packet* packet) {
+  current = host;
+  struct mesh_work work = {.config = mesh_settings(), .packet = *packet, .segment = packet->length};
+  return outcome_of(&work, mesh_conclude(&work, mesh_enter(&work, MESH_AT_UPLINK)));
+}
+
+struct flowsim_outcome flowsim_receive(struct flowsim_tables* host, const struct mesh_packet* packet,
+                                       const struct mesh_tunnel* header) {
+  current = host;
+  struct mesh_work work = {.config = mesh_settings(), .packet = *packet, .encapsulated = 1};
+  mesh_tunnel_decode(header, &work.header);
+  return outcome_of(&work, mesh_conclude(&work, mesh_forward_in(&work)));
+}
+
+struct flowsim_outcome flowsim_reply(struct flowsim_tables* host, const struct mesh_packet* packet, __u32 ifindex,
+                                     const __u8* mac) {
+  current = host;
+  struct mesh_work work = {.config = mesh_settings(), .packet = *packet, .segment = packet->length, .ifindex = ifindex};
+  struct flowsim_outcome outcome = outcome_of(&work, mesh_reply(&work, mac));
+  outcome.original = work.tuple.source;
+  outcome.client_port = work.tuple.destination_port;
+  return outcome;
+}
+
+void flowsim_sweep(struct flowsim_tables* host) {
+  current = host;
+  struct mesh_sweep_context context = {.config = mesh_settings(), .first = 0};
+  context.now = mesh_now(context.config);
+  bpf_loop(FLOWSIM_SETS, mesh_sweep_set, &context, 0);
+}
