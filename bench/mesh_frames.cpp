@@ -204,11 +204,12 @@ Status attach_tc(const bpf_program* program, unsigned ifindex, const Arguments& 
   LIBBPF_OPTS(bpf_tc_hook, hook);
   hook.ifindex = static_cast<int>(ifindex);
   hook.attach_point = BPF_TC_INGRESS;
+  libbpf_set_print(nullptr);  // it complains about a hook that is there already, from an earlier count
   const int made = bpf_tc_hook_create(&hook);
   LIBBPF_OPTS(bpf_tc_opts, options);
   options.prog_fd = bpf_program__fd(program);
   options.handle = options.priority = 1;
-  options.flags = BPF_TC_F_REPLACE;  // of an earlier count
+  options.flags = BPF_TC_F_REPLACE;
   if ((made != 0 && made != -EEXIST) || bpf_tc_attach(&hook, &options) != 0) {
     return mesh::fail_errno("attach to " + arguments.interface, errno);
   }

@@ -38,9 +38,11 @@ class TestJudge(unittest.TestCase):
             with self.subTest(name):
                 self.assertEqual(rows.judge(one, [one, PEER]).mark, mark)
 
-    def test_a_noisy_peer_makes_a_ratio_uncertain(self):
-        one, peer = row(STEADY, None, {"other": 0.9}), rows.Row("other", "ns", values=SWINGING)
-        self.assertEqual(rows.judge(one, [one, peer]).mark, rows.UNCERTAIN)
+    def test_a_noisy_peer_proves_no_ratio_but_a_missed_one(self):
+        other = rows.Row("other", "ns", values=SWINGING)
+        for limit, mark in ((1.1, rows.UNCERTAIN), (0.9, rows.MISSED)):
+            one = row(STEADY, None, {"other": limit})
+            self.assertEqual(rows.judge(one, [one, other]).mark, mark)
 
     def test_ratio_is_of_the_best(self):
         one = row(SWINGING, None, {"peer": None})

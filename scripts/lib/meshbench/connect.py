@@ -15,7 +15,7 @@ def measure(run):
     with contextlib.ExitStack() as stack:
         run.say("building the mesh")
         cgroup = stack.enter_context(own_cgroup())
-        mesh = hosts.Hosts(stack)
+        mesh = hosts.Hosts(stack, bare=run.uplink_mode == "xdp")
         hosts.join_by_mesh(mesh, run.bin_dir, run.uplink_mode, (), cgroup.path)
         command = [*cgroup.enter, *wires.pinned(run.cpus()[0], *wires.inside(
             mesh.containers["ping"], f"{run.bin_dir}/mesh-pingpong", "connect", f"{hosts.VIP}:{PORT}",

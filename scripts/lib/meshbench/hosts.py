@@ -34,14 +34,17 @@ def _mac(name):
 
 
 class Hosts:
-    """The wires. `containers`: which of them there are."""
+    """The wires. bare: as a card's, without checksum and segmentation offload, which XDP programs need on veth."""
 
-    def __init__(self, stack, containers=tuple(CONTAINERS)):
+    def __init__(self, stack, bare=False):
         self.stack = stack
         self.net = net = stack.enter_context(wires.Wires())
         self.client, self.host1, self.host2 = (net.namespace(name) for name in ("client", "host1", "host2"))
         net.veth(self.client, "e0", f"{CLIENT}/24", self.host1, "c0", f"{HOST1_CLIENT}/24")
         net.veth(self.host1, "u1", f"{HOST1}/24", self.host2, "u2", f"{HOST2}/24")
+        for namespace, interface in ((self.client, "e0"), (self.host1, "c0"), (self.host1, "u1"), (self.host2, "u2")):
+            if bare:
+                wires.run(*wires.inside(namespace, "ethtool", "-K", interface, "tx", "off", "gso", "off", "tso", "off"))
         wires.run("ip", "-n", self.client, "route", "add", "default", "via", HOST1_CLIENT)
         wires.run("ip", "-n", self.host2, "route", "add", "default", "via", HOST1)
         for host in (self.host1, self.host2):
@@ -49,7 +52,7 @@ class Hosts:
         # Neighbours know each other from here on.
         wires.run(*wires.inside(self.client, "ping", "-c1", "-q", "-W2", HOST1_CLIENT))
         wires.run(*wires.inside(self.host1, "ping", "-c1", "-q", "-W2", HOST2))
-        self.containers = {name: net.namespace(name) for name in containers}
+        self.containers = {name: net.namespace(name) for name in CONTAINERS}
         for name, inside in self.containers.items():
             self._wire(name, inside)
 
@@ -96,7 +99,7 @@ def _description(hosts, number, mode, published):
         "Self": number, "Mode": mode, "Uplinks": ["c0", "u1"] if number == 1 else ["u2"], "Nodes": [own, far],
         "Ports": ports,
         "Endpoints": [_endpoint(hosts, name, number, bindings[name]) for name in hosts.containers],
-        "VirtualIps": [{"Address": VIP, "Backends": [address("pong")]}] if "pong" in hosts.containers else [],
+        "VirtualIps": [{"Address": VIP, "Backends": [address("pong")]}],
     }
 
 

@@ -56,7 +56,7 @@ def measure(run):
         hosts.join_by_bridges(classic, published)
         run.say("building the mesh")
         cgroup = stack.enter_context(own_cgroup())
-        mesh = hosts.Hosts(stack)
+        mesh = hosts.Hosts(stack, bare=run.uplink_mode == "xdp")
         hosts.join_by_mesh(mesh, run.bin_dir, run.uplink_mode, published, cgroup.path)
         ping, near, pong = (mesh.containers[name] for name in ("ping", "near", "pong"))
 

@@ -10,8 +10,8 @@ Made by `scripts/bench report` from the figures of `scripts/bench all`; do not e
 
 Figures are the best of {rounds} or more interleaved rounds, ratios those of the best figures of one run. They compare,
 they do not promise: on a shared machine everything but the best of a row is noise. The targets are ratios and
-nanoseconds on one machine, so they hold for machines like it. *met*, *missed*: the target beside it; *noisy*: missed,
-but the machine did not repeat its best figures, so that nothing follows from it.
+nanoseconds on one machine, so they hold for machines like it. *met*, *missed*: the targets beside it; *noisy*: the
+machine did not repeat its best figures, so that nothing follows from the row.
 
 Measured on: {machine}.
 """

@@ -54,11 +54,12 @@ def cells(row):
 
 
 def table(measured):
+    width = max(len(row["name"]) for row in measured["rows"])
     lines = [measured["title"],
-             f"  {'case':<44} {'best':>10} {'median':>10} {'unit':<5} {'target':>9}  {'':<6}  ratio to"]
+             f"  {'case':<{width}} {'best':>10} {'median':>10} {'unit':<5} {'target':>9}  {'':<6}  ratio to"]
     for row in measured["rows"]:
         for name, best, median, unit, target, compared, mark in cells(row):
-            lines.append(f"  {name:<44} {best:>10} {median:>10} {unit:<5} {target:>9}  {mark:<6}  {compared}".rstrip())
+            lines.append(f"  {name:<{width}} {best:>10} {median:>10} {unit:<5} {target:>9}  {mark:<6}  {compared}".rstrip())
         if row["note"]:
             lines.append(f"    {row['note']}")
     return "\n".join(lines)

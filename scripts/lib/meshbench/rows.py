@@ -88,22 +88,25 @@ class Verdict:
     ratios: dict  # peer -> ratio
 
 
+def _mark(reached, doubtful_if_met, doubtful_if_missed):
+    if reached:
+        return UNCERTAIN if doubtful_if_met else MET
+    return UNCERTAIN if doubtful_if_missed else MISSED
+
+
 def judge(row, rows):
-    """Beside its targets. A row that reaches them has done so, however noisy the machine; one that does not may have been
-    kept from it."""
-    ratios = {peer: ratio(row, named(rows, peer)) for peer in row.peers if named(rows, peer)}
-    asked = [(row.best(), row.limit, row)] if row.limit is not None else []
-    asked += [(ratios[peer], limit, named(rows, peer)) for peer, limit in row.peers.items()
-              if limit is not None and ratios.get(peer) is not None]
-    if not asked:
-        return Verdict("", ratios)
-    if not row.proves:
-        return Verdict(MISSED, ratios)
-    failed = [against for value, limit, against in asked if not row.reaches(value, limit)]
-    if not failed:
-        return Verdict(MET, ratios)
-    uncertain = row.noisy() or any(against.noisy() for against in failed)
-    return Verdict(UNCERTAIN if uncertain else MISSED, ratios)
+    """Beside its targets. Noise makes figures worse, never better: a row that reaches its limit has done so, and one that
+    does not may have been kept from it. A peer that was kept from its best flatters the ratio to it."""
+    peers = {name: named(rows, name) for name in row.peers}
+    ratios = {name: ratio(row, peer) for name, peer in peers.items() if peer}
+    marks = [] if row.proves else [MISSED]
+    if row.limit is not None:
+        marks.append(_mark(row.reaches(row.best(), row.limit), False, row.noisy()))
+    for name, limit in row.peers.items():
+        if limit is not None and ratios.get(name) is not None:
+            marks.append(_mark(row.reaches(ratios[name], limit), peers[name].noisy(), row.noisy()))
+    worst = next((mark for mark in (MISSED, UNCERTAIN, MET) if mark in marks), "")
+    return Verdict(worst, ratios)
 
 
 def interleave(cases, run):
