@@ -110,6 +110,12 @@ class Cases {
           {to_uplink(both, vary, Size::kKept)});
       cases_.back().fresh_flows = true;
     }
+    // The same in the way that the next must be measured, to tell what that costs.
+    for (const auto& [suffix, vary] : {kOne, kMany}) {
+      add(std::string("reply from the entry host, one by one") + suffix,
+          from_endpoint(reply_frame(false), vary, Size::kOneByOne), {to_uplink(both, vary, Size::kKept)});
+      cases_.back().fresh_flows = true;
+    }
     for (const auto& [suffix, vary] : {kOne, kMany}) {
       add(std::string("reply to another host") + suffix, from_endpoint(reply_frame(true), vary, Size::kOneByOne),
           handshake(vary));

@@ -22,10 +22,12 @@ def measure(run):
     tables = sum(size for name, size in found["maps"].items() if name != "mesh_flows") / MIB
 
     def row(name, unit, limit, values):
-        return rows.Row(name, unit, {}, limit, values=values, note=note, proves=not note)
+        return rows.Row(name, unit, {}, limit, values=values, proves=not note)
 
+    first = row(f"one endpoint changes, processor time, {with_all}", "ms", 1, found["change_ms"])
+    first.note = note
     return [
-        row(f"one endpoint changes, processor time, {with_all}", "ms", 1, found["change_ms"]),
+        first,
         rows.Row("1,000 endpoints change in one go", "ms", values=found["batch_ms"]),
         row("start that finds all in the kernel", "ms", 2000, found["start_ms"]),
         rows.Row("first fill of empty tables", "ms", values=[found["fill_ms"]] * run.rounds),
