@@ -21,11 +21,11 @@ def measure(run):
             mesh.containers["ping"], f"{run.bin_dir}/mesh-pingpong", "connect", f"{hosts.VIP}:{PORT}",
             f"{hosts.address('pong')}:{PORT}", "--count", str(EXCHANGES * run.size.exchanges)))]
         by_vip, by_address = rows.Row("connect() by VIP", "us"), rows.Row("connect() by address", "us")
-        more = rows.Row("VIP minus address", "us", {}, 0.5)
         for number in range(run.rounds):
             run.say(f"round {number + 1}/{run.rounds}")
             vip, address = json.loads(wires.run(*command))["p50_us"]
             by_vip.values.append(vip)
             by_address.values.append(address)
-            more.values.append(vip - address)
-        return [by_vip, by_address, more]
+        # From the best of the other: a disturbed one would make the difference smaller.
+        more = [value - by_address.best() for value in by_vip.values]
+        return [by_vip, by_address, rows.Row("VIP minus address", "us", {}, 0.5, values=more)]
