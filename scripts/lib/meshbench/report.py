@@ -6,7 +6,7 @@ from . import results
 
 HEAD = """# Performance
 
-Made by `scripts/bench report` from the figures of `scripts/bench all`; do not edit it by hand.
+Made by `scripts/bench report` from the latest figures of each group; do not edit it by hand.
 
 Figures are the best of {rounds} or more interleaved rounds, ratios those of the best figures of one run. They compare,
 they do not promise: on a shared machine everything but the best of a row is noise. The targets are ratios and
@@ -63,7 +63,8 @@ def _section(measured):
         for cells in results.cells(row):
             lines.append("| " + " | ".join(cells) + " |")
     notes = [f"- {row['name']}: {row['note']}" for row in measured["rows"] if row["note"]]
-    lines.append(f"\nCommit {measured['commit']}, {measured['time']}, {measured['rounds']} rounds.")
+    lines.append(f"\nCommit {measured['commit']}, {measured['time']}, {measured['rounds']} rounds, load average "
+                 f"{measured['load']:.1f} at the end (the measurement's own part is one or two).")
     noise = results.noise(measured)
     if noise:
         lines.append(f"Noise: {noise}.")

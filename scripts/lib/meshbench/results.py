@@ -34,6 +34,7 @@ def result(group, title, rows, source_dir):
     return {
         "group": group, "title": title, "commit": commit, "time": time.strftime("%Y-%m-%d", time.gmtime()),
         "kernel": platform.release(), "machine": platform.machine(), "cpus": os.cpu_count(),
+        "load": os.getloadavg()[0],  # of the last minute: the measurement's own part is one or two
         "rounds": max((len(row.values) for row in rows), default=0), "rows": kept,
     }
 
