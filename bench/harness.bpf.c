@@ -9,6 +9,7 @@
 #include <bpf/bpf_helpers.h>
 
 #define FRAME_MAX 144
+#define OUTER_SIZE 50  // MESH_OUTER_SIZE
 
 enum vary { VARY_NONE = 0, VARY_SET = 1, VARY_ALL = 2 };
 
@@ -19,7 +20,12 @@ struct harness_config {
   __u32 flows;       // VARY_SET: a power of two, visited in pseudo-random order
   __u32 address_at;  // offset of the four bytes of the client's address that vary
   __u32 port_at;     // offset of the client's port
-  __u32 reserved;
+  // Of a flow's number also follow, if wanted: its service, and whether its slot is moved.
+  __u32 services;       // published ports that are asked in turn; 0: only the frame's
+  __u32 service_first;  // their first
+  __u32 service_at;     // offset of the published port
+  __u32 moved_at;       // offset of the tunnel header's flags; 0: as in the frame
+  __u32 moved_percent;
 };
 
 struct {
@@ -75,6 +81,18 @@ static __always_inline int write_frame(const struct harness_config* config, __u8
   if (address + 4 > end || port + 2 > end) return 0;
   *(__be32*)address = bpf_htonl(0x0b000000u + (flow >> 15));
   *(__be16*)port = bpf_htons((__u16)(1024 + (flow & 0x7fff)));
+  // The high half of a product is a fraction of the number: as good as a remainder, and no division.
+  const __u64 scattered = flow * 0x85ebca6bu;
+  if (config->services) {
+    __u8* service = data + (config->service_at & 127);
+    if (service + 2 > end) return 0;
+    *(__be16*)service = bpf_htons((__u16)(config->service_first + ((scattered * config->services) >> 32)));
+  }
+  if (config->moved_at) {
+    __u8* flags = data + (config->moved_at & 127);
+    if (flags + 1 > end) return 0;
+    *flags = ((scattered * 100) >> 32) < config->moved_percent;
+  }
   return 1;
 }
 
@@ -111,6 +129,14 @@ int stub_xdp(struct xdp_md* context) {
   (void)context;
   return XDP_TX;
 }
+
+// A program that changes the packet's size makes the harness change it back, which is the harness's own cost. A stub
+// that does the same and nothing else costs two changes more than one that does not: half of that is subtracted.
+SEC("xdp")
+int stub_grow_xdp(struct xdp_md* context) { return bpf_xdp_adjust_head(context, -OUTER_SIZE) ? XDP_ABORTED : XDP_TX; }
+
+SEC("xdp")
+int stub_shrink_xdp(struct xdp_md* context) { return bpf_xdp_adjust_head(context, OUTER_SIZE) ? XDP_ABORTED : XDP_TX; }
 
 SEC("tc")
 int stub_tc(struct __sk_buff* skb) {

@@ -2,6 +2,11 @@
 //   mesh-frames send  --interface veth0 --source 192.0.2.2 --destination 192.0.2.1 --next-hop 02:… --port 8010
 //                     [--flows 1024] [--seconds 1] [--cpu 0]     sends 60-byte UDP frames as fast as one CPU can
 //   mesh-frames count --interface veth1 --port 8010 --seconds 1  counts and drops them at the far end
+//               [--tc]                                           as skbs: for an interface inside a container
+//   mesh-frames send  … --tunnel-binding 1 | --tunnel-to 02:…      the same frame in VXLAN between the addresses given
+//   by
+//                     --inner-source, --inner-destination         --source and --destination: for a backend's host of
+//                                                                  the mesh, or for a bridge
 //   mesh-frames pass  --interface veth1                          attaches a program that passes everything, and waits
 // Prints one JSON object. `count` prints "ready" on standard error once it counts, and ends by SIGTERM or the time.
 #include <array>
@@ -22,6 +27,7 @@
 #include <linux/if_link.h>
 
 #include "base/address.h"
+#include "bpf/abi.h"
 #include "bpf/frames.skel.h"
 
 namespace {
@@ -32,21 +38,29 @@ using mesh::MacAddress;
 using mesh::Status;
 
 constexpr std::size_t kFrameBytes = 60;  // the smallest frame without its checksum
-constexpr unsigned kBatch = 64;          // frames per NAPI poll
+constexpr std::size_t kEth = 14;
+// Node numbers in the mesh's tunnel: this generator is an entry host for the host under test.
+constexpr unsigned kReceiver = 1, kSender = 2;
+constexpr unsigned kBatch = 64;  // frames per NAPI poll
 constexpr unsigned kRunsPerCall = 1U << 16U;
 
 // The layout of bench/frames.bpf.c.
 struct FramesConfig {
-  std::array<std::uint8_t, 64> frame{};
+  std::array<std::uint8_t, 112> frame{};
   std::uint32_t ifindex = 0;
   std::uint32_t flows = 0;
+  std::uint32_t length = kFrameBytes;
+  std::uint32_t port_at = 34;
   std::uint16_t port_be = 0;
   std::array<std::uint8_t, 6> reserved{};
 };
-static_assert(sizeof(FramesConfig) == 80);
+static_assert(sizeof(FramesConfig) == 136);
 
 struct Arguments {
   std::string interface, source, destination, next_hop, own;
+  std::string inner_source, inner_destination, tunnel_to;
+  std::uint16_t binding = 0;
+  bool tc = false;
   std::uint16_t port = 0;
   std::uint32_t flows = 1024;
   double seconds = 1;
@@ -72,6 +86,46 @@ std::uint16_t checksum(const std::uint8_t* data, std::size_t size) {
   return static_cast<std::uint16_t>(~sum);
 }
 
+void put_mac(std::uint8_t* at, const MacAddress& mac) { std::memcpy(at, mac.bytes.data(), 6); }
+
+// IPv4 and UDP headers of a packet of `length` bytes. No UDP checksum.
+void put_udp(std::uint8_t* ip, std::size_t length, const IpAddress& source, const IpAddress& destination,
+             std::uint16_t port) {
+  ip[0] = 0x45;
+  put16(ip + 2, static_cast<unsigned>(length));
+  ip[8] = 64;
+  ip[9] = 17;
+  std::memcpy(ip + 12, source.bytes().data() + 12, 4);
+  std::memcpy(ip + 16, destination.bytes().data() + 12, 4);
+  put16(ip + 10, checksum(ip, 20));
+  put16(ip + 22, port);
+  put16(ip + 24, static_cast<unsigned>(length - 20));
+}
+
+// What comes before the inner IP packet: for the mesh its header, for a bridge the MAC address of the receiver.
+Status put_tunnel(std::uint8_t* at, const Arguments& arguments) {
+  mesh_tunnel tunnel{};
+  tunnel.vxlan_flags = MESH_VXLAN_FLAGS;
+  tunnel.vni[1] = MESH_VNI_MIN >> 8U;
+  if (arguments.tunnel_to.empty()) {
+    tunnel.stop_prev[1] = kReceiver << 4U;
+    tunnel.header_version = MESH_TUNNEL_VERSION;
+    tunnel.kind = MESH_TUNNEL_KIND(MESH_KIND_FORWARD);
+    put16(reinterpret_cast<std::uint8_t*>(&tunnel.binding), arguments.binding);
+    put16(reinterpret_cast<std::uint8_t*>(&tunnel.entry), kSender);
+    tunnel.hops = MESH_TUNNEL_HOPS(0);
+    put16(reinterpret_cast<std::uint8_t*>(&tunnel.ring_version) + 2, 1);
+  }
+  std::memcpy(at, &tunnel, sizeof tunnel);
+  if (!arguments.tunnel_to.empty()) {
+    put_mac(at + 8, TRY_IN("--tunnel-to", MacAddress::parse(arguments.tunnel_to)));
+    const std::array<std::uint8_t, 6> own = {0x02, 0, 0, 0, 0, 0x01};
+    std::memcpy(at + 14, own.data(), own.size());
+  }
+  put16(at + 20, 0x0800);
+  return {};
+}
+
 mesh::Result<FramesConfig> make_config(const Arguments& arguments, unsigned ifindex) {
   FramesConfig config;
   config.ifindex = ifindex;
@@ -80,36 +134,37 @@ mesh::Result<FramesConfig> make_config(const Arguments& arguments, unsigned ifin
   if (arguments.source.empty()) return config;
   const IpAddress source = TRY_IN("--source", IpAddress::parse(arguments.source));
   const IpAddress destination = TRY_IN("--destination", IpAddress::parse(arguments.destination));
-  const MacAddress next_hop = TRY_IN("--next-hop", MacAddress::parse(arguments.next_hop));
-  const MacAddress own = TRY_IN("--own", MacAddress::parse(arguments.own));
   std::uint8_t* frame = config.frame.data();
-  std::memcpy(frame, next_hop.bytes.data(), 6);
-  std::memcpy(frame + 6, own.bytes.data(), 6);
+  put_mac(frame, TRY_IN("--next-hop", MacAddress::parse(arguments.next_hop)));
+  put_mac(frame + 6, TRY_IN("--own", MacAddress::parse(arguments.own)));
   put16(frame + 12, 0x0800);
-  frame[14] = 0x45;
-  put16(frame + 16, kFrameBytes - 14);
-  frame[22] = 64;
-  frame[23] = 17;
-  std::memcpy(frame + 26, source.bytes().data() + 12, 4);
-  std::memcpy(frame + 30, destination.bytes().data() + 12, 4);
-  put16(frame + 24, checksum(frame + 14, 20));
-  put16(frame + 36, arguments.port);
-  put16(frame + 38, kFrameBytes - 34);
+  if (arguments.binding == 0 && arguments.tunnel_to.empty()) {
+    put_udp(frame + kEth, kFrameBytes - kEth, source, destination, arguments.port);
+    return config;
+  }
+  const IpAddress inner_source = TRY_IN("--inner-source", IpAddress::parse(arguments.inner_source));
+  const IpAddress inner_destination = TRY_IN("--inner-destination", IpAddress::parse(arguments.inner_destination));
+  config.length = kFrameBytes + MESH_OUTER_SIZE;
+  config.port_at += MESH_OUTER_SIZE;
+  put_udp(frame + kEth, config.length - kEth, source, destination, MESH_VXLAN_PORT);
+  put16(frame + kEth + 20, 40000);
+  TRY(put_tunnel(frame + kEth + 28, arguments));
+  put_udp(frame + MESH_OUTER_SIZE + kEth, kFrameBytes - kEth, inner_source, inner_destination, arguments.port);
   return config;
 }
 
-Status send(frames_bpf* object, const Arguments& arguments) {
+Status send(frames_bpf* object, const Arguments& arguments, std::uint32_t length) {
   const int program = bpf_program__fd(object->progs.generate);
-  std::array<std::uint8_t, kFrameBytes> data{};
+  std::vector<std::uint8_t> data(length);
   xdp_md context{};
-  context.data_end = kFrameBytes;
+  context.data_end = length;
   std::uint64_t sent = 0;
   const auto start = std::chrono::steady_clock::now();
   std::chrono::duration<double> elapsed{};
   do {
     LIBBPF_OPTS(bpf_test_run_opts, options);
     options.data_in = data.data();
-    options.data_size_in = kFrameBytes;
+    options.data_size_in = length;
     options.ctx_in = &context;
     options.ctx_size_in = sizeof(context);
     options.repeat = static_cast<int>(kRunsPerCall);
@@ -144,8 +199,30 @@ Status attach(bpf_program* program, unsigned ifindex, const Arguments& arguments
   return {};
 }
 
+// The filter goes with the network namespace.
+Status attach_tc(const bpf_program* program, unsigned ifindex, const Arguments& arguments) {
+  LIBBPF_OPTS(bpf_tc_hook, hook);
+  hook.ifindex = static_cast<int>(ifindex);
+  hook.attach_point = BPF_TC_INGRESS;
+  libbpf_set_print(nullptr);  // it complains about a hook that is there already, from an earlier count
+  const int made = bpf_tc_hook_create(&hook);
+  LIBBPF_OPTS(bpf_tc_opts, options);
+  options.prog_fd = bpf_program__fd(program);
+  options.handle = options.priority = 1;
+  options.flags = BPF_TC_F_REPLACE;
+  if ((made != 0 && made != -EEXIST) || bpf_tc_attach(&hook, &options) != 0) {
+    return mesh::fail_errno("attach to " + arguments.interface, errno);
+  }
+  std::fputs("ready\n", stderr);
+  return {};
+}
+
 Status count(frames_bpf* object, unsigned ifindex, const Arguments& arguments) {
-  TRY(attach(object->progs.sink, ifindex, arguments));
+  if (arguments.tc) {
+    TRY(attach_tc(object->progs.sink_tc, ifindex, arguments));
+  } else {
+    TRY(attach(object->progs.sink, ifindex, arguments));
+  }
   const auto start = std::chrono::steady_clock::now();
   std::chrono::duration<double> elapsed{};
   while (!stopped && elapsed.count() < arguments.seconds) {
@@ -178,7 +255,7 @@ Status run(const std::string& verb, const Arguments& arguments) {
   if (bpf_map_update_elem(bpf_map__fd(object->maps.config), &key, &config, BPF_ANY) != 0) {
     return mesh::fail_errno("write the frame template", errno);
   }
-  if (verb == "send") return send(object.get(), arguments);
+  if (verb == "send") return send(object.get(), arguments, config.length);
   if (verb == "count") return count(object.get(), ifindex, arguments);
   TRY(attach(object->progs.pass, ifindex, arguments));
   while (!stopped) ::pause();
@@ -205,7 +282,11 @@ int main(int argc, char** argv) {
   sender->add_option("--next-hop", arguments.next_hop, "MAC address of the receiver")->required();
   sender->add_option("--own", arguments.own, "MAC address of the sender")->required();
   sender->add_option("--flows", arguments.flows, "source ports in turn");
-  add("count", "count and drop them");
+  sender->add_option("--tunnel-binding", arguments.binding, "in the mesh's tunnel, for this binding of the receiver");
+  sender->add_option("--tunnel-to", arguments.tunnel_to, "in plain VXLAN, to this inner MAC address");
+  sender->add_option("--inner-source", arguments.inner_source);
+  sender->add_option("--inner-destination", arguments.inner_destination);
+  add("count", "count and drop them")->add_flag("--tc", arguments.tc, "as skbs, on tc ingress");
   add("pass", "let redirected frames in");
   CLI11_PARSE(app, argc, argv);
 

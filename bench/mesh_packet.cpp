@@ -1,22 +1,22 @@
-// mesh-packet: nanoseconds per packet of each program, by test runs (bench/harness.bpf.c), as one JSON object: case ->
-// nanoseconds with the harness's own cost subtracted. Attaches nothing and pins nothing; run it in a network namespace
-// of its own. `--runs N`: packets per figure. The caller repeats and interleaves.
+// mesh-packet: nanoseconds per packet of each program, by test runs (bench/harness.bpf.c). Attaches nothing and pins
+// nothing; run it in a network namespace of its own.
+//   mesh-packet [--runs 1048576] [--rounds 1] [--cpu N]   every case once per round, its figures net of the harness:
+//       {"cases": {"entry, 1 flow": [62.1, …], …}, "rewrite_ms": [1.2, …], "table_bytes": N, "flow_bytes": N}
+//   mesh-packet --sizes    {"mesh_uplink_xdp": {"jit": bytes, "instructions": N, "maps": bytes}, …}
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <memory>
+#include <map>
+#include <sched.h>
 #include <string>
 #include <vector>
 
 #include <CLI/CLI.hpp>
-#include <bpf/bpf.h>
-#include <bpf/libbpf.h>
 
 #include "base/json.h"
-#include "bench/packet_frames.h"
-#include "bpf/harness.skel.h"
-#include "bpf/mesh.skel.h"
+#include "bench/packet_cases.h"
+#include "bench/packet_sizes.h"
 
 namespace {
 
@@ -27,218 +27,159 @@ using mesh::Status;
 // The layout of bench/harness.bpf.c.
 struct HarnessConfig {
   std::array<std::uint8_t, 144> frame{};
-  std::uint32_t length = 0, vary = 0, flows = 0, address_at = 0, port_at = 0, reserved = 0;
+  std::uint32_t length = 0, vary = 0, flows = 0, address_at = 0, port_at = 0;
+  std::uint32_t services = 0, service_first = 0, service_at = 0, moved_at = 0, moved_percent = 0;
 };
-enum Vary : std::uint32_t { kOneFlow = 0, kManyFlows = 1, kAllNew = 2 };
-constexpr std::uint32_t kFlows = 65536;
-constexpr std::uint32_t kFlowSets = MESH_FLOW_SETS;
+static_assert(sizeof(HarnessConfig) == 184);
 constexpr std::size_t kHeadroomTail = 64;  // room behind the frame that test runs want
-
-template <class Skeleton, void (*kDestroy)(Skeleton*)>
-struct Destroy {
-  void operator()(Skeleton* skeleton) const { kDestroy(skeleton); }
-};
-using Harness = std::unique_ptr<harness_bpf, Destroy<harness_bpf, harness_bpf__destroy>>;
-using Mesh = std::unique_ptr<mesh_bpf, Destroy<mesh_bpf, mesh_bpf__destroy>>;
-
-template <class Key, class Value>
-Status put(const bpf_map* map, const Key& key, const Value& value) {
-  if (bpf_map_update_elem(bpf_map__fd(map), &key, &value, BPF_ANY) == 0) return {};
-  return mesh::fail_errno(std::string("write ") + bpf_map__name(map), errno);
-}
-
-std::uint32_t be32(std::uint32_t value) { return __builtin_bswap32(value); }
-std::uint16_t be16(std::uint16_t value) { return __builtin_bswap16(value); }
-
-mesh_address mapped(std::uint32_t v4) { return {{0, 0, be32(0xffff), be32(v4)}}; }
-mesh_address v6(std::uint32_t v4) { return {{be32(0xfd000000), 0, 0, be32(v4)}}; }
-
-Status publish(const Mesh& mesh, std::uint8_t protocol, std::uint16_t port, std::uint32_t index, std::uint16_t node,
-               std::uint16_t binding) {
-  const std::uint32_t chunk = index * 4;  // 256 slots
-  const mesh_ring_chunk slots{};          // all owned by backend 0
-  for (std::uint32_t i = 0; i < 4; ++i) TRY(put(mesh->maps.mesh_rings, chunk + i, slots));
-  const std::uint32_t backends = index;
-  TRY(put(mesh->maps.mesh_backends, backends,
-          mesh_backend{.node = node, .binding = binding, .state = 0, .reserved = {}}));
-  const std::uint32_t service = MESH_SERVICE_INDEX(protocol, port);
-  const std::uint64_t ring = MESH_RING(chunk, 8, MESH_RING_VALID, 1);
-  return put(mesh->maps.mesh_services, service, mesh_service{.ring = ring, .backends = backends, .options = 0});
-}
-
-Status fill(const Mesh& mesh) {
-  mesh_config config{};
-  config.abi = MESH_ABI_VERSION;
-  config.self = 1;
-  config.endpoint_mtu = 1450;
-  config.ingress_vni = MESH_VNI_MIN;
-  config.flow_mask = kFlowSets - 1;
-  config.flow_seed = 0x1234567;
-  config.tick_shift = 8;
-  config.self_address[0] = mapped(kSelf4);
-  config.self_address[1] = v6(kSelf4);
-  config.ingress_v4 = {mapped(kEndpoint4), {{~0U, ~0U, ~0U, ~0U}}};
-  config.ingress_v6 = {v6(kEndpoint4), {{~0U, ~0U, ~0U, ~0U}}};
-  TRY(put(mesh->maps.mesh_config, std::uint32_t{0}, config));
-  for (const mesh_address& address : {mapped(kSelf4), v6(kSelf4)}) {
-    TRY(put(mesh->maps.mesh_addresses, address,
-            mesh_address_role{.node = 1, .flags = MESH_ROLE_NODE | MESH_ROLE_SELF}));
-  }
-  mesh_node self{};
-  self.address = self.source = mapped(kSelf4);
-  self.ifindex = kLoopback;
-  self.flags = MESH_NODE_VALID | MESH_NODE_SELF;
-  TRY(put(mesh->maps.mesh_nodes, std::uint32_t{1}, self));
-  mesh_node other{};
-  other.address = mapped(kOther4);
-  other.source = mapped(kSelf4);
-  other.ifindex = kLoopback;
-  other.inner_mtu = 1450;
-  other.flags = MESH_NODE_VALID;
-  TRY(put(mesh->maps.mesh_nodes, std::uint32_t{2}, other));
-  mesh_binding binding{};
-  binding.v4 = be32(kEndpoint4);
-  binding.v6 = v6(kEndpoint4);
-  binding.ifindex = kLoopback;
-  const std::array<std::uint8_t, 6> mac = {0x02, 0x42, 0x0a, 0x00, 0x00, 0x05};
-  std::ranges::copy(mac, binding.mac);
-  binding.target_port = be16(kTargetPort);
-  binding.published_port = be16(kLocalPort);
-  std::uint32_t index = 0;
-  for (const auto& [protocol, number] : {std::pair{kTcp, kTcpBinding}, std::pair{kUdp, kUdpBinding}}) {
-    binding.protocol = protocol;
-    TRY(put(mesh->maps.mesh_bindings, std::uint32_t{number}, binding));
-    TRY(publish(mesh, protocol, kRemotePort, index++, 2, number));
-    TRY(publish(mesh, protocol, kLocalPort, index++, 1, number));
-  }
-  binding.protocol = kTcp;
-  binding.published_port = be16(kBothPort);
-  binding.target_port = be16(kBothTargetPort);
-  TRY(put(mesh->maps.mesh_bindings, std::uint32_t{kBothBinding}, binding));
-  TRY(publish(mesh, kTcp, kBothPort, index, 1, kBothBinding));
-  mesh_source source{};
-  source.vni = MESH_VNI_MIN;
-  std::ranges::copy(mac, source.mac);
-  return put(mesh->maps.mesh_sources, mesh_source_key{.ifindex = kLoopback, .address = mapped(kEndpoint4)}, source);
-}
-
-Result<Mesh> load_mesh() {
-  Mesh mesh(mesh_bpf__open());
-  if (!mesh) return mesh::fail_errno("open the programs", errno);
-  bpf_map* map = nullptr;
-  bpf_object__for_each_map(map, mesh->obj) bpf_map__set_pin_path(map, nullptr);
-  bpf_map__set_max_entries(mesh->maps.mesh_flows, kFlowSets);
-  if (mesh_bpf__load(mesh.get()) != 0) return mesh::fail_errno("load the programs (root is needed)", errno);
-  TRY(fill(mesh));
-  return mesh;
-}
-
-struct Case {
-  const char* name;
-  const bpf_program* program;
-  bool xdp;
-  Frame frame;
-  Vary vary;
-  int expected;  // verdict
-};
+// What a test run of one packet costs more than one packet of many: so many fewer are measured.
+constexpr std::uint32_t kOneByOneShare = 8;
 
 class Bench {
  public:
-  Bench(Harness harness, Mesh mesh, std::uint32_t runs)
-      : harness_(std::move(harness)), mesh_(std::move(mesh)), runs_(runs) {}
+  Bench(HarnessObject harness, MeshObject mesh, FloorObject floor, std::uint32_t runs)
+      : harness_(std::move(harness)), mesh_(std::move(mesh)), floor_(std::move(floor)), runs_(runs) {}
 
-  Result<double> measure(const Case& one, const bpf_program* program) {
-    HarnessConfig config{.frame = one.frame.bytes,
-                         .length = one.frame.length,
-                         .vary = one.vary,
-                         .flows = kFlows,
-                         .address_at = one.frame.address_at,
-                         .port_at = one.frame.port_at};
-    TRY(put(harness_->maps.settings, std::uint32_t{0}, config));
-    const int fd = bpf_program__fd(program);
-    const bpf_map* slot = one.xdp ? harness_->maps.xdp_under_test : harness_->maps.tc_under_test;
-    TRY(put(slot, std::uint32_t{0}, fd));
-    std::vector<std::uint8_t> out(one.frame.length + MESH_OUTER_SIZE + kHeadroomTail);
-    __sk_buff skb{};
-    skb.ifindex = skb.ingress_ifindex = kLoopback;
-    LIBBPF_OPTS(bpf_test_run_opts, options);
-    options.data_in = one.frame.bytes.data();
-    options.data_size_in = one.frame.length;
-    options.data_out = out.data();
-    options.data_size_out = static_cast<std::uint32_t>(out.size());
-    options.repeat = static_cast<int>(runs_);
-    if (!one.xdp) {
-      options.ctx_in = &skb;
-      options.ctx_size_in = sizeof(skb);
+  Result<double> measure(const Case& one) {
+    if (one.fresh_flows) TRY(forget_flows());
+    for (const Traffic& traffic : one.before) TRY(send(one.name, traffic, traffic.program, kFlows));
+    const Traffic& traffic = one.traffic;
+    std::uint32_t packets = one.packets != 0 ? one.packets : runs_;
+    if (traffic.size == Size::kOneByOne) packets = std::max(packets / kOneByOneShare, 1U);
+    const double with = TRY(send(one.name, traffic, traffic.program, packets));
+    double harness = TRY(send(one.name, traffic, stub(traffic.xdp, Size::kKept), packets));
+    if (traffic.size == Size::kGrows || traffic.size == Size::kShrinks) {
+      harness = (harness + TRY(send(one.name, traffic, stub(true, traffic.size), packets))) / 2;
     }
-    const std::uint64_t failed = harness_->bss->failed;
-    const bpf_program* driver = one.xdp ? harness_->progs.harness_xdp : harness_->progs.harness_tc;
-    if (bpf_prog_test_run_opts(bpf_program__fd(driver), &options) != 0) {
-      return mesh::fail_errno(std::string("test run of ") + one.name, errno);
-    }
-    if (harness_->bss->failed != failed) {
-      return mesh::fail(mesh::ErrorKind::kInternal, std::string(one.name) + ": the harness lost packets");
-    }
-    if (program != stub(one) && static_cast<int>(options.retval) != one.expected) {
-      return mesh::fail(mesh::ErrorKind::kInternal, std::string(one.name) + ": verdict " +
-                                                        std::to_string(static_cast<int>(options.retval)) +
-                                                        ", expected " + std::to_string(one.expected));
-    }
-    return options.duration;
+    return std::max(0.0, with - harness);
   }
 
-  const bpf_program* stub(const Case& one) const {
-    return one.xdp ? harness_->progs.stub_xdp : harness_->progs.stub_tc;
-  }
-
-  std::vector<Case> cases() const {
-    constexpr int kRedirected = 4, kPassed = 2, kTcRedirected = 7;
-    const bpf_program* uplink = mesh_->progs.mesh_uplink_xdp;
-    const bpf_program* endpoint = mesh_->progs.mesh_endpoint_tc;
-    const Frame entry = client_frame(Family::kV4, kTcp, kAck, kRemotePort);
-    const Frame backend = tunnel_frame(Family::kV4, kTcp, kAck);
-    const Frame begin = tunnel_frame(Family::kV4, kTcp, kSyn);
-    const Frame both = client_frame(Family::kV4, kTcp, kSyn, kBothPort);
-    // In this order: the SYNs with entry and backend here make the records that the replies look up. (A reply to
-    // another entry host would be encapsulated, and a socket buffer cannot be taken out of that again by a program.)
-    return {
-        {"not ours, passed", uplink, true, other_frame(), kManyFlows, kPassed},
-        {"entry, 1 flow", uplink, true, entry, kOneFlow, kRedirected},
-        {"entry, 64 Ki flows", uplink, true, entry, kManyFlows, kRedirected},
-        {"entry, all new", uplink, true, entry, kAllNew, kRedirected},
-        {"entry UDP, 64 Ki flows", uplink, true, client_frame(Family::kV4, kUdp, 0, kRemotePort), kManyFlows,
-         kRedirected},
-        {"entry IPv6, 64 Ki flows", uplink, true, client_frame(Family::kV6, kTcp, kAck, kRemotePort), kManyFlows,
-         kRedirected},
-        {"backend data, 1 flow", uplink, true, backend, kOneFlow, kRedirected},
-        {"backend data, 64 Ki flows", uplink, true, backend, kManyFlows, kRedirected},
-        {"backend SYN, 1 flow", uplink, true, begin, kOneFlow, kRedirected},
-        {"backend SYN, 64 Ki flows", uplink, true, begin, kManyFlows, kRedirected},
-        {"entry and backend here SYN, 1 flow", uplink, true, both, kOneFlow, kRedirected},
-        {"reply, 1 flow", endpoint, false, reply_frame(), kOneFlow, kTcRedirected},
-        {"entry and backend here SYN, 64 Ki flows", uplink, true, both, kManyFlows, kRedirected},
-        {"reply, 64 Ki flows", endpoint, false, reply_frame(), kManyFlows, kTcRedirected},
-        {"backend SYN, all new", uplink, true, begin, kAllNew, kRedirected},
-    };
-  }
+  [[nodiscard]] const MeshObject& mesh() const { return mesh_; }
+  [[nodiscard]] const FloorObject& floor() const { return floor_; }
 
  private:
-  Harness harness_;
-  Mesh mesh_;
+  [[nodiscard]] const bpf_program* stub(bool xdp, Size size) const {
+    if (!xdp) return harness_->progs.stub_tc;
+    if (size == Size::kGrows) return harness_->progs.stub_grow_xdp;
+    return size == Size::kShrinks ? harness_->progs.stub_shrink_xdp : harness_->progs.stub_xdp;
+  }
+
+  // Row by row: an array with locks in it cannot be mapped.
+  Status forget_flows() {
+    const std::vector<std::uint8_t> empty(sizeof(mesh_flow_set));
+    for (std::uint32_t set = 0; set < kFlowSets; ++set) {
+      if (bpf_map_update_elem(bpf_map__fd(mesh_->maps.mesh_flows), &set, empty.data(), BPF_ANY) != 0) {
+        return mesh::fail_errno("empty the flow table", errno);
+      }
+    }
+    return {};
+  }
+
+  Status configure(const Traffic& traffic) {
+    const Frame& frame = traffic.frame;
+    const HarnessConfig config{.frame = frame.bytes,
+                               .length = frame.length,
+                               .vary = traffic.vary,
+                               .flows = kFlows,
+                               .address_at = frame.address_at,
+                               .port_at = frame.port_at,
+                               .services = traffic.services,
+                               .service_first = kManyFirst,
+                               .service_at = frame.service_at,
+                               .moved_at = traffic.moved_percent ? frame.flags_at : 0,
+                               .moved_percent = traffic.moved_percent.value_or(0)};
+    return put(harness_->maps.settings, std::uint32_t{0}, config);
+  }
+
+  // Where 64 Ki flows meet in sets of seven, a few lose their records to others.
+  static Status tolerate(std::uint32_t unexpected, std::uint32_t packets, const std::string& name,
+                         const Traffic& traffic, int verdict) {
+    if (traffic.size == Size::kOneByOne && unexpected <= packets / 100) return {};
+    return mesh::fail(mesh::ErrorKind::kInternal,
+                      name + ": verdict " + std::to_string(verdict) + ", expected " + std::to_string(traffic.expected));
+  }
+
+  // Nanoseconds per packet, the harness included.
+  Result<double> send(const std::string& name, const Traffic& traffic, const bpf_program* program,
+                      std::uint32_t packets) {
+    TRY(configure(traffic));
+    const bpf_map* slot = traffic.xdp ? harness_->maps.xdp_under_test : harness_->maps.tc_under_test;
+    TRY(put(slot, std::uint32_t{0}, bpf_program__fd(program)));
+    std::vector<std::uint8_t> out(traffic.frame.length + MESH_OUTER_SIZE + kHeadroomTail);
+    __sk_buff skb{};
+    skb.ifindex = skb.ingress_ifindex = kLoopback;
+    const bool one_by_one = traffic.size == Size::kOneByOne;
+    const std::uint64_t failed = harness_->bss->failed;
+    const int driver = bpf_program__fd(traffic.xdp ? harness_->progs.harness_xdp : harness_->progs.harness_tc);
+    double total_ns = 0;
+    std::uint32_t unexpected = 0;
+    for (std::uint32_t run = 0; run < (one_by_one ? packets : 1); ++run) {
+      LIBBPF_OPTS(bpf_test_run_opts, options);
+      options.data_in = traffic.frame.bytes.data();
+      options.data_size_in = traffic.frame.length;
+      options.data_out = out.data();
+      options.data_size_out = static_cast<std::uint32_t>(out.size());
+      options.repeat = one_by_one ? 1 : static_cast<int>(packets);
+      if (!traffic.xdp) {
+        options.ctx_in = &skb;
+        options.ctx_size_in = sizeof(skb);
+      }
+      if (bpf_prog_test_run_opts(driver, &options) != 0) return mesh::fail_errno("test run of " + name, errno);
+      if (program == traffic.program && static_cast<int>(options.retval) != traffic.expected) {
+        TRY(tolerate(++unexpected, packets, name, traffic, static_cast<int>(options.retval)));
+      }
+      total_ns += options.duration;
+    }
+    if (harness_->bss->failed != failed) {
+      return mesh::fail(mesh::ErrorKind::kInternal, name + ": the harness lost packets");
+    }
+    return total_ns / (one_by_one ? packets : 1);
+  }
+
+  HarnessObject harness_;
+  MeshObject mesh_;
+  FloorObject floor_;
   std::uint32_t runs_;
 };
 
-Status run(std::uint32_t runs) {
-  Harness harness(harness_bpf__open_and_load());
+Status run(std::uint32_t runs, std::uint32_t rounds) {
+  HarnessObject harness(harness_bpf__open_and_load());
   if (!harness) return mesh::fail_errno("load the harness (root is needed)", errno);
-  Bench bench(std::move(harness), TRY(load_mesh()), runs);
-  mesh::JsonObject figures;
-  for (const Case& one : bench.cases()) {
-    const double with = TRY(bench.measure(one, one.program));
-    const double without = TRY(bench.measure(one, bench.stub(one)));
-    figures[one.name] = std::max(0.0, with - without);
+  const std::vector<Service> services = bench_services();
+  MeshObject mesh = TRY(load_mesh(false));
+  TRY(fill(mesh, services));
+  FloorObject floor = TRY(load_floor(services));
+  Bench bench(std::move(harness), std::move(mesh), std::move(floor), runs);
+  const std::vector<Case> cases = packet_cases(bench.mesh(), bench.floor());
+  std::map<std::string, mesh::JsonArray> figures;
+  mesh::JsonArray rewrites;
+  for (std::uint32_t round = 0; round < rounds; ++round) {
+    for (const Case& one : cases) figures[one.name].emplace_back(TRY(bench.measure(one)));
+    rewrites.emplace_back(TRY(rewrite_rings_ms(bench.mesh(), 2 + round)));
+    std::fprintf(stderr, "round %u/%u\n", round + 1, rounds);
   }
-  std::puts(mesh::to_text(figures).c_str());
+  mesh::JsonObject named;
+  for (const Case& one : cases) named[one.name] = std::move(figures[one.name]);
+  const MapMemory memory = TRY(map_memory(bench.mesh()));
+  std::puts(mesh::to_text(mesh::JsonObject{{"cases", std::move(named)},
+                                           {"rewrite_ms", std::move(rewrites)},
+                                           {"table_bytes", memory.tables},
+                                           {"flow_bytes", memory.flows}})
+                .c_str());
+  return {};
+}
+
+Status pin_to(int cpu) {
+  if (cpu < 0) return {};
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(static_cast<std::size_t>(cpu), &set);
+  if (::sched_setaffinity(0, sizeof(set), &set) != 0) return mesh::fail_errno("--cpu", errno);
+  return {};
+}
+
+Status print_sizes() {
+  std::puts(mesh::to_text(TRY(program_sizes())).c_str());
   return {};
 }
 
@@ -247,10 +188,17 @@ Status run(std::uint32_t runs) {
 int main(int argc, char** argv) {
   CLI::App app("nanoseconds per packet of each program");
   std::uint32_t runs = 1U << 20U;
+  std::uint32_t rounds = 1;
+  int cpu = -1;
+  bool sizes = false;
   app.add_option("--runs", runs, "packets per figure")->check(CLI::Range(1024U, 1U << 26U));
+  app.add_option("--rounds", rounds, "figures per case")->check(CLI::Range(1U, 1000U));
+  app.add_option("--cpu", cpu, "pin to this CPU");
+  app.add_flag("--sizes", sizes, "how large the programs and their tables are");
   CLI11_PARSE(app, argc, argv);
   libbpf_set_print(nullptr);
-  const Status status = run(runs);
+  Status status = pin_to(cpu);
+  if (status) status = sizes ? print_sizes() : run(runs, rounds);
   if (status) return 0;
   std::fprintf(stderr, "mesh-packet: %s\n", status.error().message.c_str());
   return 1;

@@ -3,17 +3,26 @@
 // Prints "ready" once the kernel holds it, removes everything on SIGTERM. The description:
 //   {"Self": 1, "Mode": "tc", "Uplinks": ["b0", "b1"],
 //    "Nodes": [{"Number": 2, "Address": "10.9.1.2", "Uplink": "b1", "Source": "10.9.1.1", "NextHop": "02:…"}],
-//    "Ports": [{"Protocol": "udp", "Port": 8010, "Backends": [{"Node": 2, "Binding": 1}]}]}
+//    "Ports": [{"Protocol": "udp", "Port": 8010, "Backends": [{"Node": 2, "Binding": 1}]}],
+//    "Endpoints": [{"Task": "web", "Node": 1, "Ingress": "10.0.0.5", "Address": "10.1.0.5", "Interface": "mv0",
+//                   "Namespace": "/run/netns/web", "Bindings": [{"Index": 1, "Protocol": "udp", "Published": 8010,
+//                                                                "Target": 80}]}],
+//    "VirtualIps": [{"Address": "10.1.0.2", "Backends": ["10.1.0.5"]}]}
+// An endpoint of another host has neither Interface nor Namespace nor Bindings. All are on one network, 10.1.0.0/16.
 // The node numbered Self has no Uplink; its Address is where published ports answer.
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <fcntl.h>
 #include <net/if.h>
+#include <sched.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
 
+#include "base/fd.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "dataplane/dataplane.h"
@@ -55,19 +64,56 @@ constexpr bool json_fields(const PortText*, Visit&& visit) {
   return visit("Protocol", &PortText::protocol) && visit("Port", &PortText::port) &&
          visit("Backends", &PortText::backends);
 }
+struct BindingText {
+  std::uint16_t index = 0;
+  std::string protocol;
+  std::uint16_t published = 0, target = 0;
+};
+template <class Visit>
+constexpr bool json_fields(const BindingText*, Visit&& visit) {
+  return visit("Index", &BindingText::index) && visit("Protocol", &BindingText::protocol) &&
+         visit("Published", &BindingText::published) && visit("Target", &BindingText::target);
+}
+struct EndpointText {
+  std::string task;
+  std::uint16_t node = 0;
+  mesh::IpAddress ingress, address;
+  std::string interface, network_namespace;
+  std::vector<BindingText> bindings;
+};
+template <class Visit>
+constexpr bool json_fields(const EndpointText*, Visit&& visit) {
+  return visit("Task", &EndpointText::task) && visit("Node", &EndpointText::node) &&
+         visit("Ingress", &EndpointText::ingress) && visit("Address", &EndpointText::address) &&
+         visit("Interface", &EndpointText::interface) && visit("Namespace", &EndpointText::network_namespace) &&
+         visit("Bindings", &EndpointText::bindings);
+}
+struct VirtualIpText {
+  mesh::IpAddress address;
+  std::vector<mesh::IpAddress> backends;
+};
+template <class Visit>
+constexpr bool json_fields(const VirtualIpText*, Visit&& visit) {
+  return visit("Address", &VirtualIpText::address) && visit("Backends", &VirtualIpText::backends);
+}
 struct Description {
   std::uint16_t self = 0;
   std::string mode;
   std::vector<std::string> uplinks;
   std::vector<NodeText> nodes;
   std::vector<PortText> ports;
+  std::vector<EndpointText> endpoints;
+  std::vector<VirtualIpText> virtual_ips;
 };
 template <class Visit>
 constexpr bool json_fields(const Description*, Visit&& visit) {
   return visit("Self", &Description::self) && visit("Mode", &Description::mode) &&
          visit("Uplinks", &Description::uplinks) && visit("Nodes", &Description::nodes) &&
-         visit("Ports", &Description::ports);
+         visit("Ports", &Description::ports) && visit("Endpoints", &Description::endpoints) &&
+         visit("VirtualIps", &Description::virtual_ips);
 }
+
+constexpr std::uint32_t kIngressVni = 4096, kOverlayVni = 4097;
 
 Result<mesh::MacAddress> mac_of(const std::string& interface) {
   std::string text = TRY(mesh::read_file("/sys/class/net/" + interface + "/address"));
@@ -81,10 +127,46 @@ Result<std::uint32_t> index_of(const std::string& interface) {
   return index;
 }
 
+dp::Protocol protocol_of(const std::string& name) { return name == "udp" ? dp::Protocol::kUdp : dp::Protocol::kTcp; }
+
+// SO_NETNS_COOKIE of a named network namespace, asked from inside.
+Result<std::uint64_t> cookie_of(const std::string& path) {
+  const mesh::Fd home(::open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC));
+  const mesh::Fd there(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!home || !there || ::setns(there.get(), CLONE_NEWNET) != 0) return mesh::fail_errno("enter " + path, errno);
+  const mesh::Fd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  const int back = ::setns(home.get(), CLONE_NEWNET);
+  std::uint64_t cookie = 0;
+  socklen_t size = sizeof cookie;
+  constexpr int kSoNetnsCookie = 71;  // since Linux 5.14; libc's header may be older
+  if (!socket || back != 0 || ::getsockopt(socket.get(), SOL_SOCKET, kSoNetnsCookie, &cookie, &size) != 0) {
+    return mesh::fail_errno("cookie of " + path, errno);
+  }
+  return cookie;
+}
+
+Status add_endpoint(const EndpointText& text, dp::Desired& desired) {
+  dp::Endpoint endpoint{.task_id = text.task, .node = text.node, .ingress_v4 = text.ingress};
+  endpoint.addresses = {{kIngressVni, text.ingress}, {kOverlayVni, text.address}};
+  if (!text.interface.empty()) {
+    endpoint.attachment = dp::Attachment{.ifindex = TRY(index_of(text.interface)),
+                                         .netns_cookie = TRY(cookie_of(text.network_namespace))};
+  }
+  for (const BindingText& binding : text.bindings) {
+    desired.bindings.push_back({.index = binding.index,
+                                .task_id = text.task,
+                                .protocol = protocol_of(binding.protocol),
+                                .published_port = binding.published,
+                                .target_port = binding.target});
+  }
+  desired.endpoints.push_back(endpoint);
+  return {};
+}
+
 Result<dp::PublishedPort> published(const PortText& text) {
   dp::PublishedPort port;
   port.service_id = port.service_name = "static-" + std::to_string(text.port);
-  port.protocol = text.protocol == "udp" ? dp::Protocol::kUdp : dp::Protocol::kTcp;
+  port.protocol = protocol_of(text.protocol);
   port.port = text.port;
   std::vector<dp::RingMember> members;
   std::map<std::uint8_t, std::uint16_t> node_of;
@@ -102,7 +184,8 @@ Result<dp::Desired> desired_from(const Description& text, const std::string& cgr
   dp::Desired desired;
   desired.self = text.self;
   desired.cgroup_root = cgroup_root;
-  desired.networks = {{.vni = 4096, .subnet_v4 = TRY(mesh::Cidr::parse("10.0.0.0/16")), .ingress = true}};
+  desired.networks = {{.vni = kIngressVni, .subnet_v4 = TRY(mesh::Cidr::parse("10.0.0.0/16")), .ingress = true},
+                      {.vni = kOverlayVni, .subnet_v4 = TRY(mesh::Cidr::parse("10.1.0.0/16"))}};
   desired.gateway_v4 = mesh::IpAddress::v4(0x0a000001U);
   desired.mesh_v4 = mesh::IpAddress::v4(0x0a000002U);
   std::vector<mesh::IpAddress> own;
@@ -122,6 +205,11 @@ Result<dp::Desired> desired_from(const Description& text, const std::string& cgr
         {.name = name, .ifindex = TRY(index_of(name)), .mac = TRY(mac_of(name)), .mode = mode, .addresses = own});
   }
   for (const PortText& port : text.ports) desired.ports.push_back(TRY(published(port)));
+  for (const EndpointText& endpoint : text.endpoints) TRY(add_endpoint(endpoint, desired));
+  for (const VirtualIpText& vip : text.virtual_ips) {
+    desired.virtual_ips.push_back(
+        {.address = vip.address, .vni = kOverlayVni, .service_id = "static", .backends = vip.backends});
+  }
   return desired;
 }
 

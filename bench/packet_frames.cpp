@@ -87,6 +87,39 @@ Frame plain(Family family, std::uint8_t protocol, std::uint8_t tcp_flags, const 
   const std::uint32_t address = family == Family::kV4 ? (client_is_source ? 12U : 16U) : (client_is_source ? 20U : 36U);
   frame.address_at = kEth + address;
   frame.port_at = kEth + l3 + (client_is_source ? 0 : 2);
+  frame.service_at = kEth + l3 + (client_is_source ? 2 : 0);
+  return frame;
+}
+
+// A packet in the tunnel from the other host to this one.
+Frame encapsulated(const Frame& inner, Family family, std::uint8_t kind, std::uint32_t vni, std::uint16_t binding) {
+  Frame frame;
+  std::uint8_t* data = frame.bytes.data();
+  const std::uint32_t inner_length = inner.length - kEth;
+  put16(data + 12, 0x0800);
+  put_ip(data + kEth, Family::kV4, kUdp, 0, {kOther4, kSelf4, 40000, MESH_VXLAN_PORT},
+         inner_length + MESH_OUTER_SIZE - 28);
+  put16(data + kEth + 26, 0);  // no outer checksum
+  mesh_tunnel tunnel{};
+  tunnel.vxlan_flags = MESH_VXLAN_FLAGS;
+  tunnel.stop_prev[1] = 0x10;  // stop 1: this host
+  tunnel.vni[1] = static_cast<std::uint8_t>(vni >> 8U);
+  tunnel.vni[2] = static_cast<std::uint8_t>(vni);
+  tunnel.header_version = MESH_TUNNEL_VERSION;
+  tunnel.kind = static_cast<std::uint8_t>(MESH_TUNNEL_KIND(kind));
+  put16(reinterpret_cast<std::uint8_t*>(&tunnel.binding), binding);
+  put16(reinterpret_cast<std::uint8_t*>(&tunnel.entry), 2);
+  tunnel.hops = MESH_TUNNEL_HOPS(0);
+  put32(reinterpret_cast<std::uint8_t*>(&tunnel.ring_version), 1);
+  std::memcpy(data + MESH_OUTER_SIZE - 8, &tunnel, sizeof(tunnel));
+  constexpr std::uint32_t kShift = MESH_OUTER_SIZE;
+  put16(data + kShift + kEth - 2, family == Family::kV4 ? 0x0800 : 0x86dd);
+  std::memcpy(data + kShift + kEth, inner.bytes.data() + kEth, inner_length);
+  frame.length = inner.length + kShift;
+  frame.address_at = inner.address_at + kShift;
+  frame.port_at = inner.port_at + kShift;
+  frame.service_at = inner.service_at + kShift;
+  frame.flags_at = MESH_OUTER_SIZE - 8 + offsetof(mesh_tunnel, flags);
   return frame;
 }
 
@@ -98,40 +131,30 @@ Frame client_frame(Family family, std::uint8_t protocol, std::uint8_t tcp_flags,
 
 Frame other_frame() { return plain(Family::kV4, kTcp, kAck, {kClient4, kSelf4, 40000, 22}, true); }
 
-Frame reply_frame() {
-  Frame frame = plain(Family::kV4, kTcp, kAck, {kEndpoint4, kClient4, kBothTargetPort, 40000}, false);
-  const std::array<std::uint8_t, 6> mac = {0x02, 0x42, 0x0a, 0x00, 0x00, 0x05};
-  std::memcpy(frame.bytes.data() + 6, mac.data(), mac.size());
+Frame reply_frame(bool of_tunnel) {
+  const std::uint16_t port = of_tunnel ? kTargetPort : kBothTargetPort;
+  Frame frame = plain(Family::kV4, kTcp, kAck, {kEndpoint4, kClient4, port, 40000}, false);
+  std::ranges::copy(kEndpointMac, frame.bytes.data() + 6);
   return frame;
 }
 
 Frame tunnel_frame(Family family, std::uint8_t protocol, std::uint8_t tcp_flags) {
-  const Frame inner = client_frame(family, protocol, tcp_flags, kLocalPort);
-  Frame frame;
-  std::uint8_t* data = frame.bytes.data();
-  const std::uint32_t inner_length = inner.length - kEth;
-  put16(data + 12, 0x0800);
-  put_ip(data + kEth, Family::kV4, kUdp, 0, {kOther4, kSelf4, 40000, MESH_VXLAN_PORT},
-         inner_length + MESH_OUTER_SIZE - 28);
-  put16(data + kEth + 26, 0);  // no outer checksum
-  mesh_tunnel tunnel{};
-  tunnel.vxlan_flags = MESH_VXLAN_FLAGS;
-  tunnel.stop_prev[1] = 0x10;  // stop 1: this host
-  tunnel.vni[1] = MESH_VNI_MIN >> 8U;
-  tunnel.header_version = MESH_TUNNEL_VERSION;
-  tunnel.kind = MESH_TUNNEL_KIND(MESH_KIND_FORWARD);
-  put16(reinterpret_cast<std::uint8_t*>(&tunnel.binding), protocol == kTcp ? kTcpBinding : kUdpBinding);
-  put16(reinterpret_cast<std::uint8_t*>(&tunnel.entry), 2);
-  tunnel.hops = MESH_TUNNEL_HOPS(0);
-  put32(reinterpret_cast<std::uint8_t*>(&tunnel.ring_version), 1);
-  std::memcpy(data + MESH_OUTER_SIZE - 8, &tunnel, sizeof(tunnel));
-  constexpr std::uint32_t kShift = MESH_OUTER_SIZE;
-  put16(data + kShift + kEth - 2, family == Family::kV4 ? 0x0800 : 0x86dd);
-  std::memcpy(data + kShift + kEth, inner.bytes.data() + kEth, inner_length);
-  frame.length = inner.length + kShift;
-  frame.address_at = inner.address_at + kShift;
-  frame.port_at = inner.port_at + kShift;
+  return encapsulated(client_frame(family, protocol, tcp_flags, kLocalPort), family, MESH_KIND_FORWARD, MESH_VNI_MIN,
+                      protocol == kTcp ? kTcpBinding : kUdpBinding);
+}
+
+// An endpoint's address cannot vary: the TCP sequence number does in its place.
+Frame overlay_out_frame() {
+  Frame frame = plain(Family::kV4, kTcp, kAck, {kOverlayHere4, kOverlayThere4, 40000, 80}, true);
+  std::ranges::copy(kEndpointMac, frame.bytes.data() + 6);
+  frame.address_at = frame.port_at + 4;
   return frame;
+}
+
+Frame overlay_in_frame() {
+  Frame inner = plain(Family::kV4, kTcp, kAck, {kOverlayThere4, kOverlayHere4, 40000, 80}, true);
+  inner.address_at = inner.port_at + 4;
+  return encapsulated(inner, Family::kV4, MESH_KIND_OVERLAY, kOverlayVni, 0);
 }
 
 }  // namespace mesh::bench

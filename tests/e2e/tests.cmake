@@ -39,6 +39,6 @@ mesh_add_lab_test(faults_traffic BOTH_MODES)
 mesh_add_lab_test(cleanup BOTH_MODES)
 mesh_add_lab_test(demo)
 mesh_add_lab_test(interruption TIMEOUT 200)
-mesh_add_lab_test(bench TIMEOUT 200)
+mesh_add_lab_test(bench TIMEOUT 400)
 
 add_subdirectory(tools)

@@ -1,59 +1,122 @@
-"""60-byte UDP through one host, one CPU sending: plain routing, nftables DNAT, and the mesh's entry in both modes.
+"""60-byte UDP through one host, one CPU sending, generator included: through the entry host (plain routing, nftables and
+iptables DNAT + masquerade, the mesh in both modes), and into a container of the backend's host (the kernel's VXLAN device
+and bridge, the mesh in both modes).
 
     generator ── a0  b0 ── host under test ── b1  c0 ── sink (counts)
+    generator ── a0  b0 ── host under test ── mv0  eth0 of a container (counts)
 """
 
 import contextlib
 import json
-import os
 import subprocess
-import tempfile
 
-from . import rows, wires
+from . import hosts, rows, wires
 
-PORT = 8010
+PORT, TUNNEL_PORT = 8010, 4789
 SETTLE_S = 5
 CLIENT, HOST_A, HOST_B, SINK = "10.9.0.1", "10.9.0.2", "10.9.1.1", "10.9.1.2"
+INNER_CLIENT, CONTAINER, INGRESS, CONTAINER_MAC = "10.8.0.1", "10.1.0.5", "10.0.0.5", "02:42:0a:00:00:05"
+NFT, BRIDGE = "entry: nftables DNAT + masquerade", "backend: kernel VXLAN device + bridge"
 
 
 class Path:
-    """Three namespaces in a row, for one case."""
+    """A generator and the host under test, for one case."""
 
-    def __init__(self, stack, bin_dir):
-        self.frames = f"{bin_dir}/mesh-frames"
-        net = stack.enter_context(wires.Wires())
+    def __init__(self, stack, run):
+        self.frames = f"{run.bin_dir}/mesh-frames"
+        self.cpu = run.cpus()[0]
+        self.seconds = run.size.seconds
+        self.net = net = stack.enter_context(wires.Wires())
         self.client, self.host, self.sink = (net.namespace(name) for name in ("client", "host", "sink"))
         net.veth(self.client, "a0", f"{CLIENT}/24", self.host, "b0", f"{HOST_A}/24")
-        net.veth(self.host, "b1", f"{HOST_B}/24", self.sink, "c0", f"{SINK}/24")
         wires.run("ip", "-n", self.client, "route", "add", "default", "via", HOST_A)
-        wires.run("ip", "-n", self.sink, "route", "add", "default", "via", HOST_B)
         wires.run(*wires.inside(self.host, "sysctl", "-qw", "net.ipv4.ip_forward=1"))
-        wires.run(*wires.inside(self.client, "ping", "-c1", "-q", "-W2", SINK))
+        wires.run(*wires.inside(self.client, "ping", "-c1", "-q", "-W2", HOST_A))
         self.next_hop, self.own = net.mac(self.host, "b0"), net.mac(self.client, "a0")
-        self.sink_mac = net.mac(self.sink, "c0")
 
-    def packets_per_second(self, destination, counted_port, seconds):
-        """What arrives at the sink while one CPU sends."""
+    def packets_per_second(self, destination, count, tunnel=()):
+        """Thousands that arrive at the sink while one CPU sends. count: what it counts, and where."""
         counter = subprocess.Popen(
-            wires.inside(self.sink, self.frames, "count", "--interface", "c0", "--port", str(counted_port), "--seconds",
-                         str(SETTLE_S + seconds)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            wires.inside(self.sink, self.frames, "count", *count, "--seconds", str(SETTLE_S + self.seconds)),
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         try:
             if counter.stderr.readline().strip() != "ready":
                 raise RuntimeError("the sink did not start: " + counter.stderr.read())
             sent = json.loads(wires.run(*wires.inside(
                 self.client, self.frames, "send", "--interface", "a0", "--source", CLIENT, "--destination", destination,
-                "--next-hop", self.next_hop, "--own", self.own, "--port", str(PORT), "--seconds", str(seconds), "--cpu",
-                "0")))
+                "--next-hop", self.next_hop, "--own", self.own, "--port", str(PORT), "--seconds", str(self.seconds),
+                "--cpu", str(self.cpu), *tunnel)))
             counter.terminate()
             counted = json.loads(counter.communicate(timeout=SETTLE_S)[0])["counted"]
         finally:
             if counter.poll() is None:
                 counter.kill()
                 counter.communicate()
+        if counted == 0:
+            raise RuntimeError(f"nothing arrived of {sent['sent']} frames to {destination}")
         return counted / sent["seconds"] / 1000
 
 
-def _masquerading(path):
+class EntryPath(Path):
+    """With another wire to the sink, which counts what leaves the host."""
+
+    def __init__(self, stack, run):
+        super().__init__(stack, run)
+        self.net.veth(self.host, "b1", f"{HOST_B}/24", self.sink, "c0", f"{SINK}/24")
+        wires.run("ip", "-n", self.sink, "route", "add", "default", "via", HOST_B)
+        wires.run(*wires.inside(self.client, "ping", "-c1", "-q", "-W2", SINK))
+
+    def measure(self, destination, port):
+        return lambda: self.packets_per_second(destination, ("--interface", "c0", "--port", str(port)))
+
+    def description(self, mode):
+        return {
+            "Self": 1, "Mode": mode, "Uplinks": ["b0", "b1"],
+            "Nodes": [{"Number": 1, "Address": HOST_A},
+                      {"Number": 2, "Address": SINK, "Uplink": "b1", "Source": HOST_B,
+                       "NextHop": self.net.mac(self.sink, "c0")}],
+            "Ports": [{"Protocol": "udp", "Port": PORT, "Backends": [{"Node": 2, "Binding": 1}]}],
+        }
+
+
+class BackendPath(Path):
+    """With a container, which counts what comes into it; the generator is an entry host."""
+
+    def __init__(self, stack, run):
+        super().__init__(stack, run)
+        wires.run("ip", "-n", self.host, "link", "add", "mv0", "type", "veth", "peer", "name", "eth0", "netns", self.sink)
+        wires.run("ip", "-n", self.sink, "link", "set", "eth0", "address", CONTAINER_MAC, "up")
+        wires.run("ip", "-n", self.host, "link", "set", "mv0", "up")
+        for namespace, interface in ((self.host, "mv0"), (self.sink, "eth0")):
+            wires.run(*wires.inside(namespace, "ethtool", "-K", interface, "gro", "on"))
+
+    def measure(self, inner_destination, *tunnel):
+        return lambda: self.packets_per_second(
+            HOST_A, ("--interface", "eth0", "--port", str(PORT), "--tc"),
+            ("--inner-source", INNER_CLIENT, "--inner-destination", inner_destination, *tunnel))
+
+    def description(self, mode):
+        binding = {"Index": 1, "Protocol": "udp", "Published": PORT, "Target": PORT}
+        return {
+            "Self": 1, "Mode": mode, "Uplinks": ["b0"],
+            "Nodes": [{"Number": 1, "Address": HOST_A},
+                      {"Number": 2, "Address": CLIENT, "Uplink": "b0", "Source": HOST_A, "NextHop": self.own}],
+            "Ports": [{"Protocol": "udp", "Port": PORT, "Backends": [{"Node": 1, "Binding": 1}]}],
+            "Endpoints": [{"Task": "sink", "Node": 1, "Ingress": INGRESS, "Address": CONTAINER, "Interface": "mv0",
+                           "Namespace": f"/run/netns/{self.sink}", "Bindings": [binding]}],
+        }
+
+    def bridge(self):
+        wires.run("ip", "-n", self.host, "link", "add", "br0", "type", "bridge")
+        wires.run("ip", "-n", self.host, "link", "add", "vx0", "type", "vxlan", "id", hosts.VNI, "local", HOST_A, "remote",
+                  CLIENT, "dstport", str(TUNNEL_PORT))
+        for device in ("vx0", "mv0"):
+            wires.run("ip", "-n", self.host, "link", "set", device, "master", "br0")
+        for device in ("vx0", "br0"):
+            wires.run("ip", "-n", self.host, "link", "set", device, "up")
+
+
+def _nftables(path):
     wires.run(*wires.inside(path.host, "nft", "-f", "-"), input=f"""
         table ip bench {{
             chain before {{
@@ -67,46 +130,40 @@ def _masquerading(path):
         }}""")
 
 
-@contextlib.contextmanager
-def _mesh(path, bin_dir, mode):
-    """mesh-static on the host under test, its backend behind the sink's address."""
-    description = {
-        "Self": 1, "Mode": mode, "Uplinks": ["b0", "b1"],
-        "Nodes": [{"Number": 1, "Address": HOST_A},
-                  {"Number": 2, "Address": SINK, "Uplink": "b1", "Source": HOST_B, "NextHop": path.sink_mac}],
-        "Ports": [{"Protocol": "udp", "Port": PORT, "Backends": [{"Node": 2, "Binding": 1}]}],
-    }
-    with tempfile.TemporaryDirectory() as directory:
-        file = os.path.join(directory, "mesh.json")
-        with open(file, "w", encoding="utf-8") as out:
-            json.dump(description, out)
-        # A bpffs of its own in a private mount namespace: `ip netns exec` makes one, and its /sys is fresh.
-        script = f"mount -t bpf bpf /sys/fs/bpf && exec {bin_dir}/mesh-static --pin-dir /sys/fs/bpf/bench {file}"
-        process = subprocess.Popen(wires.inside(path.host, "sh", "-c", script), stdout=subprocess.PIPE,
-                                   stderr=subprocess.PIPE, text=True)
-        try:
-            if process.stdout.readline().strip() != "ready":
-                raise RuntimeError("mesh-static did not start: " + process.stderr.read())
-            yield
-        finally:
-            process.terminate()
-            process.communicate(timeout=SETTLE_S)
+def _iptables(path):
+    for rule in (("PREROUTING", "-d", HOST_A, "-p", "udp", "--dport", str(PORT), "-j", "DNAT", "--to-destination",
+                  f"{SINK}:{PORT}"), ("POSTROUTING", "-o", "b1", "-j", "MASQUERADE")):
+        wires.run(*wires.inside(path.host, "iptables", "-t", "nat", "-A", *rule))
+
+
+def _row(name, **more):
+    return rows.Row(name, "kpps", lower_is_better=False, **more)
+
+
+def _entry_cases(stack, run):
+    routed, nft, iptables = (EntryPath(stack, run) for _ in range(3))
+    _nftables(nft)
+    _iptables(iptables)
+    yield _row("entry: plain routing"), routed.measure(SINK, PORT)
+    yield _row(NFT), nft.measure(HOST_A, PORT)
+    yield _row("entry: iptables DNAT + masquerade"), iptables.measure(HOST_A, PORT)
+    for mode, limit in (("tc", 1.4), ("xdp", 3.0)):
+        path = EntryPath(stack, run)
+        stack.enter_context(hosts.static(run.bin_dir, path.host, path.description(mode)))
+        yield _row(f"entry: mesh, {mode}", peers={NFT: limit}), path.measure(HOST_A, TUNNEL_PORT)
+
+
+def _backend_cases(stack, run):
+    bridged = BackendPath(stack, run)
+    bridged.bridge()
+    yield _row(BRIDGE), bridged.measure(CONTAINER, "--tunnel-to", CONTAINER_MAC)
+    for mode, limit in (("tc", 1.5), ("xdp", None)):
+        path = BackendPath(stack, run)
+        stack.enter_context(hosts.static(run.bin_dir, path.host, path.description(mode)))
+        yield _row(f"backend: mesh, {mode}", peers={BRIDGE: limit}), path.measure(HOST_A, "--tunnel-binding", "1")
 
 
 def measure(run):
-    bin_dir, seconds = run.bin_dir, run.size.seconds
     with contextlib.ExitStack() as stack:
-        routed, translated = Path(stack, bin_dir), Path(stack, bin_dir)
-        _masquerading(translated)
-        cases = [
-            (rows.Row("plain routing", "kpps", "nftables DNAT + masquerade", False),
-             lambda: routed.packets_per_second(SINK, PORT, seconds)),
-            (rows.Row("nftables DNAT + masquerade", "kpps", "", False),
-             lambda: translated.packets_per_second(HOST_A, PORT, seconds)),
-        ]
-        for mode in ("tc", "xdp"):
-            path = Path(stack, bin_dir)
-            stack.enter_context(_mesh(path, bin_dir, mode))
-            cases.append((rows.Row(f"mesh entry, {mode}", "kpps", "nftables DNAT + masquerade", False),
-                          lambda path=path: path.packets_per_second(HOST_A, 4789, seconds)))
-        return rows.interleave(cases, run)
+        run.say("building the paths")
+        return rows.interleave([*_entry_cases(stack, run), *_backend_cases(stack, run)], run)

@@ -1,80 +1,78 @@
-"""64-byte ping-pong over TCP, p50: through the mesh, between containers, by VIP; beside a direct veth."""
+"""64-byte ping-pong over TCP, p50: through the mesh, between containers, by VIP; beside a direct veth, and beside what
+bridges, VXLAN devices and DNAT make of the same wires."""
 
 import contextlib
 import json
-import subprocess
-import time
 
-from . import rows, wires
-from .lab import Lab
+from . import hosts, rows, wires
+from .cgroup import own_cgroup
 
 PORT = 7000
-READY_S = 10
+VETH = "direct veth"
+CLASSIC = "published port, classic mesh (DNAT, bridges, VXLAN)"
+BRIDGED = "containers on two hosts, bridge-VXLAN-bridge"
+ACROSS = "containers on two hosts, mesh"
 
 
-@contextlib.contextmanager
-def _serving(command, probe):
-    """A server process, ready when one probe succeeds."""
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + READY_S
-        while subprocess.run([*probe, "--count", "1"], capture_output=True, check=False).returncode != 0:
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"no answer from `{' '.join(command)}`")
-            time.sleep(0.05)
-        yield
-    finally:
-        process.terminate()
-        process.wait()
+class Conversations:
+    """Servers and the commands that ask them. Both ends are pinned to one CPU: between two, waking the other up costs three
+    times as much as all that is compared here."""
+
+    def __init__(self, run, stack):
+        self.run = run
+        self.stack = stack
+        self.tool = f"{run.bin_dir}/mesh-pingpong"
+        self.cpu = run.cpus()[0]
+        self.served = set()
+
+    def serve(self, namespace, probe):
+        if namespace in self.served:
+            return
+        self.served.add(namespace)
+        command = wires.pinned(self.cpu, *wires.inside(namespace, self.tool, "serve", str(PORT)))
+        self.stack.enter_context(hosts.serving(command, [*probe, "--count", "1"]))
+
+    def ask(self, client, server, address, prefix=()):
+        """A measurement: p50 in microseconds."""
+        command = [*prefix, *wires.pinned(self.cpu, *wires.inside(client, self.tool, "ask", f"{address}:{PORT}"))]
+        self.serve(server, command)
+        return lambda: json.loads(wires.run(*command, "--count", str(self.run.size.exchanges)))["p50_us"]
+
+
+def _direct(stack):
+    net = stack.enter_context(wires.Wires())
+    one, other = net.namespace("a"), net.namespace("b")
+    net.veth(one, "a0", "192.0.2.1/24", other, "b0", "192.0.2.2/24")
+    return one, other
 
 
 def measure(run):
-    pingpong = f"{run.bin_dir}/mesh-pingpong"
+    published = [("tcp", PORT, "pong")]
     with contextlib.ExitStack() as stack:
-        direct = stack.enter_context(wires.Wires())
-        one, other = direct.namespace("a"), direct.namespace("b")
-        direct.veth(one, "a0", "192.0.2.1/24", other, "b0", "192.0.2.2/24")
-        ask_direct = wires.inside(one, pingpong, "ask", f"192.0.2.2:{PORT}")
-        stack.enter_context(_serving(wires.inside(other, pingpong, "serve", str(PORT)), ask_direct))
+        talk = Conversations(run, stack)
+        one, other = _direct(stack)
+        run.say("building the classic mesh")
+        classic = hosts.Hosts(stack)
+        hosts.join_by_bridges(classic, published)
+        run.say("building the mesh")
+        cgroup = stack.enter_context(own_cgroup())
+        mesh = hosts.Hosts(stack, bare=run.uplink_mode == "xdp")
+        hosts.join_by_mesh(mesh, run.bin_dir, run.uplink_mode, published, cgroup.path)
+        ping, near, pong = (mesh.containers[name] for name in ("ping", "near", "pong"))
 
-        run.say("starting a lab")
-        lab = stack.enter_context(Lab(2, run.uplink_mode, run.bin_dir))
-        lab.meshctl("network", "create", "-d", "overlay", "bench")
-        for name, node, more in (("pong", "node2", ("--publish", f"{PORT}:{PORT}")), ("near", "node1", ()),
-                                 ("ping", "node1", ())):
-            lab.meshctl("service", "create", "-d", "--name", name, "--network", "bench", "--constraint",
-                        f"node.hostname=={node}", *more, "mesh-tools")
-        tasks = {name: lab.running_task(name) for name in ("pong", "near", "ping")}
-        vip = lab.virtual_ip("pong", "bench")
-
-        def in_task(name, *command):
-            task = tasks[name]
-            return lab.command(task.node, "nsenter", f"--net=/run/meshd/netns/{task.id}", *command)
-
-        def ask_from_task(address):
-            return in_task("ping", pingpong, "ask", f"{address}:{PORT}")
-
-        ask_mesh = lab.command("client", pingpong, "ask", f"{lab.address('node1')}:{PORT}")
-        ask_far = ask_from_task(tasks["pong"].address)
-        ask_near = ask_from_task(tasks["near"].address)
-        ask_vip = ask_from_task(vip)
-        stack.enter_context(_serving(in_task("pong", pingpong, "serve", str(PORT)), ask_far))
-        stack.enter_context(_serving(in_task("near", pingpong, "serve", str(PORT)), ask_near))
-        switch_port = PORT + 1
-        ask_switch = lab.command("client", pingpong, "ask", f"{lab.address('node2')}:{switch_port}")
-        stack.enter_context(_serving(lab.command("node2", pingpong, "serve", str(switch_port)), ask_switch))
-
-        def row(name, peer=""):
-            return rows.Row(name, "us", peer)
-
-        def ask(command):
-            return json.loads(wires.run(*command, "--count", str(run.size.exchanges)))["p50_us"]
-
+        mode = run.uplink_mode
+        tunnel = rows.Row(f"published port, mesh ({mode})", "us",
+                          {VETH: 1.35 if mode == "tc" else None, CLASSIC: 0.70})
         return rows.interleave([
-            (row("direct veth"), lambda: ask(ask_direct)),
-            (row("client to host through the lab's switch", "direct veth"), lambda: ask(ask_switch)),
-            (row(f"published port, task on another host ({run.uplink_mode})", "direct veth"), lambda: ask(ask_mesh)),
-            (row("container to container, same host", "direct veth"), lambda: ask(ask_near)),
-            (row("container to container, other host", "direct veth"), lambda: ask(ask_far)),
-            (row("container to VIP, other host", "direct veth"), lambda: ask(ask_vip)),
+            (rows.Row(VETH, "us"), talk.ask(one, other, "192.0.2.2")),
+            (rows.Row(CLASSIC, "us", {VETH: None}), talk.ask(classic.client, classic.containers["pong"],
+                                                            hosts.HOST1_CLIENT)),
+            (tunnel, talk.ask(mesh.client, pong, hosts.HOST1)),
+            (rows.Row(BRIDGED, "us", {VETH: None}),
+             talk.ask(classic.containers["ping"], classic.containers["pong"], hosts.address("pong"))),
+            (rows.Row(ACROSS, "us", {VETH: 1.25, BRIDGED: 0.75}), talk.ask(ping, pong, hosts.address("pong"))),
+            (rows.Row("containers on one host, mesh", "us", {VETH: 1.10}),
+             talk.ask(ping, near, hosts.address("near"))),
+            (rows.Row("containers on two hosts, by VIP", "us", {ACROSS: 1.03}),
+             talk.ask(ping, pong, hosts.VIP, cgroup.enter)),
         ], run)

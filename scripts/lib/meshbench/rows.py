@@ -1,14 +1,15 @@
-"""What a run is, and its figures: interleaved rounds of several cases, as a table and as JSON."""
+"""What a run is, and its figures: interleaved rounds of several cases, judged beside their targets."""
 
-import json
 import os
-import platform
 import statistics
-import subprocess
-import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
-NOISY = 0.15  # spread of the quartiles over the median beyond which a row is marked: shared machines swing by this
+# The best figure of a case is what the machine allows without disturbance, if it can be reached again: of five rounds or
+# more the third best must be as near as this. Shared machines swing by far more.
+NOISY = 0.10
+ROUNDS_MIN = 5  # fewer prove nothing
+
+MET, MISSED, UNCERTAIN = "met", "missed", "noisy"
 
 
 @dataclass(frozen=True)
@@ -17,12 +18,13 @@ class Size:
 
     packets: int  # test runs
     seconds: float  # of sending
-    exchanges: int  # of a ping-pong
+    exchanges: int  # of a ping-pong, and connections
+    services: int  # of the scale group
 
 
-FULL = Size(packets=1 << 20, seconds=1.0, exchanges=4000)
+FULL = Size(packets=1 << 20, seconds=1.0, exchanges=4000, services=10000)
 # Shows that everything works, and no figure; packets enough for each of 64 Ki flows.
-SMALL = Size(packets=1 << 17, seconds=0.1, exchanges=100)
+SMALL = Size(packets=1 << 17, seconds=0.1, exchanges=100, services=100)
 
 
 @dataclass(frozen=True)
@@ -35,16 +37,25 @@ class Run:
     size: Size
     say: object
 
+    def cpus(self):
+        """Two CPUs to pin to, for both ends of a conversation; the same one twice if there is no other."""
+        usable = sorted(os.sched_getaffinity(0))
+        return usable[-1], usable[-2 if len(usable) > 1 else -1]
+
 
 @dataclass
 class Row:
-    """One case. values: one figure per round. peer: the row that the ratio compares with."""
+    """One case. values: one figure per round. limit: what the best of them must reach. peers: the rows that it is
+    compared with, and the ratio that it must reach to each of them or None."""
 
     name: str
     unit: str
-    peer: str = ""
+    peers: dict = field(default_factory=dict)
+    limit: float = None
     lower_is_better: bool = True
     values: list = field(default_factory=list)
+    note: str = ""
+    proves: bool = True  # False: what the target is about could not be measured, which misses it
 
     def best(self):
         return (min if self.lower_is_better else max)(self.values)
@@ -53,10 +64,49 @@ class Row:
         return statistics.median(self.values)
 
     def noisy(self):
-        if len(self.values) < 4:
-            return False
-        low, _, high = statistics.quantiles(self.values, n=4)
-        return high - low > NOISY * self.median()
+        if len(self.values) < ROUNDS_MIN:
+            return True
+        ordered = sorted(self.values, reverse=not self.lower_is_better)
+        return abs(ordered[2] - ordered[0]) > NOISY * abs(ordered[0])
+
+    def reaches(self, value, limit):
+        return value <= limit if self.lower_is_better else value >= limit
+
+
+def named(rows, name):
+    return next((row for row in rows if row.name == name), None)
+
+
+def ratio(row, other):
+    """Of the best figures of the same interleaved run."""
+    return row.best() / other.best() if other.best() else None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    mark: str  # "" without any target
+    ratios: dict  # peer -> ratio
+
+
+def _mark(reached, doubtful_if_met, doubtful_if_missed):
+    if reached:
+        return UNCERTAIN if doubtful_if_met else MET
+    return UNCERTAIN if doubtful_if_missed else MISSED
+
+
+def judge(row, rows):
+    """Beside its targets. Noise makes figures worse, never better: a row that reaches its limit has done so, and one that
+    does not may have been kept from it. A peer that was kept from its best flatters the ratio to it."""
+    peers = {name: named(rows, name) for name in row.peers}
+    ratios = {name: ratio(row, peer) for name, peer in peers.items() if peer}
+    marks = [] if row.proves else [MISSED]
+    if row.limit is not None:
+        marks.append(_mark(row.reaches(row.best(), row.limit), False, row.noisy()))
+    for name, limit in row.peers.items():
+        if limit is not None and ratios.get(name) is not None:
+            marks.append(_mark(row.reaches(ratios[name], limit), peers[name].noisy(), row.noisy()))
+    worst = next((mark for mark in (MISSED, UNCERTAIN, MET) if mark in marks), "")
+    return Verdict(worst, ratios)
 
 
 def interleave(cases, run):
@@ -66,42 +116,3 @@ def interleave(cases, run):
             run.say(f"round {number + 1}/{run.rounds}: {row.name}")
             row.values.append(measure())
     return [row for row, _ in cases]
-
-
-def ratio(row, rows):
-    """Median of the ratios of the same round: what a swing of the machine leaves alone."""
-    peer = next((other for other in rows if other.name == row.peer), None)
-    if peer is None or len(peer.values) != len(row.values):
-        return None
-    return statistics.median(own / other for own, other in zip(row.values, peer.values))
-
-
-def table(title, rows):
-    lines = [title, f"  {'case':<46} {'best':>12} {'median':>12} {'unit':<6} {'ratio':>7}  to"]
-    for row in rows:
-        compared = ratio(row, rows)
-        shown = f"{compared:7.2f}  {row.peer}" if compared is not None else f"{'':7}"
-        lines.append(f"  {row.name:<46} {row.best():>12.2f} {row.median():>12.2f} {row.unit:<6} {shown}"
-                     + ("  (noisy)" if row.noisy() else ""))
-    return "\n".join(lines)
-
-
-def save(group, rows, source_dir, directory):
-    """GROUP.json in the directory; returns the path."""
-    commit = subprocess.run(["git", "-C", source_dir, "rev-parse", "--short", "HEAD"], capture_output=True, text=True,
-                            check=False).stdout.strip()
-    result = {
-        "group": group,
-        "commit": commit,
-        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "kernel": platform.release(),
-        "cpus": os.cpu_count(),
-        "rows": [{**asdict(row), "best": row.best(), "median": row.median(), "ratio": ratio(row, rows),
-                  "noisy": row.noisy()} for row in rows],
-    }
-    os.makedirs(directory, exist_ok=True)
-    path = os.path.join(directory, f"{group}.json")
-    with open(path, "w", encoding="utf-8") as file:
-        json.dump(result, file, indent=2)
-        file.write("\n")
-    return path
