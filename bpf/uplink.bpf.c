@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Attached to each uplink: clients of published ports, tunnel packets of other hosts; everything else passes.
-#include "bpf/tunnel_in.h"
+#include "bpf/uplink.h"
 
 SEC("xdp")
 int mesh_uplink_xdp(struct xdp_md* context) {

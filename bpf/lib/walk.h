@@ -76,15 +76,26 @@ MESH_INLINE int mesh_walk_established(struct mesh_header* header, const struct m
   return MESH_STEP_SEND;
 }
 
+// The owner's host makes the record for the header's backend. If it is exactly one version behind and owns the slot by
+// its own ring too (the slot moves between two of its backends), it is its own prev: for its own owner, because packets
+// that entered by the old ring are still delivered to that one without a look-up.
+MESH_INLINE int mesh_create_as_owner(struct mesh_header* header, const struct mesh_view* view) {
+  if (view->owner_node == view->self && header->ring_version == view->version + 1) {
+    header->binding = view->binding;
+    header->backend = view->owner;
+  }
+  return MESH_STEP_CREATE;
+}
+
 // Rule 5: a SYN or UDP packet, unknown here: the circle without prev, then prev, then the owner creates.
 MESH_INLINE int mesh_walk_beginning(struct mesh_header* header, const struct mesh_view* view, __u16* next) {
   __u16 from = view->self;
-  if (header->stage == MESH_STAGE_CREATE) return header->stop == view->self ? MESH_STEP_CREATE : MESH_STEP_FAIL;
+  if (header->stage == MESH_STAGE_CREATE) {
+    return header->stop == view->self ? mesh_create_as_owner(header, view) : MESH_STEP_FAIL;
+  }
   if (header->stage == MESH_STAGE_PREV) {
     if (view->owner_node == view->self && header->ring_version == view->version + 1) {
-      header->binding = view->binding;
-      header->backend = view->owner;
-      return MESH_STEP_CREATE;
+      return mesh_create_as_owner(header, view);
     }
     header->stage = MESH_STAGE_CREATE;
     *next = header->stop;
@@ -104,7 +115,7 @@ MESH_INLINE int mesh_walk_beginning(struct mesh_header* header, const struct mes
     *next = header->prev;
     return MESH_STEP_SEND;
   }
-  if (header->stop == view->self) return MESH_STEP_CREATE;
+  if (header->stop == view->self) return mesh_create_as_owner(header, view);
   header->stage = MESH_STAGE_CREATE;
   *next = header->stop;
   return MESH_STEP_SEND;

@@ -64,7 +64,6 @@ TEST_P(Promises, Hold) {
   std::cout << fmt::format("seed {}\n{}", scenario.seed, figures.text());
   EXPECT_EQ(simulation.invariants.total(), 0U) << simulation.invariants.text();
   EXPECT_EQ(figures.lost, 0U);
-  EXPECT_LT(figures.host_behind, figures.connections / 100);
   if (kDivisor == 1 && scenario.connections >= kWorthIt) expect_enough_happened(figures);
 }
 

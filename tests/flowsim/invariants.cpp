@@ -36,12 +36,12 @@ std::string Invariants::text() const {
 std::string Figures::text() const {
   std::string text = fmt::format(
       "connections {} (established {}, on used ports {}, one port to several hosts {}, given another port {}, not "
-      "promised anything {}, record of a host behind {})\nrings {} (of {} slots at last, changes of one backend {}, "
+      "promised anything {})\nrings {} (of {} slots at last, changes of one backend {}, "
       "acknowledged late {}), hosts "
       "died {}, control restarts "
       "{}\n",
-      connections, established, reused, collisions, given_ports, excused, host_behind, changes, slots, single_changes,
-      timeouts, hosts_died, control_restarts);
+      connections, established, reused, collisions, given_ports, excused, changes, slots, single_changes, timeouts,
+      hosts_died, control_restarts);
   text += fmt::format(
       "packets {} ({:.1f} % to moved slots); told of a gone backend {}, not told {}, refused {}, unanswered {}, lost "
       "{}, lost with "

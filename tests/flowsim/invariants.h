@@ -44,7 +44,6 @@ struct Figures {
   std::uint64_t collisions = 0;      // ... of one that goes to another address meanwhile
   std::uint64_t given_ports = 0;     // flows whose port was changed on the way
   std::uint64_t excused = 0;         // connections to which nothing is promised: README, "Not promised"
-  std::uint64_t host_behind = 0;     // ... whose record was made for the wrong one of two backends (README, "Known")
   std::uint64_t packets = 0;         // of clients
   std::uint64_t entered_moved = 0;   // ... to a slot that was moved, at the entry
   std::uint64_t changes = 0;         // rings published

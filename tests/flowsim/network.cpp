@@ -112,21 +112,6 @@ void Network::go_on(Host& host, const Packet& packet, const flowsim_outcome& out
   }
 }
 
-// A slot moves from one backend of a host to another of the same host, which is a version behind: it makes the record
-// for the new one, but by its own ring trusts in the old one (README, "Known").
-void Network::excuse_known(Host& host, const Packet& packet, const Container& container) {
-  const flowsim_tables& tables = host.tables();
-  mesh_header header{};
-  mesh_tunnel_decode(&packet.header, &header);
-  if (packet.hops == 0 || !mesh_version_newer(header.ring_version, host.ring_version())) return;
-  const std::uint32_t slot = mesh_ring_slot(mesh_packet_ring_hash(&packet.ip), MESH_RING_LOG2(tables.service.ring));
-  const std::uint8_t owner = tables.rings[slot / 64].slot[slot % 64] & MESH_SLOT_OWNER;
-  const mesh_backend& own = tables.backends[owner];
-  if (owner == MESH_SLOT_NONE || own.node != host.node() || own.binding == container.binding) return;
-  ++simulation_.figures.host_behind;
-  simulation_.excuse(packet.connection);
-}
-
 // Whose record had to make room is not told: it was one of the set's.
 void Network::excuse_evicted(Host& host, const Packet& packet, std::uint16_t given_port) {
   flowsim_tables& tables = host.tables();
@@ -149,7 +134,6 @@ void Network::judge_new_flow(Host& host, const Packet& packet, const flowsim_out
   excuse_evicted(host, packet, mesh_swap16(outcome.given_port));
   if (host.tables().counters[MESH_COUNT_FLOW_CREATED] == 0) return;
   const Container& container = simulation_.container(container_behind(outcome.ifindex));
-  excuse_known(host, packet, container);
   if (!container.drained_at || *container.drained_at >= packet.entered) return;
   simulation_.broken(Promise::kDrained, packet.connection,
                      fmt::format("container {} on host {}, {} ms after the acknowledgements", container.id, host.node(),

@@ -33,7 +33,6 @@ class Network {
   void go_on(Host& host, const Packet& packet, const flowsim_outcome& outcome);
   void to_client(const Reply& reply);
   void through_entry(std::uint16_t entry, const Reply& reply);
-  void excuse_known(Host& host, const Packet& packet, const Container& container);
   void excuse_evicted(Host& host, const Packet& packet, std::uint16_t given_port);
   void judge_new_flow(Host& host, const Packet& packet, const flowsim_outcome& outcome);
   [[nodiscard]] bool is_restored(const Reply& reply, const flowsim_outcome& outcome);
