@@ -266,9 +266,7 @@ struct mesh_flow {
   __u8 kind;    // MESH_FLOW_*
   __u8 protocol;
   __u8 flags;  // MESH_FLOW_LOOPED ...
-  __u8 reserved;
-  __u32 ring_version;  // at creation
-  __u64 reserved_too;
+  __u8 reserved[13];
 };
 MESH_SIZE(struct mesh_flow, 64);
 enum mesh_flow_kind {

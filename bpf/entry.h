@@ -78,7 +78,7 @@ MESH_SEPARATE __u32 mesh_choose_local(const struct mesh_packet* packet, __u32 ha
 MESH_INLINE int mesh_enter_local(struct mesh_work* work, const struct mesh_service* service) {
   struct mesh_header* header = &work->header;
   work->service = service;
-  work->known = mesh_look_up(work, 0);
+  work->known = mesh_look_up(work, mesh_client_hash(work), 0);
   if (work->known) return MESH_RECEIVE;
   __u32 binding = mesh_packet_begins(&work->packet) ? mesh_choose_local(&work->packet, (__u32)(work->hash >> 32)) : 0;
   if (!binding) return mesh_enter_ring(work, service);

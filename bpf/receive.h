@@ -68,7 +68,6 @@ MESH_INLINE void mesh_describe_flow(const struct mesh_work* work, const struct m
   record->protocol = packet->protocol;
   record->flags = mesh_address_equal(&packet->source, &local) ? MESH_FLOW_LOOPED : 0;
   if (mesh_answers_directly(work)) record->flags |= MESH_FLOW_DIRECT;
-  record->ring_version = work->header.ring_version;
 }
 
 // Two functions one after the other need less stack than one.
@@ -343,8 +342,15 @@ MESH_INLINE int mesh_owns_slot(const struct mesh_work* work, const struct mesh_s
          header->ring_version == MESH_RING_VERSION(service->ring);
 }
 
+// Where the client's flows are in the table of records.
+MESH_INLINE __u64 mesh_client_hash(const struct mesh_work* work) {
+  const struct mesh_packet* packet = &work->packet;
+  return mesh_flow_hash(&packet->source, packet->source_port, packet->protocol, work->config->flow_seed);
+}
+
 // The packet's flow, if this host has its record: the binding, and the port that the endpoint sees above it; or 0.
-MESH_INLINE __u32 mesh_look_up(struct mesh_work* work, __u32 owner) {
+// `hash`: mesh_flow_hash() of the client.
+MESH_INLINE __u32 mesh_look_up(struct mesh_work* work, __u64 hash, __u32 owner) {
   const struct mesh_packet* packet = &work->packet;
   struct mesh_segment segment = {packet->protocol, packet->tcp_flags, packet->has_payload,
                                  (__u8)mesh_packet_begins(packet)};
@@ -352,7 +358,7 @@ MESH_INLINE __u32 mesh_look_up(struct mesh_work* work, __u32 owner) {
   struct mesh_scratch* scratch = mesh_scratch_room();
   if (!scratch) return 0;
   mesh_forward_key(packet, &scratch->key);
-  __u32 known = mesh_use_record(mesh_flow_key_hash(&scratch->key, work->config->flow_seed), &segment, owner);
+  __u32 known = mesh_use_record(hash, &segment, owner);
   if (known && scratch->news) mesh_tell_other_record(scratch->news);
   return known;
 }
@@ -398,7 +404,7 @@ MESH_INLINE int mesh_find(struct mesh_work* work, const struct mesh_service* ser
   int begins = mesh_packet_begins(packet);
   MESH_OPAQUE(begins);
   __u32 known = work->known;
-  __u64 hash = mesh_flow_hash(&packet->source, packet->source_port, packet->protocol, work->config->flow_seed);
+  __u64 hash = mesh_client_hash(work);
   int trusted = !known && mesh_may_trust(work, service, begins, mesh_flow_tag(hash));
   MESH_OPAQUE(trusted);
   if (trusted) {
@@ -408,7 +414,7 @@ MESH_INLINE int mesh_find(struct mesh_work* work, const struct mesh_service* ser
   }
 
   __u32 owner = work->header.stop == work->config->self ? work->header.binding : 0;
-  if (!known) known = mesh_look_up(work, owner);
+  if (!known) known = mesh_look_up(work, hash, owner);
   if (known) {
     work->header.binding = (__u16)known;
     *given = (__be16)(known >> 16);

@@ -19,8 +19,6 @@
 namespace mesh::dataplane {
 namespace {
 
-constexpr std::uint32_t kSetsPerRead = 1024;  // 512 KiB at a time
-
 std::uint32_t ifindex_of(const Action& action) {
   if (const auto* attach = std::get_if<Attach>(&action)) return attach->hook.ifindex;
   if (const auto* detach = std::get_if<Detach>(&action)) return detach->hook.ifindex;
@@ -170,7 +168,7 @@ Result<std::vector<FlowRecord>> Dataplane::flows(std::uint64_t& cursor, std::siz
   std::vector<FlowRecord> flows;
   while (cursor < sets && flows.size() < limit) {
     const std::string rows =
-        TRY(state_->kernel.read_rows("mesh_flows", static_cast<std::uint32_t>(cursor), kSetsPerRead));
+        TRY(state_->kernel.read_rows("mesh_flows", static_cast<std::uint32_t>(cursor), Kernel::kSetsPerRead));
     for (std::size_t at = 0; at < rows.size() && flows.size() < limit; at += sizeof(mesh_flow_set), ++cursor) {
       Kernel::visit_flows(rows.substr(at, sizeof(mesh_flow_set)), [&](const FlowEntry& flow) {
         if ((flow.record.kind & MESH_FLOW_FORWARD) != 0) flows.push_back(state_->describe(flow, now));

@@ -27,20 +27,20 @@ Result<int> Kernel::fd_of(std::string_view map) const {
   return found->second.get();
 }
 
-Result<std::string> Kernel::read(std::string_view map, const std::string& key, bool lock) const {
+Result<std::string> Kernel::read(std::string_view map, const std::string& key) const {
   const int fd = TRY(fd_of(map));
   const auto description = std::ranges::find(descriptions_, map, &MapDescription::name);
   std::size_t size = description->value_size;
   if (description->is_per_cpu) size = (size + 7U) / 8U * 8U * static_cast<std::size_t>(libbpf_num_possible_cpus());
   std::string value(size, '\0');
-  if (bpf_map_lookup_elem_flags(fd, key.data(), value.data(), lock ? BPF_F_LOCK : 0) != 0) {
+  if (bpf_map_lookup_elem(fd, key.data(), value.data()) != 0) {
     return fail_errno(fmt::format("read {}", map), errno);
   }
   return value;
 }
 
-Status Kernel::write(std::string_view map, const std::string& key, const std::string& value, bool lock) {
-  if (bpf_map_update_elem(TRY(fd_of(map)), key.data(), value.data(), lock ? BPF_F_LOCK : BPF_ANY) != 0) {
+Status Kernel::write(std::string_view map, const std::string& key, const std::string& value) {
+  if (bpf_map_update_elem(TRY(fd_of(map)), key.data(), value.data(), BPF_ANY) != 0) {
     const int code = errno;
     if (code == E2BIG) {
       return fail(ErrorKind::kExhausted, fmt::format("kernel table {} is full; this host cannot take more", map));

@@ -39,8 +39,8 @@ class Kernel {
   [[nodiscard]] Status apply(const Action& action);
 
   // Any map by its name. One value per row; per-CPU maps give all CPUs' values one after the other.
-  [[nodiscard]] Result<std::string> read(std::string_view map, const std::string& key, bool lock = false) const;
-  [[nodiscard]] Status write(std::string_view map, const std::string& key, const std::string& value, bool lock = false);
+  [[nodiscard]] Result<std::string> read(std::string_view map, const std::string& key) const;
+  [[nodiscard]] Status write(std::string_view map, const std::string& key, const std::string& value);
   // Rows of an array map from `first` on, at most `count`, one after the other; fewer at the map's end.
   [[nodiscard]] Result<std::string> read_rows(std::string_view map, std::uint32_t first, std::uint32_t count) const;
   struct MapDescription {
@@ -52,6 +52,7 @@ class Kernel {
   [[nodiscard]] const std::vector<MapDescription>& maps() const { return descriptions_; }
   [[nodiscard]] std::uint64_t count_rows(std::string_view map) const;  // of a hash map
 
+  static constexpr std::uint32_t kSetsPerRead = 1024;  // of mesh_flows, 512 KiB
   // Every record in use, once.
   [[nodiscard]] Status for_each_flow(const std::function<void(const FlowEntry&)>& visit) const;
   // The records among rows of mesh_flows, as read_rows() gives them.

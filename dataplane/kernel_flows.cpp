@@ -13,7 +13,6 @@
 namespace mesh::dataplane {
 namespace {
 
-constexpr std::uint32_t kSetsPerRead = 1024;   // 512 KiB at a time
 constexpr std::uint32_t kSetsPerSweep = 1024;  // the CPU's packets wait meanwhile, about 0.2 ms
 static_assert(kSetsPerSweep <= MESH_SWEEP_SETS_MAX);
 constexpr auto kHzSample = std::chrono::milliseconds(30);

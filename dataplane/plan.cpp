@@ -75,10 +75,10 @@ class Planner {
       } else if (!same_container(value_of<mesh_binding>(row->second), value_of<mesh_binding>(value))) {
         plan_.actions.emplace_back(DeleteRow{MapId::kBindings, key});
         plan_.actions.emplace_back(ResetTraffic{ResetTraffic::Of::kBindings, index, 1});
-        gone.bindings.push_back(static_cast<std::uint16_t>(index));
+        ++gone.bindings;
       }
     }
-    if (!gone.bindings.empty()) plan_.actions.emplace_back(std::move(gone));
+    if (gone.bindings > 0) plan_.actions.emplace_back(gone);
     write(MapId::kBindings);
   }
 
@@ -91,9 +91,9 @@ class Planner {
     for (const auto& [key, value] : observed_[MapId::kBindings]) {
       if (wanted_[MapId::kBindings].contains(key)) continue;
       plan_.actions.emplace_back(DeleteRow{MapId::kBindings, key});
-      gone.bindings.push_back(static_cast<std::uint16_t>(value_of<std::uint32_t>(key)));
+      ++gone.bindings;
     }
-    if (!gone.bindings.empty()) plan_.actions.emplace_back(std::move(gone));
+    if (gone.bindings > 0) plan_.actions.emplace_back(gone);
   }
 
   // When ring and backends move at once, the old ring meets the new backends first: every index it knows is there.
@@ -161,7 +161,7 @@ std::string text(const ResetTraffic& action) {
                      action.of == ResetTraffic::Of::kBackends ? "backends" : "bindings", action.first);
 }
 std::string text(const RemoveFlows& action) {
-  return fmt::format("remove flow records of {} bindings", action.bindings.size());
+  return fmt::format("remove flow records of {} bindings", action.bindings);
 }
 std::string text(const Attach& action) { return "attach " + to_string(action.hook); }
 std::string text(const Detach& action) { return "detach " + to_string(action.hook); }

@@ -27,9 +27,10 @@ struct ResetTraffic {
   std::uint32_t first = 0;
   std::uint32_t count = 0;
 };
-// Flow records of bindings that are gone: the container behind the index is another one, or none.
+// Flow records of bindings that are gone: the container behind the index is another one, or none. Their rows say so
+// already, which is what the sweep goes by.
 struct RemoveFlows {
-  std::vector<std::uint16_t> bindings;
+  std::size_t bindings = 0;
 };
 struct Attach {
   Hook hook;

@@ -19,11 +19,6 @@ struct mesh_differences {
   __u64 ports;
 };
 
-MESH_INLINE struct mesh_tuple mesh_tuple_of(const struct mesh_packet* packet) {
-  struct mesh_tuple tuple = {packet->source, packet->destination, packet->source_port, packet->destination_port};
-  return tuple;
-}
-
 // One hop further. The caller has seen that ttl > 1. Returns -1 when the header is not in reach.
 MESH_INLINE int mesh_decrement_ttl(__u8* l3, const __u8* end, int v6) {
   if (v6) {

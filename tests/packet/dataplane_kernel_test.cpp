@@ -386,7 +386,7 @@ TEST_F(DataplaneOnKernel, ScanRemovesRecordsThatAreOverAndClearsTheirFilterBits)
     record.binding = index;
     record.kind = MESH_FLOW_FORWARD;
     record.protocol = 6;
-    ASSERT_TRUE(kernel->write("mesh_flows", bytes_of(set_index), bytes_of(set), true));
+    ASSERT_TRUE(kernel->write("mesh_flows", bytes_of(set_index), bytes_of(set)));
   };
   put(1, 1, MESH_FLOW_CONFIRMED, 64);                    // stays
   put(2, 1, MESH_FLOW_CONFIRMED | MESH_FLOW_RESET, 65);  // over
@@ -418,7 +418,7 @@ TEST_F(DataplaneOnKernel, FlowsArePagedWithoutLossOrRepetition) {
     set.record[i % MESH_FLOW_WAYS].protocol = 6;
     set.record[i % MESH_FLOW_WAYS].client = to_abi(samples::ip("198.51.100.7"));
     set.record[i % MESH_FLOW_WAYS].client_port = static_cast<std::uint16_t>(i);
-    ASSERT_TRUE(kernel->write("mesh_flows", bytes_of(i * 10), bytes_of(set), true));
+    ASSERT_TRUE(kernel->write("mesh_flows", bytes_of(i * 10), bytes_of(set)));
   }
   std::set<std::uint16_t> seen;
   std::uint64_t cursor = 0;

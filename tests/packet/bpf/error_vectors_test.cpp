@@ -8,12 +8,6 @@
 namespace mesh::packet {
 namespace {
 
-class OwnNamespace : public testing::Environment {
- public:
-  void SetUp() override { enter_own_namespace(); }
-};
-const testing::Environment* const kNamespace = testing::AddGlobalTestEnvironment(new OwnNamespace);
-
 const std::string kEndpoint = "mesh_endpoint_tc";
 constexpr __u16 kPort = 8001, kBinding = 1, kUdpBinding = 11, kRemotePort = 8002, kClientPort = 40000;
 

@@ -14,12 +14,6 @@
 namespace mesh::packet {
 namespace {
 
-class OwnNamespace : public testing::Environment {
- public:
-  void SetUp() override { enter_own_namespace(); }
-};
-const testing::Environment* const kNamespace = testing::AddGlobalTestEnvironment(new OwnNamespace);
-
 const std::string kUplink = "mesh_uplink_xdp";
 
 __u8 byte_at(const Outcome& outcome, std::size_t at) { return outcome.frame.at(at); }

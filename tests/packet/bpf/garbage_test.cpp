@@ -11,12 +11,6 @@
 namespace mesh::packet {
 namespace {
 
-class OwnNamespace : public testing::Environment {
- public:
-  void SetUp() override { enter_own_namespace(); }
-};
-const testing::Environment* const kNamespace = testing::AddGlobalTestEnvironment(new OwnNamespace);
-
 unsigned from_environment(const char* name, unsigned otherwise) {
   const char* text = std::getenv(name);
   return text == nullptr ? otherwise : static_cast<unsigned>(std::strtoul(text, nullptr, 10));

@@ -57,12 +57,6 @@ Pair& prepared() {
   return pair;
 }
 
-class OwnNamespace : public testing::Environment {
- public:
-  void SetUp() override { enter_own_namespace(); }
-};
-const testing::Environment* const kNamespace = testing::AddGlobalTestEnvironment(new OwnNamespace);
-
 __u16 node_of(const Outcome& outcome) { return outcome.frame.at(33); }  // last byte of the outer destination
 unsigned stage_of(const Outcome& outcome) { return outcome.frame.at(51) >> 2 & 7U; }
 __u16 binding_of(const Outcome& outcome) {

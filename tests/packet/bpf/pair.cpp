@@ -68,8 +68,7 @@ void fill_world(World& world, __u32 uplink) {
   }
 }
 
-}  // namespace
-
+// In a network namespace of the process's own; without root the whole program is skipped.
 void enter_own_namespace() {
   if (geteuid() != 0) {
     std::cout << "skipped: needs root to load BPF programs\n";
@@ -88,6 +87,14 @@ void enter_own_namespace() {
     ip neigh add 2001:db8::9 lladdr 02:00:00:00:01:09 dev up0 nud permanent
     sysctl -qw net.ipv4.ip_forward=1; sysctl -qw net.ipv6.conf.all.forwarding=1)");
 }
+
+class OwnNamespace : public testing::Environment {
+ public:
+  void SetUp() override { enter_own_namespace(); }
+};
+const testing::Environment* const kNamespace = testing::AddGlobalTestEnvironment(new OwnNamespace);
+
+}  // namespace
 
 Pair::Pair() : uplink_(if_nametoindex("up0")) {
   fill_world(kernel_world_, uplink_);

@@ -32,7 +32,8 @@ inline constexpr __u32 kMovedVersion = 5;
 
 class Pair {
  public:
-  // Needs a network namespace of the process's own, with forwarding on, and makes the uplink in it.
+  // The program is in a network namespace of its own, with forwarding on and the uplink in it; without root it exits
+  // with 77 before its first test.
   Pair();
 
   // Loading takes a moment: one for the whole program, with its flows forgotten.
@@ -62,8 +63,6 @@ class Pair {
 
 [[nodiscard]] int code(const std::string& program, Verdict verdict);
 [[nodiscard]] std::string hex(const Bytes& bytes);
-// Makes the process's own network namespace; exits with 77 without root.
-void enter_own_namespace();
 
 // From the client to this host; `v6` chooses the addresses.
 [[nodiscard]] Frame from_client(__u8 protocol, __u16 port, bool v6 = false);

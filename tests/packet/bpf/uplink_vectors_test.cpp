@@ -7,12 +7,6 @@
 namespace mesh::packet {
 namespace {
 
-class OwnNamespace : public testing::Environment {
- public:
-  void SetUp() override { enter_own_namespace(); }
-};
-const testing::Environment* const kNamespace = testing::AddGlobalTestEnvironment(new OwnNamespace);
-
 struct Vector {
   const char* name;
   Bytes frame;
