@@ -149,6 +149,7 @@ struct mesh_service {
 MESH_SIZE(struct mesh_service, 16);
 // flags: MESH_SERVICE_*; affinity: ticks (24 bits) for which a client's address keeps its backend, 0: none.
 #define MESH_OPTIONS(flags, affinity) (((__u32)(affinity) << 8) | (__u32)(flags))
+#define MESH_OPTIONS_FLAGS(options) ((__u32)(options) & 0xffu)
 #define MESH_OPTIONS_AFFINITY(options) ((__u32)(options) >> 8)
 #define MESH_SERVICE_DIRECT 0x01    // the backend's host answers clients outside the cluster itself
 #define MESH_SERVICE_LOCAL 0x02     // new flows go to a backend of the entry host, if mesh_locals has one
@@ -196,8 +197,9 @@ struct mesh_bound {
 };
 MESH_SIZE(struct mesh_bound, 20);
 
-// mesh_allowed: LPM_TRIE, value __u32 (0): the clients of a MESH_SERVICE_ALLOW. length counts the service's 32 bits and
+// mesh_allowed: LPM_TRIE, value __u32 (0): the clients of a MESH_SERVICE_ALLOW. length counts the service's bits and
 // those of the mapped address.
+#define MESH_ALLOW_SERVICE_BITS 32u
 struct mesh_allow {
   __u32 length;
   __u32 service;  // MESH_SERVICE_INDEX
@@ -297,7 +299,7 @@ struct mesh_flow_set {
   struct bpf_spin_lock lock;
   __u32 tag[MESH_FLOW_WAYS];   // 0: the record is free
   __u32 mark[MESH_FLOW_WAYS];  // MESH_FLOW_MARK
-  __u32 reserved;
+  __u32 zero;                  // always: for the verifier an unknown number (lib/flow.h)
   struct mesh_flow record[MESH_FLOW_WAYS];
 };
 MESH_SIZE(struct mesh_flow_set, 512);

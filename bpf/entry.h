@@ -96,7 +96,7 @@ MESH_INLINE int mesh_enter(struct mesh_work* work, enum mesh_place place) {
   if (!packet->has_ports) return MESH_PASS;
   const struct mesh_service* service = mesh_service_of(packet->protocol, packet->destination_port);
   if (!service || !mesh_answers_on(work, place)) return MESH_PASS;
-  if (service->options & 0xffu) {
+  if (MESH_OPTIONS_FLAGS(service->options)) {
     int refusal = mesh_refuse_entry(packet, place == MESH_AT_HOST);
     if (refusal) return refusal == MESH_COUNT_NOT_ALLOWED ? mesh_drop(work, MESH_COUNT_NOT_ALLOWED) : MESH_PASS;
   }

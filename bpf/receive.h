@@ -18,10 +18,6 @@ MESH_INLINE void mesh_forward_key(const struct mesh_packet* packet, struct mesh_
   key->protocol = packet->protocol;
 }
 
-MESH_INLINE struct mesh_address mesh_binding_address(const struct mesh_binding* binding, int v6) {
-  return v6 ? binding->v6 : mesh_address_v4(binding->v4);
-}
-
 MESH_INLINE int mesh_binding_has_family(const struct mesh_binding* binding, int v6) {
   return v6 ? !mesh_address_is_unset(&binding->v6) : binding->v4 != 0;
 }
@@ -149,7 +145,7 @@ MESH_SEPARATE __u32 mesh_make_two_records(int begins) {
   MESH_NO_UNROLL
   for (__u32 attempt = 0; attempt <= MESH_PORT_REWRITE_TRIES; attempt++) {
     if (attempt) {
-      offset += 1031;
+      offset += 1031;  // a prime: clients whose first choices are neighbours part ways
       record->given_port = mesh_be16((__u16)(MESH_PORT_REWRITE_FIRST + ((__u32)offset & 0x3fff)));
     }
     claimed = mesh_claim(mesh_flow_hash(&record->client, record->given_port, record->protocol, seed), mark);

@@ -56,7 +56,7 @@ MESH_SEPARATE __u32 mesh_use_reverse_record(__u64 hash, const struct mesh_segmen
 // The endpoint must be the one whose record it is.
 MESH_INLINE int mesh_is_from_binding(const struct mesh_packet* packet, const struct mesh_binding* binding,
                                      const __u8* source_mac) {
-  struct mesh_address address = packet->v6 ? binding->v6 : mesh_address_v4(binding->v4);
+  struct mesh_address address = mesh_binding_address(binding, packet->v6);
   return mesh_address_equal(&packet->source, &address) && mesh_same_mac(source_mac, binding->mac);
 }
 

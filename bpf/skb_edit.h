@@ -49,7 +49,7 @@ MESH_INLINE int mesh_skb_checksum(struct __sk_buff* skb, const struct mesh_packe
 MESH_SEPARATE int mesh_skb_take_quote(struct __sk_buff* skb, struct mesh_packet* packet, __u32 offset, int quoter) {
   struct mesh_scratch* scratch = mesh_scratch_room();
   if (!scratch || !packet) return 0;
-  __u32 size = packet->v6 ? MESH_QUOTE_ROOM_V6 : MESH_QUOTE_ROOM_V4;
+  __u32 size = mesh_quote_room(packet->v6);
   if (bpf_skb_load_bytes(skb, offset, scratch->error, size)) return 0;
   return mesh_take_quote(scratch->error, scratch->error + sizeof(scratch->error), packet, (enum mesh_quoter)quoter);
 }
@@ -58,7 +58,7 @@ MESH_SEPARATE int mesh_skb_edit_quote(struct __sk_buff* skb, const struct mesh_p
                                       const struct mesh_tuple* tuple, __u32 offset) {
   struct mesh_scratch* scratch = mesh_scratch_room();
   if (!scratch || !packet || !tuple) return -1;
-  __u32 size = packet->v6 ? MESH_QUOTE_ROOM_V6 : MESH_QUOTE_ROOM_V4;
+  __u32 size = mesh_quote_room(packet->v6);
   if (bpf_skb_load_bytes(skb, offset, scratch->error, size)) return -1;
   mesh_rewrite_quote(scratch->error, packet, tuple);
   return (int)bpf_skb_store_bytes(skb, offset, scratch->error, size, BPF_F_RECOMPUTE_CSUM);

@@ -4,6 +4,7 @@
 
 #include "bpf/lib/flow.h"
 #include "bpf/lib/kernel.h"
+#include "bpf/lib/quote.h"
 #include "bpf/lib/walk.h"
 
 // Tables that only user space grows are allocated by need; reading them costs the same.
@@ -60,7 +61,7 @@ struct mesh_scratch {
   struct mesh_address client;
   __u32 news;  // a mark that a flow's other record should have; 0: none
   struct bpf_fib_lookup route;
-  __u8 error[96];  // the head of an ICMP error: lib/quote.h
+  __u8 error[MESH_QUOTE_ROOM_V6];  // the head of an ICMP error
 };
 struct {
   __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -140,7 +141,7 @@ MESH_INLINE int mesh_is_bound(const struct mesh_service* service, __u32 index, c
 
 MESH_INLINE int mesh_is_allowed(const struct mesh_service* service, __u32 index, const struct mesh_address* client) {
   if (!(service->options & MESH_SERVICE_ALLOW)) return 1;
-  struct mesh_allow key = {160, index, *client};
+  struct mesh_allow key = {MESH_ALLOW_SERVICE_BITS + 128, index, *client};
   return bpf_map_lookup_elem(&mesh_allowed, &key) != 0;
 }
 
@@ -161,6 +162,10 @@ MESH_INLINE const struct mesh_backend* mesh_backend_of(const struct mesh_service
 MESH_INLINE const struct mesh_binding* mesh_binding_of(__u32 index) {
   const struct mesh_binding* binding = bpf_map_lookup_elem(&mesh_bindings, &index);
   return binding && index && binding->ifindex ? binding : 0;
+}
+
+MESH_INLINE struct mesh_address mesh_binding_address(const struct mesh_binding* binding, int v6) {
+  return v6 ? binding->v6 : mesh_address_v4(binding->v4);
 }
 
 MESH_INLINE __u32 mesh_now(const struct mesh_config* config) {

@@ -3,7 +3,6 @@
 // carry it out, so that XDP and tc cannot differ in what they decide.
 #pragma once
 
-#include "bpf/lib/quote.h"
 #include "bpf/lib/walk.h"
 #include "bpf/tables.h"
 

@@ -22,7 +22,7 @@ MESH_INLINE int mesh_xdp_drop(__u32 reason) {
 MESH_SEPARATE int mesh_xdp_take_quote(struct xdp_md* context, struct mesh_packet* packet, __u32 offset, int quoter) {
   struct mesh_scratch* scratch = mesh_scratch_room();
   if (!scratch || !packet) return 0;
-  __u32 size = packet->v6 ? MESH_QUOTE_ROOM_V6 : MESH_QUOTE_ROOM_V4;
+  __u32 size = mesh_quote_room(packet->v6);
   if (bpf_xdp_load_bytes(context, offset, scratch->error, size)) return 0;
   return mesh_take_quote(scratch->error, scratch->error + sizeof(scratch->error), packet, (enum mesh_quoter)quoter);
 }
@@ -31,7 +31,7 @@ MESH_SEPARATE int mesh_xdp_edit_quote(struct xdp_md* context, const struct mesh_
                                       const struct mesh_tuple* tuple, __u32 offset) {
   struct mesh_scratch* scratch = mesh_scratch_room();
   if (!scratch || !packet || !tuple) return -1;
-  __u32 size = packet->v6 ? MESH_QUOTE_ROOM_V6 : MESH_QUOTE_ROOM_V4;
+  __u32 size = mesh_quote_room(packet->v6);
   if (bpf_xdp_load_bytes(context, offset, scratch->error, size)) return -1;
   mesh_rewrite_quote(scratch->error, packet, tuple);
   return (int)bpf_xdp_store_bytes(context, offset, scratch->error, size);
@@ -62,8 +62,8 @@ MESH_INLINE int mesh_xdp_write_eth(struct xdp_md* context, const __u8* to, const
 }
 
 MESH_INLINE int mesh_xdp_deliver(struct xdp_md* context, struct mesh_work* work) {
-  if (mesh_xdp_translate(context, work, work->encapsulated ? MESH_ENCAPSULATION_SIZE : MESH_ETH_SIZE))
-    return mesh_xdp_drop(MESH_COUNT_EDIT);
+  __u32 offset = work->encapsulated ? MESH_ENCAPSULATION_SIZE : MESH_ETH_SIZE;
+  if (mesh_xdp_translate(context, work, offset)) return mesh_xdp_drop(MESH_COUNT_EDIT);
   if (work->encapsulated && bpf_xdp_adjust_head(context, MESH_OUTER_SIZE)) return mesh_xdp_drop(MESH_COUNT_EDIT);
   if (mesh_xdp_write_eth(context, work->mac, work->config->gateway_mac, work->packet.v6)) {
     return mesh_xdp_drop(MESH_COUNT_EDIT);

@@ -203,10 +203,8 @@ class Builder {
       layout_.tables[MapId::kBound][bytes_of(mesh_bound{.service = service, .address = to_abi(address)})] = present;
     }
     for (const Cidr& cidr : port.allow) {
-      constexpr std::uint32_t kServiceBits = 32, kMappedBits = 96;
-      const mesh_allow key{.length = kServiceBits + cidr.length + (cidr.network.is_v4() ? kMappedBits : 0),
-                           .service = service,
-                           .address = to_abi(cidr.network)};
+      const mesh_allow key{
+          .length = MESH_ALLOW_SERVICE_BITS + mapped_length(cidr), .service = service, .address = to_abi(cidr.network)};
       layout_.tables[MapId::kAllowed][bytes_of(key)] = present;
     }
     mesh_local local{};

@@ -40,6 +40,11 @@ mesh_address to_abi(const IpAddress& address) {
   return result;
 }
 
+std::uint32_t mapped_length(const Cidr& cidr) {
+  constexpr std::uint32_t kMappedBits = 96;
+  return cidr.length + (cidr.network.is_v4() ? kMappedBits : 0);
+}
+
 IpAddress from_abi(const mesh_address& address) {
   IpAddress::Bytes bytes{};
   std::memcpy(bytes.data(), &address, bytes.size());

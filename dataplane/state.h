@@ -66,6 +66,8 @@ template <class T>
 [[nodiscard]] bool is_zero(const std::string& bytes);
 
 [[nodiscard]] mesh_address to_abi(const IpAddress& address);
+// Of a prefix, in bits of the mapped address.
+[[nodiscard]] std::uint32_t mapped_length(const Cidr& cidr);
 [[nodiscard]] IpAddress from_abi(const mesh_address& address);
 
 // Where one of our programs belongs.

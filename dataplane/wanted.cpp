@@ -12,11 +12,10 @@ namespace {
 constexpr std::uint16_t kOuterSizeV4 = MESH_OUTER_SIZE;
 constexpr std::uint16_t kOuterSizeV6 = 70;    // an IPv6 header is 20 bytes longer
 constexpr std::uint16_t kUnderlayMtu = 1500;  // while no uplink is known
-constexpr std::uint32_t kMappedBits = 96;     // of an IPv4 prefix in a mapped address
 
 mesh_subnet to_subnet(const Cidr& cidr) {
   mesh_subnet subnet{.address = to_abi(cidr.network), .mask = {}};
-  const std::uint32_t length = cidr.length + (cidr.network.is_v4() ? kMappedBits : 0);
+  const std::uint32_t length = mapped_length(cidr);
   for (std::uint32_t bit = 0; bit < length; ++bit) {
     reinterpret_cast<std::uint8_t*>(&subnet.mask)[bit / 8] |= static_cast<std::uint8_t>(0x80U >> (bit % 8));
   }
@@ -161,8 +160,7 @@ class Writer {
 
   void network(const Network& network) {
     const auto prefix = [&](const Cidr& cidr) {
-      const mesh_prefix key{.length = cidr.length + (cidr.network.is_v4() ? kMappedBits : 0),
-                            .address = to_abi(cidr.network)};
+      const mesh_prefix key{.length = mapped_length(cidr), .address = to_abi(cidr.network)};
       put(MapId::kNetworks, key, mesh_network{.vni = network.vni, .flags = 0});
     };
     prefix(network.subnet_v4);

@@ -206,7 +206,7 @@ MESH_INLINE int mesh_flow_claim(struct mesh_flow_set* set, __u32 tag, __u32 mark
   }
   if (way >= MESH_FLOW_WAYS) {
     // Zero; but since the verifier cannot know that, it follows one path instead of all combinations of costs.
-    __u64 zero = set->reserved;
+    __u64 zero = set->zero;
     __u64 best = 0;  // cost << 3 | way
     MESH_UNROLL
     for (__u32 i = 0; i < MESH_FLOW_WAYS; i++) {

@@ -89,6 +89,7 @@ MESH_INLINE void mesh_forget_quote(struct mesh_packet* packet) {
 // What of an error is read and changed: IP and ICMP header, and the quoted IP header and ports.
 #define MESH_QUOTE_ROOM_V4 52u
 #define MESH_QUOTE_ROOM_V6 92u
+MESH_INLINE __u32 mesh_quote_room(__u8 v6) { return v6 ? MESH_QUOTE_ROOM_V6 : MESH_QUOTE_ROOM_V4; }
 
 // Gives the error and its quote the tuple's addresses and ports. A router's own address stays. The checksum of a quoted
 // IP header is kept right; that of the quoted segment nobody checks.
@@ -131,7 +132,7 @@ MESH_INLINE __u64 mesh_quote_sum(const __u8* room, __u32 from, __u32 to) {
 // the IPv4 header, and of IPv6 the addresses too.
 MESH_INLINE void mesh_rewrite_quote(__u8* room, const struct mesh_packet* packet, const struct mesh_tuple* tuple) {
   __u32 from = packet->v6 ? 8 : sizeof(struct mesh_ipv4);
-  __u32 to = packet->v6 ? MESH_QUOTE_ROOM_V6 : MESH_QUOTE_ROOM_V4;
+  __u32 to = mesh_quote_room(packet->v6);
   __u64 before = mesh_quote_sum(room, from, to);
   __u8* l4 = room + (packet->v6 ? sizeof(struct mesh_ipv6) : sizeof(struct mesh_ipv4));
   struct mesh_quoted_ports* ports = (struct mesh_quoted_ports*)(room + to - sizeof(*ports));
