@@ -86,12 +86,11 @@ struct PublishedPort {
   Ring ring;                      // empty owners: no backend, connections are refused
   std::vector<Backend> backends;  // at most kBackendsMax; holes have node 0
   ReturnMode return_mode = ReturnMode::kTunnel;
-  std::uint32_t affinity_seconds =
-      0;                      // a client's address keeps its backend for this long after its last new flow; 0: no
-  bool prefer_local = false;  // new flows go to a ready backend of the entry host, if it has one
-  bool entry = true;          // this host answers on the port; otherwise it only holds backends
-  std::vector<IpAddress> addresses;  // of this host that answer; empty: all
-  std::vector<Cidr> allow;           // clients that are let in, at most kAllowMax; empty: everybody
+  std::uint32_t affinity_seconds = 0;  // how long a client's address keeps its backend without a new flow; 0: not
+  bool prefer_local = false;           // new flows go to a ready backend of the entry host, if it has one
+  bool entry = true;                   // this host answers on the port; otherwise it only holds backends
+  std::vector<IpAddress> addresses;    // of this host that answer; empty: all
+  std::vector<Cidr> allow;             // clients that are let in, at most kAllowMax; empty: everybody
 };
 inline constexpr std::size_t kAllowMax = 64;  // prefixes per published port
 
