@@ -88,11 +88,4 @@ int sink_tc(struct __sk_buff* skb) {
   return is_counted((__u8*)(long)skb->data, (__u8*)(long)skb->data_end) ? TC_ACT_SHOT : TC_ACT_OK;
 }
 
-// The far end of a veth that frames are redirected into must have an XDP program or GRO, or the kernel drops them all.
-SEC("xdp")
-int pass(struct xdp_md* context) {
-  (void)context;
-  return XDP_PASS;
-}
-
 char _license[] SEC("license") = "Dual BSD/GPL";

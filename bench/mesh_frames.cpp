@@ -3,11 +3,8 @@
 //                     [--flows 1024] [--seconds 1] [--cpu 0]     sends 60-byte UDP frames as fast as one CPU can
 //   mesh-frames count --interface veth1 --port 8010 --seconds 1  counts and drops them at the far end
 //               [--tc]                                           as skbs: for an interface inside a container
-//   mesh-frames send  … --tunnel-binding 1 | --tunnel-to 02:…      the same frame in VXLAN between the addresses given
-//   by
-//                     --inner-source, --inner-destination         --source and --destination: for a backend's host of
-//                                                                  the mesh, or for a bridge
-//   mesh-frames pass  --interface veth1                          attaches a program that passes everything, and waits
+//   mesh-frames send  … --inner-source 192.0.2.3 --inner-destination 192.0.2.4 --tunnel-binding 1 | --tunnel-to 02:…
+//     the frame of the inner addresses in VXLAN, for a backend's host of the mesh, or for a bridge
 // Prints one JSON object. `count` prints "ready" on standard error once it counts, and ends by SIGTERM or the time.
 #include <array>
 #include <cerrno>
@@ -17,7 +14,6 @@
 #include <cstring>
 #include <memory>
 #include <net/if.h>
-#include <sched.h>
 #include <unistd.h>
 #include <vector>
 
@@ -27,15 +23,17 @@
 #include <linux/if_link.h>
 
 #include "base/address.h"
-#include "bpf/abi.h"
+#include "bench/frame_bytes.h"
+#include "bench/pin_to.h"
 #include "bpf/frames.skel.h"
+#include "bpf/lib/tunnel.h"
 
 namespace {
 
-using mesh::ErrorKind;
 using mesh::IpAddress;
 using mesh::MacAddress;
 using mesh::Status;
+using mesh::bench::put16;
 
 constexpr std::size_t kFrameBytes = 60;  // the smallest frame without its checksum
 constexpr std::size_t kEth = 14;
@@ -74,18 +72,6 @@ using Frames = std::unique_ptr<frames_bpf, Close>;
 
 volatile std::sig_atomic_t stopped = 0;
 
-void put16(std::uint8_t* at, unsigned value) {
-  at[0] = static_cast<std::uint8_t>(value >> 8U);
-  at[1] = static_cast<std::uint8_t>(value);
-}
-
-std::uint16_t checksum(const std::uint8_t* data, std::size_t size) {
-  unsigned sum = 0;
-  for (std::size_t i = 0; i + 1 < size; i += 2) sum += (static_cast<unsigned>(data[i]) << 8U) | data[i + 1];
-  while (sum >> 16U) sum = (sum & 0xffffU) + (sum >> 16U);
-  return static_cast<std::uint16_t>(~sum);
-}
-
 void put_mac(std::uint8_t* at, const MacAddress& mac) { std::memcpy(at, mac.bytes.data(), 6); }
 
 // IPv4 and UDP headers of a packet of `length` bytes. No UDP checksum.
@@ -97,7 +83,7 @@ void put_udp(std::uint8_t* ip, std::size_t length, const IpAddress& source, cons
   ip[9] = 17;
   std::memcpy(ip + 12, source.bytes().data() + 12, 4);
   std::memcpy(ip + 16, destination.bytes().data() + 12, 4);
-  put16(ip + 10, checksum(ip, 20));
+  mesh::bench::put_checksum(ip);
   put16(ip + 22, port);
   put16(ip + 24, static_cast<unsigned>(length - 20));
 }
@@ -105,22 +91,21 @@ void put_udp(std::uint8_t* ip, std::size_t length, const IpAddress& source, cons
 // What comes before the inner IP packet: for the mesh its header, for a bridge the MAC address of the receiver.
 Status put_tunnel(std::uint8_t* at, const Arguments& arguments) {
   mesh_tunnel tunnel{};
-  tunnel.vxlan_flags = MESH_VXLAN_FLAGS;
-  tunnel.vni[1] = MESH_VNI_MIN >> 8U;
   if (arguments.tunnel_to.empty()) {
-    tunnel.stop_prev[1] = kReceiver << 4U;
-    tunnel.header_version = MESH_TUNNEL_VERSION;
-    tunnel.kind = MESH_TUNNEL_KIND(MESH_KIND_FORWARD);
-    put16(reinterpret_cast<std::uint8_t*>(&tunnel.binding), arguments.binding);
-    put16(reinterpret_cast<std::uint8_t*>(&tunnel.entry), kSender);
-    tunnel.hops = MESH_TUNNEL_HOPS(0);
-    put16(reinterpret_cast<std::uint8_t*>(&tunnel.ring_version) + 2, 1);
-  }
-  std::memcpy(at, &tunnel, sizeof tunnel);
-  if (!arguments.tunnel_to.empty()) {
+    const mesh_header header{.vni = MESH_VNI_MIN,
+                             .ring_version = 1,
+                             .binding = arguments.binding,
+                             .entry = kSender,
+                             .stop = kReceiver,
+                             .kind = MESH_KIND_FORWARD};
+    mesh_tunnel_encode(&tunnel, &header);
+    std::memcpy(at, &tunnel, sizeof tunnel);
+  } else {
+    tunnel.vxlan_flags = MESH_VXLAN_FLAGS;
+    tunnel.vni[1] = MESH_VNI_MIN >> 8U;
+    std::memcpy(at, &tunnel, sizeof tunnel);
     put_mac(at + 8, TRY_IN("--tunnel-to", MacAddress::parse(arguments.tunnel_to)));
-    const std::array<std::uint8_t, 6> own = {0x02, 0, 0, 0, 0, 0x01};
-    std::memcpy(at + 14, own.data(), own.size());
+    put_mac(at + 14, MacAddress{{0x02, 0, 0, 0, 0, 0x01}});
   }
   put16(at + 20, 0x0800);
   return {};
@@ -235,17 +220,8 @@ Status count(frames_bpf* object, unsigned ifindex, const Arguments& arguments) {
   return {};
 }
 
-Status pin_to(int cpu) {
-  if (cpu < 0) return {};
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(static_cast<std::size_t>(cpu), &set);
-  if (::sched_setaffinity(0, sizeof(set), &set) != 0) return mesh::fail_errno("--cpu", errno);
-  return {};
-}
-
 Status run(const std::string& verb, const Arguments& arguments) {
-  TRY(pin_to(arguments.cpu));
+  TRY(mesh::bench::pin_to(arguments.cpu));
   const unsigned ifindex = ::if_nametoindex(arguments.interface.c_str());
   if (ifindex == 0) return mesh::fail_errno("interface " + arguments.interface, errno);
   const Frames object(frames_bpf__open_and_load());
@@ -256,10 +232,7 @@ Status run(const std::string& verb, const Arguments& arguments) {
     return mesh::fail_errno("write the frame template", errno);
   }
   if (verb == "send") return send(object.get(), arguments, config.length);
-  if (verb == "count") return count(object.get(), ifindex, arguments);
-  TRY(attach(object->progs.pass, ifindex, arguments));
-  while (!stopped) ::pause();
-  return {};
+  return count(object.get(), ifindex, arguments);
 }
 
 }  // namespace
@@ -287,7 +260,6 @@ int main(int argc, char** argv) {
   sender->add_option("--inner-source", arguments.inner_source);
   sender->add_option("--inner-destination", arguments.inner_destination);
   add("count", "count and drop them")->add_flag("--tc", arguments.tc, "as skbs, on tc ingress");
-  add("pass", "let redirected frames in");
   CLI11_PARSE(app, argc, argv);
 
   struct sigaction action{};

@@ -8,7 +8,6 @@
 #include <cstdio>
 #include <cstring>
 #include <map>
-#include <sched.h>
 #include <string>
 #include <vector>
 
@@ -17,6 +16,7 @@
 #include "base/json.h"
 #include "bench/packet_cases.h"
 #include "bench/packet_sizes.h"
+#include "bench/pin_to.h"
 
 namespace {
 
@@ -166,15 +166,6 @@ Status run(std::uint32_t runs, std::uint32_t rounds) {
                                            {"table_bytes", memory.tables},
                                            {"flow_bytes", memory.flows}})
                 .c_str());
-  return {};
-}
-
-Status pin_to(int cpu) {
-  if (cpu < 0) return {};
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(static_cast<std::size_t>(cpu), &set);
-  if (::sched_setaffinity(0, sizeof(set), &set) != 0) return mesh::fail_errno("--cpu", errno);
   return {};
 }
 

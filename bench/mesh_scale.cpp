@@ -8,12 +8,14 @@
 #include <cstdio>
 #include <ctime>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "base/file.h"
 #include "base/json.h"
+#include "bpf/abi.h"
 #include "dataplane/dataplane.h"
 
 namespace {
@@ -24,7 +26,7 @@ using mesh::Status;
 
 constexpr std::uint16_t kNodes = 10;  // other hosts
 constexpr std::uint16_t kFirstPort = 20000;
-constexpr std::uint32_t kIngressVni = 4096;
+constexpr std::uint32_t kIngressVni = MESH_VNI_MIN;
 constexpr std::size_t kBatch = 1000;
 
 struct Arguments {
@@ -112,7 +114,7 @@ Result<std::uint64_t> resident_bytes() {
   if (std::sscanf(text.c_str(), "%llu %llu", &total, &resident) != 2) {
     return mesh::fail(mesh::ErrorKind::kInternal, "/proc/self/statm is not as expected");
   }
-  return resident * 4096;
+  return resident * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
 }
 
 Result<mesh::JsonObject> map_bytes(const dp::Dataplane& dataplane) {

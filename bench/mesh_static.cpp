@@ -14,18 +14,16 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
-#include <fcntl.h>
 #include <net/if.h>
-#include <sched.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 
-#include "base/fd.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/text.h"
+#include "bpf/abi.h"
 #include "dataplane/dataplane.h"
+#include "vxlan/netns.h"
 
 namespace {
 
@@ -113,12 +111,11 @@ constexpr bool json_fields(const Description*, Visit&& visit) {
          visit("VirtualIps", &Description::virtual_ips);
 }
 
-constexpr std::uint32_t kIngressVni = 4096, kOverlayVni = 4097;
+constexpr std::uint32_t kIngressVni = MESH_VNI_MIN, kOverlayVni = MESH_VNI_MIN + 1;
 
 Result<mesh::MacAddress> mac_of(const std::string& interface) {
-  std::string text = TRY(mesh::read_file("/sys/class/net/" + interface + "/address"));
-  while (text.ends_with('\n')) text.pop_back();
-  return mesh::MacAddress::parse(text);
+  const std::string text = TRY(mesh::read_file("/sys/class/net/" + interface + "/address"));
+  return mesh::MacAddress::parse(mesh::trim(text));
 }
 
 Result<std::uint32_t> index_of(const std::string& interface) {
@@ -129,19 +126,12 @@ Result<std::uint32_t> index_of(const std::string& interface) {
 
 dp::Protocol protocol_of(const std::string& name) { return name == "udp" ? dp::Protocol::kUdp : dp::Protocol::kTcp; }
 
-// SO_NETNS_COOKIE of a named network namespace, asked from inside.
-Result<std::uint64_t> cookie_of(const std::string& path) {
-  const mesh::Fd home(::open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC));
-  const mesh::Fd there(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!home || !there || ::setns(there.get(), CLONE_NEWNET) != 0) return mesh::fail_errno("enter " + path, errno);
-  const mesh::Fd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  const int back = ::setns(home.get(), CLONE_NEWNET);
+Result<std::uint64_t> cookie_of(const std::string& network_namespace) {
   std::uint64_t cookie = 0;
-  socklen_t size = sizeof cookie;
-  constexpr int kSoNetnsCookie = 71;  // since Linux 5.14; libc's header may be older
-  if (!socket || back != 0 || ::getsockopt(socket.get(), SOL_SOCKET, kSoNetnsCookie, &cookie, &size) != 0) {
-    return mesh::fail_errno("cookie of " + path, errno);
-  }
+  TRY(mesh::vxlan::in_netns(network_namespace, [&]() -> Status {
+    cookie = TRY(mesh::vxlan::netns_cookie());
+    return {};
+  }));
   return cookie;
 }
 

@@ -3,26 +3,13 @@
 #include <algorithm>
 #include <cstring>
 
+#include "bench/frame_bytes.h"
+#include "bpf/lib/tunnel.h"
+
 namespace mesh::bench {
 namespace {
 
 constexpr std::uint32_t kEth = 14;
-
-void put16(std::uint8_t* at, unsigned value) {
-  at[0] = static_cast<std::uint8_t>(value >> 8U);
-  at[1] = static_cast<std::uint8_t>(value);
-}
-void put32(std::uint8_t* at, std::uint32_t value) {
-  put16(at, value >> 16U);
-  put16(at + 2, value & 0xffffU);
-}
-
-unsigned header_checksum(const std::uint8_t* data) {
-  unsigned sum = 0;
-  for (std::size_t i = 0; i < 20; i += 2) sum += (static_cast<unsigned>(data[i]) << 8U) | data[i + 1];
-  while (sum >> 16U) sum = (sum & 0xffffU) + (sum >> 16U);
-  return ~sum & 0xffffU;
-}
 
 // Addresses of the family: IPv6 ones are fd00:: with the IPv4 address in the last four bytes.
 void put_address(std::uint8_t* at, Family family, std::uint32_t v4) {
@@ -53,7 +40,7 @@ std::uint32_t put_ip(std::uint8_t* at, Family family, std::uint8_t protocol, std
     at[9] = protocol;
     put_address(at + 12, family, ends.source);
     put_address(at + 16, family, ends.destination);
-    put16(at + 10, header_checksum(at));
+    put_checksum(at);
   } else {
     at[0] = 0x60;
     put16(at + 4, length - l3);
@@ -101,25 +88,16 @@ Frame encapsulated(const Frame& inner, Family family, std::uint8_t kind, std::ui
          inner_length + MESH_OUTER_SIZE - 28);
   put16(data + kEth + 26, 0);  // no outer checksum
   mesh_tunnel tunnel{};
-  tunnel.vxlan_flags = MESH_VXLAN_FLAGS;
-  tunnel.stop_prev[1] = 0x10;  // stop 1: this host
-  tunnel.vni[1] = static_cast<std::uint8_t>(vni >> 8U);
-  tunnel.vni[2] = static_cast<std::uint8_t>(vni);
-  tunnel.header_version = MESH_TUNNEL_VERSION;
-  tunnel.kind = static_cast<std::uint8_t>(MESH_TUNNEL_KIND(kind));
-  put16(reinterpret_cast<std::uint8_t*>(&tunnel.binding), binding);
-  put16(reinterpret_cast<std::uint8_t*>(&tunnel.entry), 2);
-  tunnel.hops = MESH_TUNNEL_HOPS(0);
-  put32(reinterpret_cast<std::uint8_t*>(&tunnel.ring_version), 1);
-  std::memcpy(data + MESH_OUTER_SIZE - 8, &tunnel, sizeof(tunnel));
-  constexpr std::uint32_t kShift = MESH_OUTER_SIZE;
-  put16(data + kShift + kEth - 2, family == Family::kV4 ? 0x0800 : 0x86dd);
-  std::memcpy(data + kShift + kEth, inner.bytes.data() + kEth, inner_length);
-  frame.length = inner.length + kShift;
-  frame.address_at = inner.address_at + kShift;
-  frame.port_at = inner.port_at + kShift;
-  frame.service_at = inner.service_at + kShift;
-  frame.flags_at = MESH_OUTER_SIZE - 8 + offsetof(mesh_tunnel, flags);
+  const mesh_header header{.vni = vni, .ring_version = 1, .binding = binding, .entry = 2, .stop = 1, .kind = kind};
+  mesh_tunnel_encode(&tunnel, &header);
+  std::memcpy(data + MESH_TUNNEL_OFFSET, &tunnel, sizeof(tunnel));
+  put16(data + MESH_OUTER_SIZE + kEth - 2, family == Family::kV4 ? 0x0800 : 0x86dd);
+  std::memcpy(data + MESH_OUTER_SIZE + kEth, inner.bytes.data() + kEth, inner_length);
+  frame.length = inner.length + MESH_OUTER_SIZE;
+  frame.address_at = inner.address_at + MESH_OUTER_SIZE;
+  frame.port_at = inner.port_at + MESH_OUTER_SIZE;
+  frame.service_at = inner.service_at + MESH_OUTER_SIZE;
+  frame.flags_at = MESH_TUNNEL_OFFSET + offsetof(mesh_tunnel, flags);
   return frame;
 }
 

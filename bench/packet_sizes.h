@@ -1,4 +1,4 @@
-// How large the programs are, and what their tables take.
+// How large the programs are, what their tables take, and how fast all rings are rewritten.
 #pragma once
 
 #include "base/json.h"

@@ -1,10 +1,10 @@
 #include "bench/packet_world.h"
 
 #include <algorithm>
-#include <cstring>
 #include <fstream>
 
 #include "bench/floor.h"
+#include "bench/frame_bytes.h"
 
 namespace mesh::bench {
 namespace {
@@ -14,10 +14,8 @@ constexpr std::uint32_t kSlots = 256;
 constexpr std::uint32_t kNodesMany = 10;
 constexpr std::uint32_t kRingVersion = 1;
 
-std::uint32_t be32(std::uint32_t value) { return __builtin_bswap32(value); }
-std::uint16_t be16(std::uint16_t value) { return __builtin_bswap16(value); }
-mesh_address mapped(std::uint32_t v4) { return {{0, 0, be32(0xffff), be32(v4)}}; }
-mesh_address v6(std::uint32_t v4) { return {{be32(0xfd000000), 0, 0, be32(v4)}}; }
+mesh_address mapped(std::uint32_t v4) { return mesh_address_v4(mesh_be32(v4)); }
+mesh_address v6(std::uint32_t v4) { return {{mesh_be32(0xfd000000), 0, 0, mesh_be32(v4)}}; }
 
 // Owners in a fixed scattered order, each of them as often as the others.
 std::vector<std::uint8_t> slots_of(const Service& service) {
@@ -101,12 +99,12 @@ Status fill_bindings(const MeshObject& mesh) {
        {Row{kTcpBinding, kLocalPort, kTargetPort, kTcp}, Row{kUdpBinding, kLocalPort, kTargetPort, kUdp},
         Row{kBothBinding, kBothPort, kBothTargetPort, kTcp}}) {
     mesh_binding binding{};
-    binding.v4 = be32(kEndpoint4);
+    binding.v4 = mesh_be32(kEndpoint4);
     binding.v6 = v6(kEndpoint4);
     binding.ifindex = kLoopback;
     std::ranges::copy(kEndpointMac, binding.mac);
-    binding.target_port = be16(row.target);
-    binding.published_port = be16(row.published);
+    binding.target_port = mesh_be16(row.target);
+    binding.published_port = mesh_be16(row.published);
     binding.protocol = row.protocol;
     TRY(put(mesh->maps.mesh_bindings, std::uint32_t{row.number}, binding));
   }
@@ -133,31 +131,21 @@ Status fill_overlay(const MeshObject& mesh) {
   return put(mesh->maps.mesh_sources, mesh_source_key{.ifindex = kLoopback, .address = mapped(kOverlayHere4)}, source);
 }
 
-unsigned header_checksum(const std::uint8_t* data) {
-  unsigned sum = 0;
-  for (std::size_t i = 0; i < 20; i += 2) sum += (static_cast<unsigned>(data[i]) << 8U) | data[i + 1];
-  while (sum >> 16U) sum = (sum & 0xffffU) + (sum >> 16U);
-  return ~sum & 0xffffU;
-}
-
 floor_node floor_header(std::uint32_t number) {
   floor_node node{};
   std::uint8_t* ip = node.header + 14;
-  const std::uint32_t source = be32(kSelf4), destination = be32(kOther4 - 2 + number);
-  const std::uint16_t type = be16(0x0800), vxlan = be16(MESH_VXLAN_PORT);
-  std::memcpy(node.header + 12, &type, 2);
+  put16(node.header + 12, 0x0800);
   ip[0] = 0x45;
   ip[6] = 0x40;
   ip[8] = 64;
   ip[9] = kUdp;
-  std::memcpy(ip + 12, &source, 4);
-  std::memcpy(ip + 16, &destination, 4);
-  const auto checksum = be16(static_cast<std::uint16_t>(header_checksum(ip)));
-  std::memcpy(ip + 10, &checksum, 2);
-  std::memcpy(ip + 22, &vxlan, 2);
+  put32(ip + 12, kSelf4);
+  put32(ip + 16, kOther4 - 2 + number);
+  put_checksum(ip);
+  put16(ip + 22, MESH_VXLAN_PORT);
   ip[28] = MESH_VXLAN_FLAGS;
   ip[33] = MESH_VNI_MIN >> 8U;
-  std::memcpy(node.header + MESH_OUTER_SIZE + 12, &type, 2);
+  put16(node.header + MESH_OUTER_SIZE + 12, 0x0800);
   return node;
 }
 
@@ -238,7 +226,7 @@ Status fill(const MeshObject& mesh, const std::vector<Service>& services) {
 Result<FloorObject> load_floor(const std::vector<Service>& services) {
   FloorObject floor(floor_bpf__open());
   if (!floor) return fail_errno("open the floor program", errno);
-  floor->rodata->own_address = be32(kSelf4);
+  floor->rodata->own_address = mesh_be32(kSelf4);
   floor->rodata->uplink = kLoopback;
   if (floor_bpf__load(floor.get()) != 0) return fail_errno("load the floor program (root is needed)", errno);
   for (std::uint32_t number = 2; number < 2 + kNodesMany; ++number) {

@@ -13,6 +13,16 @@ die() {
   exit 1
 }
 
+# wait_until SECONDS COMMAND…: until it succeeds; fails when the time is up.
+wait_until() {
+  local deadline=$((SECONDS + $1))
+  shift
+  until "$@"; do
+    ((SECONDS < deadline)) || return 1
+    sleep 0.1
+  done
+}
+
 # Fails with the command to type when not run as root. $1: why.
 need_root() {
   [ "$(id -u)" = 0 ] || die "$1 needs root: run  sudo $0"

@@ -18,7 +18,6 @@ import secrets
 import signal
 import subprocess
 import sys
-import time
 import unittest
 from dataclasses import dataclass
 
@@ -35,7 +34,7 @@ PIPE = subprocess.PIPE
 
 sys.path.insert(0, os.path.join(SOURCE_DIR, "scripts", "lib"))
 
-from meshlab import addresses, cgroups, state, toolbox  # noqa: E402  (the path is set above)
+from meshlab import addresses, cgroups, state, toolbox, waiting  # noqa: E402  (the path is set above)
 
 CLIENT_V4 = addresses.address_of(addresses.CLIENT).v4
 CLIENT_V6 = addresses.address_of(addresses.CLIENT).v6
@@ -70,6 +69,13 @@ def closed(close):
         _open.remove(close)
 
 
+def close_with(test, close):
+    """close() is called when the test ends, however it does."""
+    close_at_end(close)
+    test.addCleanup(closed, close)
+    test.addCleanup(close)
+
+
 def _close_all():
     while _open:
         close = _open.pop()
@@ -82,19 +88,19 @@ def _close_all():
 def wait_for(condition, timeout_s, what, interval_s=0.1):
     """Calls condition() until it returns something true and returns that. Exceptions of failed commands count as
     false; the last one is shown when the time is up."""
-    deadline = time.monotonic() + timeout_s
-    while True:
-        last = None
+    last = None
+
+    def holds():
+        nonlocal last
         try:
-            result = condition()
-            if result:
-                return result
-            last = result
+            last = condition()
         except CommandFailed as error:
             last = error
-        if time.monotonic() > deadline:
-            raise TimedOut(f"not within {timeout_s:g} s: {what} (last seen: {last!r})")
-        time.sleep(interval_s)
+            return None
+        return last
+
+    return waiting.wait_until(holds, timeout_s, lambda: TimedOut(f"not within {timeout_s:g} s: {what} (last seen: {last!r})"),
+                              interval_s)
 
 
 def wait_for_value(read, expected, timeout_s, what):
@@ -143,8 +149,8 @@ def host_literal(address):
 class Lab:
     """A running lab with a name of its own. Use as a context manager. options: more of `scripts/lab up`."""
 
-    def __init__(self, nodes=3, *options, uplink_mode=UPLINK_MODE, name=None):
-        self.name = name or lab_name(secrets.token_hex(3))
+    def __init__(self, nodes=3, *options, uplink_mode=UPLINK_MODE):
+        self.name = lab_name(secrets.token_hex(3))
         self.nodes = nodes
         self.options = options
         self.uplink_mode = uplink_mode
@@ -191,8 +197,8 @@ class Lab:
         return result
 
     def daemon(self, host, *command):
-        """A command in a host that outlives the call as a child of the host's process 1."""
-        self.run(host, "sh", "-c", '"$@" </dev/null >/dev/null 2>&1 &', "sh", *command)
+        """A command in a host that outlives the call as a child of the host's process 1: its pid there."""
+        return self.run(host, "sh", "-c", '"$@" </dev/null >/dev/null 2>&1 & echo $!', "sh", *command).stdout.strip()
 
     def run(self, host, *command, check=True, timeout=60, text_input=None):
         """A command in a host, to its end: CompletedProcess with text output."""
@@ -209,6 +215,11 @@ class Lab:
     def meshctl(self, host, *arguments, **options):
         """Standard output of meshctl on a host, without the final newline."""
         return self.run(host, "meshctl", *arguments, **options).stdout.rstrip("\n")
+
+    def wait_agreement(self, host, timeout_s=20):
+        """Until the host's kernel holds what its meshd wants it to hold."""
+        wait_for(lambda: re.search(r"(?m)^Differences:\s+-$", self.meshctl(host, "dataplane", "status")), timeout_s,
+                 f"kernel and state agree on {host}")
 
     def docker(self, host, *arguments, **options):
         """The unmodified docker command line, talking to the host's meshd."""

@@ -4,6 +4,7 @@ other tests."""
 import json
 import os
 import re
+import signal
 import subprocess
 import tempfile
 import unittest
@@ -33,7 +34,13 @@ class TestBench(unittest.TestCase):
             command = [BENCH, group, "--rounds", "1", "--small", "--quiet", "--build", harness.BUILD_DIR, "--results", results,
                        *more]
             bench = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-            self.addCleanup(bench.kill)
+
+            def end():
+                if bench.poll() is None:
+                    bench.send_signal(signal.SIGINT)  # so that it takes down what it made
+                bench.communicate(timeout=60)
+
+            harness.close_with(self, end)
             output, errors = bench.communicate(timeout=150)
             self.assertEqual(sorted(os.listdir(results)), [f"{group}.json", f"{group}.svg"], errors)
             with open(os.path.join(results, f"{group}.json")) as file:

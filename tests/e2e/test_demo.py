@@ -18,7 +18,6 @@ class TestDemo(unittest.TestCase):
             self.skipTest("the demo builds and uses build/release, these tests belong to another build")
 
     def assert_gone(self):
-        self.assertNotIn("demo", harness.state.names())
         self.assertFalse(harness.state.exists("demo"))
 
     def assert_pages(self, text):
@@ -36,9 +35,7 @@ class TestDemo(unittest.TestCase):
             self.interrupt(demo)
             demo.stdout.close()
 
-        harness.close_at_end(end)
-        self.addCleanup(harness.closed, end)
-        self.addCleanup(end)
+        harness.close_with(self, end)
         return demo
 
     @staticmethod

@@ -8,8 +8,6 @@ import harness
 from cluster import ClusterTest, seconds
 
 REFUSE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "refuse.py")
-
-
 RESTART_DELAY_S = 5  # what a service has that does not ask for another
 STARTED_S = 5  # a container, on two slow processors
 
@@ -237,6 +235,7 @@ class TestServices(ClusterTest):
         self.assertEqual(meshd_pid(self.lab, "node1"), pid)
         self.assertEqual(self.cluster.request("GET", "/_ping")[0], 200)
 
+
 class TestDaemon(harness.LabTest):
     """One meshd on a bare host."""
 
@@ -322,8 +321,7 @@ class TestDaemon(harness.LabTest):
 
     def test_type_information_of_the_kernel_is_not_needed(self):
         self.start_alone(*self.in_own_mounts("mount -t tmpfs none /sys/kernel/btf"))
-        harness.wait_for(lambda: re.search(r"(?m)^Differences:\s+-$", self.lab.meshctl("node1", "dataplane", "status")),
-                         30, "the programs are in the kernel")
+        self.lab.wait_agreement("node1", 30)
 
     def test_what_fails_later_is_told(self):
         """The programs load, and may not be pinned."""

@@ -20,14 +20,17 @@ class TestTraffic(ClusterTest):
     def create(self, *arguments, host="node1"):
         return self.lab.run(host, "meshctl", "service", "create", "-d", *arguments, check=False)
 
-    def start_server(self, host, port):
-        """A program of the host's own on this port, until the test ends."""
-        self.lab.daemon(host, "busybox", "httpd", "-f", "-p", str(port), "-h", "/etc")
-        self.addCleanup(self.stop_server, host, port)
-        harness.wait_for(lambda: f":{port} " in self.lab.run(host, "ss", "-Hltn").stdout, 10, "the host's own server")
+    def start_server(self, host, port, *command, listening="-Hltn"):
+        """A program of the host's own on this port, by default a web server, until the test or the returned function
+        ends it."""
+        pid = self.lab.daemon(host, *(command or ("busybox", "httpd", "-f", "-p", str(port), "-h", "/etc")))
 
-    def stop_server(self, host, port):
-        self.lab.run(host, "pkill", "-f", f"httpd -f -p {port}", check=False)
+        def end():
+            self.lab.run(host, "kill", pid, check=False)  # the test may have done it
+
+        self.addCleanup(end)
+        harness.wait_for(lambda: f":{port} " in self.lab.run(host, "ss", listening).stdout, 10, "the host's own server")
+        return end
 
     def test_port_in_use_on_the_manager(self):
         self.start_server("node1", 8033)
@@ -36,7 +39,7 @@ class TestTraffic(ClusterTest):
         self.assertEqual(self.lab.http(self.lab.url("node1", 8033, "/hostname")).body, "node1\n", "it is left alone")
 
     def test_port_in_use_on_another_host(self):
-        self.start_server("node3", 8034)
+        end_server = self.start_server("node3", 8034)
         why = ("port 8034/tcp is already in use on node3 by busybox (pid ", "stop it or publish another port")
         self.assertRefused(self.create("--name", "other", "--publish", "8034:80", "nginx"), *why)
         self.assertRefused(self.lab.run("node1", "meshctl", "publish", "8034:80", "web", check=False), *why)
@@ -46,14 +49,12 @@ class TestTraffic(ClusterTest):
         self.assertEqual(status, 409, text)
         self.assertEqual([one["Spec"]["Name"] for one in self.cluster.api("GET", "/services")], ["web"], "nothing was made")
         self.assertEqual(self.lab.http(self.lab.url("node3", 8034, "/hostname")).body, "node3\n", "it is left alone")
-        self.stop_server("node3", 8034)
+        end_server()
         self.create_service("other", "nginx", options=("--publish", "8034:80"), running=1)
 
     def test_datagram_port_in_use_on_another_host(self):
         serve = "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('', 8036)); s.recv(1)"
-        self.lab.daemon("node3", "/usr/bin/python3", "-c", serve)
-        self.addCleanup(self.lab.run, "node3", "pkill", "-f", "8036", check=False)
-        harness.wait_for(lambda: ":8036 " in self.lab.run("node3", "ss", "-Hlun").stdout, 10, "the host's own server")
+        self.start_server("node3", 8036, "/usr/bin/python3", "-c", serve, listening="-Hlun")
         self.assertRefused(self.create("--name", "other", "--publish", "8036:80/udp", "nginx"),
                            "8036/udp", "in use", "node3", "python3")
 
@@ -67,7 +68,7 @@ class TestTraffic(ClusterTest):
         """It is named where the operator looks, the others answer, and so does the host once the port is free."""
         self.lab.verb("meshd", "kill", "node2")
         self.addCleanup(self.lab.verb, "meshd", "start", "node2", check=False)
-        self.start_server("node2", 8035)
+        end_server = self.start_server("node2", 8035)
         elsewhere = ("--constraint", "node.hostname==node1")
         self.create_service("late", "nginx", options=("--publish", "8035:80", *elsewhere), running=1)
         self.lab.verb("meshd", "start", "node2")
@@ -78,7 +79,7 @@ class TestTraffic(ClusterTest):
         self.assertIn("node2: port 8035/tcp is already in use", json.loads(ready)["Problems"][0])
         self.assertEqual(self.lab.http(self.lab.url("node2", 8035, "/hostname")).body, "node2\n", "it is left alone")
         self.assertEqual(self.lab.http(self.lab.url("node3", 8035)).status, 200)
-        self.stop_server("node2", 8035)
+        end_server()
         harness.wait_for(lambda: not named.search(self.lab.meshctl("node1", "status")), 20, "the problem is gone")
         harness.wait_for(lambda: "nginx" in self.lab.http(self.lab.url("node2", 8035)).body.lower(), 20, "node2 answers")
 
@@ -118,8 +119,7 @@ class TestKilledAnyTime(ClusterTest):
             self.cluster.wait_running(name, 2, timeout_s=90)
         self.assertTrue(any(accepted.values()))
         for host in self.lab.node_names():
-            harness.wait_for(lambda h=host: re.search(r"(?m)^Differences:\s+-$", self.lab.meshctl(h, "dataplane", "status")), 20,
-                             f"kernel and state agree on {host}")
+            self.lab.wait_agreement(host)
         Cluster(self.lab).remove(*services)
 
 

@@ -57,9 +57,7 @@ class TestInterruption(unittest.TestCase):
                 process.terminate()
             process.communicate(timeout=ENDED_S)
 
-        harness.close_at_end(end)
-        self.addCleanup(harness.closed, end)
-        self.addCleanup(end)
+        harness.close_with(self, end)
         return process
 
     def lab_of(self, process):

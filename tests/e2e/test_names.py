@@ -177,8 +177,8 @@ class TestWayOut(ClusterTest):
         cluster.create_service("in", "mesh-tools", options=("--network", "closed", "--replicas", "3"), running=3)
 
     def setUp(self):
-        self.lab.daemon("client", os.path.join(harness.BIN_DIR, "mesh-echo"), "9100")
-        self.addCleanup(self.lab.run, "client", "pkill", "-x", "mesh-echo")
+        echo = self.lab.daemon("client", os.path.join(harness.BIN_DIR, "mesh-echo"), "9100")
+        self.addCleanup(self.lab.run, "client", "kill", echo)
         harness.wait_for(lambda: ":9100" in self.lab.run("client", "ss", "-Hltn").stdout, 10, "the world listens")
 
     def ask(self, task, address, timeout_s=3):

@@ -2,12 +2,12 @@
 and how heavy they are, who is let in, where it answers. Each check fails when its option has no effect."""
 
 import collections
-import json
 
 import harness
 from cluster import ClusterTest
 
 VISITS = 24
+REFUSED, NO_ANSWER = 7, 28  # exit statuses of curl
 
 
 class TestOptions(ClusterTest):
@@ -25,8 +25,13 @@ class TestOptions(ClusterTest):
     def task_of(self, host, port=8010, **options):
         return self.whoami(host, port, **options).json()["task"]
 
+    def set_until_end(self, option, value):
+        """Changes an option of the service until the end of the test."""
+        self.addCleanup(self.update, option, "")
+        self.update(option, value)
+
     def update(self, *options):
-        """Changes the service's options until the end of the test; no task is replaced."""
+        """No task is replaced."""
         tasks = {task["ID"] for task in self.cluster.running("web")}
         self.lab.meshctl("node1", "service", "update", "-d", *options, "web")
         self.assertEqual({task["ID"] for task in self.cluster.running("web")}, tasks)
@@ -35,9 +40,10 @@ class TestOptions(ClusterTest):
         self.lab.meshctl("node1", "publish", port, "web", *options)
         self.addCleanup(self.lab.meshctl, "node1", "unpublish", port.split(":")[-2], "web")
 
-    def drops(self, host, reason):
-        report = json.loads(self.lab.meshctl(host, "dataplane", "drops", "--format", "json"))[0]
-        return next(row["Packets"] for row in report["Drops"] if row["Reason"] == reason)
+    def curl(self, host, port, *options, family=4):
+        """The client's curl: its exit status."""
+        return self.lab.run("client", "curl", "-sS", "--max-time", "2", *options, self.lab.url(host, port, "/whoami", family),
+                            check=False).returncode
 
     def sent_bytes(self, host):
         return int(self.lab.run(host, "cat", "/sys/class/net/eth0/statistics/tx_bytes").stdout)
@@ -46,16 +52,18 @@ class TestOptions(ClusterTest):
         """What the entry host sends while the client reads pages of the other hosts' tasks through it."""
         before = self.sent_bytes(entry)
         for _ in range(2 * VISITS):
-            answer = self.lab.http(self.lab.url(entry, 8010, "/whoami?" + "x" * 8)).json()
-            self.assertEqual(answer["client"], harness.CLIENT_V4)
+            self.assertEqual(self.whoami(entry).json()["client"], harness.CLIENT_V4)
         return self.sent_bytes(entry) - before
 
     def test_direct_answers_pass_the_entry_host_by(self):
-        tunnel = self.sent_during_visits("node1")
-        self.update("--mesh-return", "dsr")
-        self.addCleanup(self.update, "--mesh-return", "")
-        harness.wait_for(lambda: self.sent_during_visits("node1") < 0.85 * tunnel, 30,
+        tunnel = sum(self.sent_during_visits("node1") for _ in range(4)) / 4
+        # What is left without the answers of other hosts is 0.68 of it. Which tasks the visits draw makes a twentieth more
+        # or less, so that a single figure below this may be chance, and two are none.
+        most = 0.8 * tunnel
+        self.set_until_end("--mesh-return", "dsr")
+        harness.wait_for(lambda: self.sent_during_visits("node1") < most, 30,
                          "answers of other hosts do not come back through the entry host")
+        self.assertLess(self.sent_during_visits("node1"), most)
         for family, client in ((4, harness.CLIENT_V4), (6, harness.CLIENT_V6)):
             for host in self.lab.node_names():
                 self.assertEqual(self.whoami(host, family=family).json()["client"], client, host)
@@ -67,8 +75,7 @@ class TestOptions(ClusterTest):
             return {self.task_of(host) for host in self.lab.node_names() for _ in range(8)}
 
         self.assertEqual(len(tasks_seen()), 3, "without the option every connection is for itself")
-        self.update("--mesh-affinity", "client-ip:60s")
-        self.addCleanup(self.update, "--mesh-affinity", "")
+        self.set_until_end("--mesh-affinity", "client-ip:60s")
         harness.wait_for(lambda: len(tasks_seen()) == 1, 30, "one task, whatever host is asked")
         kept = tasks_seen()
         # More tasks move some clients' slots; one that has a backend keeps it.
@@ -82,43 +89,38 @@ class TestOptions(ClusterTest):
         local = {self.cluster.host_of(task): self.cluster.inside(task, "hostname").stdout.strip()
                  for task in self.cluster.running("web")}
         self.assertEqual(len(local), 3, "one task on each host")
-        self.update("--mesh-prefer", "local")
-        self.addCleanup(self.update, "--mesh-prefer", "")
-
-        def answered_by(host):
-            return {self.task_of(host) for _ in range(8)}
-
+        self.set_until_end("--mesh-prefer", "local")
         for host, task in local.items():
-            harness.wait_for(lambda h=host: len(answered_by(h)) == 1, 30, f"{host} answers by its own task")
-            self.assertEqual(answered_by(host), {task}, host)
+            harness.wait_for_value(lambda h=host: {self.task_of(h) for _ in range(VISITS)}, {task}, 30,
+                                   f"{host} answers by its own task")
 
     def test_weights(self):
-        node = self.cluster.host_of(self.cluster.running("web")[0])
+        heavy = self.cluster.running("web")[0]
+        name = self.cluster.inside(heavy, "hostname").stdout.strip()
+        node = self.cluster.host_of(heavy)
         self.lab.meshctl("node1", "node", "update", "--label-add", "weight=8", node)
         self.addCleanup(self.lab.meshctl, "node1", "node", "update", "--label-rm", "weight", node)
-        self.update("--mesh-weight", "weight")
-        self.addCleanup(self.update, "--mesh-weight", "")
+        self.set_until_end("--mesh-weight", "weight")
 
         def share():
             seen = collections.Counter(self.task_of(host) for host in self.lab.node_names() for _ in range(VISITS))
-            return max(seen.values()) / sum(seen.values())
+            return seen[name] / seen.total()
 
+        # Of 72 visits a share of 0.8 is four standard deviations above this, one of a third is five below.
         harness.wait_for(lambda: share() > 0.62, 30, "eight parts of ten go to the heavy one")
 
     def test_only_listed_clients_are_let_in(self):
         self.publish("8020:80", "--allow", f"{harness.CLIENT_V4}/32")
-        self.assertEqual(self.whoami("node2", 8020).status, 200)
-        before = self.drops("node2", "not_allowed")
-        refused = self.lab.run("client", "curl", "-sS", "--max-time", "2", self.lab.url("node2", 8020, "/whoami", 6),
-                               check=False)
-        self.assertEqual(refused.returncode, 28, "IPv6 is not listed: no answer at all")
-        self.assertGreater(self.drops("node2", "not_allowed"), before)
         other = "172.30.0.77"
         self.lab.run("client", "ip", "address", "add", f"{other}/24", "dev", "eth0")
         self.addCleanup(self.lab.run, "client", "ip", "address", "del", f"{other}/24", "dev", "eth0")
-        refused = self.lab.run("client", "curl", "-sS", "--max-time", "2", "--interface", other,
-                               self.lab.url("node2", 8020, "/whoami"), check=False)
-        self.assertEqual(refused.returncode, 28)
+        self.assertEqual(self.whoami("node2", 8020).status, 200)
+        for options, family in (((), 6), (("--interface", other), 4)):
+            with self.subTest(family=family):
+                self.assertEqual(self.curl("node2", 8010, *options, family=family), 0, "a port without the option answers")
+                before = self.cluster.drops("node2")["not_allowed"]
+                self.assertEqual(self.curl("node2", 8020, *options, family=family), NO_ANSWER, "not listed")
+                self.assertGreater(self.cluster.drops("node2")["not_allowed"], before)
         self.assertEqual(self.whoami("node2", 8020).status, 200, "the others are none the worse")
 
     def test_only_matching_nodes_answer(self):
@@ -127,10 +129,10 @@ class TestOptions(ClusterTest):
         self.publish("8021:80", "--on", "node.labels.edge==true")
         harness.wait_for(lambda: self.whoami("node2", 8021).status == 200, 20, "the edge answers")
         self.assertEqual(len({self.task_of("node2", 8021) for _ in range(VISITS)}), 3, "for tasks on all hosts")
-        refused = self.lab.run("client", "curl", "-sS", "--max-time", "3", self.lab.url("node3", 8021), check=False)
-        self.assertEqual(refused.returncode, 7, "connection refused")
+        self.assertEqual(self.curl("node3", 8021), REFUSED)
         # Elsewhere the port is anybody's.
-        self.lab.daemon("node3", "busybox", "httpd", "-f", "-p", "8021", "-h", "/etc")
+        server = self.lab.daemon("node3", "busybox", "httpd", "-f", "-p", "8021", "-h", "/etc")
+        self.addCleanup(self.lab.run, "node3", "kill", server)
         harness.wait_for(lambda: self.lab.http(self.lab.url("node3", 8021, "/hostname")).body == "node3\n", 10,
                          "node3's own server")
 
@@ -138,9 +140,7 @@ class TestOptions(ClusterTest):
         self.publish(f"{self.lab.address('node2')}:8022:80")
         harness.wait_for(lambda: self.whoami("node2", 8022).status == 200, 20, "the address answers")
         for host, family in (("node2", 6), ("node3", 4)):
-            refused = self.lab.run("client", "curl", "-sS", "--max-time", "3", self.lab.url(host, 8022, "/", family),
-                                   check=False)
-            self.assertEqual(refused.returncode, 7, f"{host}, IPv{family}")
+            self.assertEqual(self.curl(host, 8022, family=family), REFUSED, f"{host}, IPv{family}")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ namespace mesh::flowsim {
 namespace {
 
 using dataplane::bytes_of;
-using dataplane::EndpointState;
 using dataplane::MapId;
 
 constexpr std::uint8_t kTickShift = 10;  // jiffies of a millisecond

@@ -26,7 +26,6 @@ class Invariants {
     std::uint64_t& count = counts_[static_cast<std::size_t>(promise)];
     if (++count <= kExamplesMax) examples_.push_back(std::move(what));
   }
-  [[nodiscard]] std::uint64_t count(Promise promise) const { return counts_[static_cast<std::size_t>(promise)]; }
   [[nodiscard]] std::uint64_t total() const;
   // One line per promise that was broken, and the first cases.
   [[nodiscard]] std::string text() const;

@@ -5,6 +5,8 @@ import os
 import secrets
 from dataclasses import dataclass
 
+from meshlab import cgroups
+
 
 @dataclass(frozen=True)
 class Cgroup:
@@ -16,18 +18,9 @@ class Cgroup:
         return ["sh", "-c", f'echo $$ > {self.path}/cgroup.procs && exec "$@"', "enter"]
 
 
-def _cgroup2():
-    with open("/proc/self/mounts", encoding="utf-8") as mounts:
-        for line in mounts:
-            _, place, kind = line.split()[:3]
-            if kind == "cgroup2":
-                return place
-    raise RuntimeError("no cgroup2 hierarchy is mounted: mount -t cgroup2 none /sys/fs/cgroup/unified")
-
-
 @contextlib.contextmanager
 def own_cgroup():
-    path = os.path.join(_cgroup2(), f"mesh-bench-{secrets.token_hex(3)}")
+    path = cgroups.cgroup2_path(f"mesh-bench-{secrets.token_hex(3)}")
     os.mkdir(path)
     try:
         yield Cgroup(path)

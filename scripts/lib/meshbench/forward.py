@@ -12,7 +12,7 @@ import subprocess
 
 from . import hosts, rows, wires
 
-PORT, TUNNEL_PORT = 8010, 4789
+PORT = 8010
 SETTLE_S = 5
 CLIENT, HOST_A, HOST_B, SINK = "10.9.0.1", "10.9.0.2", "10.9.1.1", "10.9.1.2"
 INNER_CLIENT, CONTAINER, INGRESS, CONTAINER_MAC = "10.8.0.1", "10.1.0.5", "10.0.0.5", "02:42:0a:00:00:05"
@@ -84,11 +84,7 @@ class BackendPath(Path):
 
     def __init__(self, stack, run):
         super().__init__(stack, run)
-        wires.run("ip", "-n", self.host, "link", "add", "mv0", "type", "veth", "peer", "name", "eth0", "netns", self.sink)
-        wires.run("ip", "-n", self.sink, "link", "set", "eth0", "address", CONTAINER_MAC, "up")
-        wires.run("ip", "-n", self.host, "link", "set", "mv0", "up")
-        for namespace, interface in ((self.host, "mv0"), (self.sink, "eth0")):
-            wires.run(*wires.inside(namespace, "ethtool", "-K", interface, "gro", "on"))
+        hosts.plug(self.host, "mv0", self.sink, CONTAINER_MAC)
 
     def measure(self, inner_destination, *tunnel):
         return lambda: self.packets_per_second(
@@ -105,15 +101,6 @@ class BackendPath(Path):
             "Endpoints": [{"Task": "sink", "Node": 1, "Ingress": INGRESS, "Address": CONTAINER, "Interface": "mv0",
                            "Namespace": f"/run/netns/{self.sink}", "Bindings": [binding]}],
         }
-
-    def bridge(self):
-        wires.run("ip", "-n", self.host, "link", "add", "br0", "type", "bridge")
-        wires.run("ip", "-n", self.host, "link", "add", "vx0", "type", "vxlan", "id", hosts.VNI, "local", HOST_A, "remote",
-                  CLIENT, "dstport", str(TUNNEL_PORT))
-        for device in ("vx0", "mv0"):
-            wires.run("ip", "-n", self.host, "link", "set", device, "master", "br0")
-        for device in ("vx0", "br0"):
-            wires.run("ip", "-n", self.host, "link", "set", device, "up")
 
 
 def _nftables(path):
@@ -150,12 +137,12 @@ def _entry_cases(stack, run):
     for mode, limit in (("tc", 1.4), ("xdp", 3.0)):
         path = EntryPath(stack, run)
         stack.enter_context(hosts.static(run.bin_dir, path.host, path.description(mode)))
-        yield _row(f"entry: mesh, {mode}", peers={NFT: limit}), path.measure(HOST_A, TUNNEL_PORT)
+        yield _row(f"entry: mesh, {mode}", peers={NFT: limit}), path.measure(HOST_A, hosts.TUNNEL_PORT)
 
 
 def _backend_cases(stack, run):
     bridged = BackendPath(stack, run)
-    bridged.bridge()
+    hosts.bridge(bridged.host, HOST_A, CLIENT, ["mv0"])
     yield _row(BRIDGE), bridged.measure(CONTAINER, "--tunnel-to", CONTAINER_MAC)
     for mode, limit in (("tc", 1.5), ("xdp", None)):
         path = BackendPath(stack, run)

@@ -11,11 +11,14 @@ import os
 import subprocess
 import tempfile
 
+from meshlab.waiting import wait_until
+
 from . import wires
 
 CLIENT, HOST1_CLIENT, HOST1, HOST2 = "10.9.0.1", "10.9.0.2", "10.9.1.1", "10.9.1.2"
 GATEWAY, VIP = "10.0.0.1", "10.1.0.2"
-VNI = "4096"
+VNI, TUNNEL_PORT = "4096", 4789
+MTU = "1450"  # of containers: an Ethernet's 1500 without the tunnel's headers
 READY_S = 10
 CONTAINERS = {"ping": (1, 5), "near": (1, 6), "pong": (2, 7)}  # host, last byte of both addresses
 
@@ -33,6 +36,27 @@ def _mac(name):
     return f"02:42:0a:00:00:{CONTAINERS[name][1]:02x}"
 
 
+def plug(host, name, inside, mac):
+    """A container's wire: `name` on the host, eth0 inside."""
+    wires.run("ip", "-n", host, "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", inside)
+    wires.run("ip", "-n", inside, "link", "set", "eth0", "address", mac)
+    for namespace, interface in ((host, name), (inside, "eth0")):
+        wires.run("ip", "-n", namespace, "link", "set", interface, "up", "mtu", MTU)
+        wires.run(*wires.inside(namespace, "ethtool", "-K", interface, "gro", "on"))
+
+
+def bridge(host, own, other, members):
+    """A bridge br0 of the members and a VXLAN device to the other host."""
+    wires.run("ip", "-n", host, "link", "add", "br0", "type", "bridge")
+    wires.run("ip", "-n", host, "link", "add", "vx0", "type", "vxlan", "id", VNI, "local", own, "remote", other,
+              "dstport", str(TUNNEL_PORT), "noudpcsum")
+    wires.run("ip", "-n", host, "link", "set", "vx0", "mtu", MTU)
+    for device in ("vx0", *members):
+        wires.run("ip", "-n", host, "link", "set", device, "master", "br0")
+    for device in ("vx0", "br0"):
+        wires.run("ip", "-n", host, "link", "set", device, "up")
+
+
 class Hosts:
     """The wires. bare: as a card's, without checksum and segmentation offload, which XDP programs need on veth."""
 
@@ -42,9 +66,9 @@ class Hosts:
         self.client, self.host1, self.host2 = (net.namespace(name) for name in ("client", "host1", "host2"))
         net.veth(self.client, "e0", f"{CLIENT}/24", self.host1, "c0", f"{HOST1_CLIENT}/24")
         net.veth(self.host1, "u1", f"{HOST1}/24", self.host2, "u2", f"{HOST2}/24")
-        for namespace, interface in ((self.client, "e0"), (self.host1, "c0"), (self.host1, "u1"), (self.host2, "u2")):
-            if bare:
-                wires.run(*wires.inside(namespace, "ethtool", "-K", interface, "tx", "off", "gso", "off", "tso", "off"))
+        ends = ((self.client, "e0"), (self.host1, "c0"), (self.host1, "u1"), (self.host2, "u2"))
+        for namespace, interface in ends if bare else ():
+            wires.run(*wires.inside(namespace, "ethtool", "-K", interface, "tx", "off", "gso", "off", "tso", "off"))
         wires.run("ip", "-n", self.client, "route", "add", "default", "via", HOST1_CLIENT)
         wires.run("ip", "-n", self.host2, "route", "add", "default", "via", HOST1)
         for host in (self.host1, self.host2):
@@ -54,19 +78,10 @@ class Hosts:
         wires.run(*wires.inside(self.host1, "ping", "-c1", "-q", "-W2", HOST2))
         self.containers = {name: net.namespace(name) for name in CONTAINERS}
         for name, inside in self.containers.items():
-            self._wire(name, inside)
+            plug(self.host_of(name), name, inside, _mac(name))
 
     def host_of(self, name):
         return self.host1 if CONTAINERS[name][0] == 1 else self.host2
-
-    def _wire(self, name, inside):
-        host = self.host_of(name)
-        wires.run("ip", "-n", host, "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", inside)
-        wires.run("ip", "-n", inside, "link", "set", "eth0", "address", _mac(name), "mtu", "1450")
-        wires.run("ip", "-n", host, "link", "set", name, "up", "mtu", "1450")
-        wires.run("ip", "-n", inside, "link", "set", "eth0", "up")
-        for namespace, interface in ((host, name), (inside, "eth0")):
-            wires.run(*wires.inside(namespace, "ethtool", "-K", interface, "gro", "on"))
 
     def underlay(self):
         """(packets, bytes) that host1 has sent to host2."""
@@ -145,15 +160,9 @@ def join_by_mesh(hosts, bin_dir, mode, published=(), cgroup=""):
 def join_by_bridges(hosts, published=()):
     """A bridge and a VXLAN device per host; what is published, by DNAT and masquerade on host1."""
     for host, own, other, last in ((hosts.host1, HOST1, HOST2, 253), (hosts.host2, HOST2, HOST1, 254)):
-        wires.run("ip", "-n", host, "link", "add", "br0", "type", "bridge")
-        wires.run("ip", "-n", host, "link", "add", "vx0", "type", "vxlan", "id", VNI, "local", own, "remote", other,
-                  "dstport", "4789", "noudpcsum")
-        wires.run("ip", "-n", host, "link", "set", "vx0", "master", "br0", "mtu", "1450")
+        bridge(host, own, other, [name for name in hosts.containers if hosts.host_of(name) == host])
         wires.run("ip", "-n", host, "addr", "add", f"10.1.0.{last}/24", "dev", "br0")
-        for device in ("vx0", "br0"):
-            wires.run("ip", "-n", host, "link", "set", device, "up")
     for name, inside in hosts.containers.items():
-        wires.run("ip", "-n", hosts.host_of(name), "link", "set", name, "master", "br0")
         wires.run("ip", "-n", inside, "addr", "add", f"{address(name)}/24", "dev", "eth0")
     rules = "\n".join(f"ip daddr {HOST1_CLIENT} {protocol} dport {port} dnat to {address(name)}:{port}"
                       for protocol, port, name in published)
@@ -171,9 +180,17 @@ def join_by_bridges(hosts, published=()):
 def serving(command, probe):
     """A server process, ready when one probe succeeds."""
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def failed():
+        return RuntimeError(f"no answer from `{' '.join(command)}` to `{' '.join(probe)}`")
+
+    def answers():
+        if process.poll() is not None:
+            raise failed()
+        return subprocess.run(probe, capture_output=True, check=False).returncode == 0
+
     try:
-        wires.wait_until(lambda: subprocess.run(probe, capture_output=True, check=False).returncode == 0, READY_S,
-                         f"answer from `{' '.join(command)}` to `{' '.join(probe)}`", process)
+        wait_until(answers, READY_S, failed)
         yield
     finally:
         process.terminate()

@@ -7,7 +7,7 @@ import json
 from . import hosts, rows, wires
 
 PORT = 7000
-KIB = 1000
+KB = 1000
 
 
 def _connected(stack, run, net):
@@ -22,7 +22,7 @@ def _connected(stack, run, net):
         packets, sent = net.underlay()
         found = json.loads(wires.run(*bulk, "--seconds", str(run.size.seconds)))
         packets_after, sent_after = net.underlay()
-        return found["bytes"] * 8 / found["seconds"] / 1e9, (sent_after - sent) / (packets_after - packets) / KIB
+        return found["bytes"] * 8 / found["seconds"] / 1e9, (sent_after - sent) / (packets_after - packets) / KB
     return measure
 
 

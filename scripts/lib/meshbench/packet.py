@@ -5,7 +5,6 @@ import subprocess
 
 from . import rows, wires
 
-MIB = 1 << 20
 # Case: (limit in ns, {peer: limit of the ratio}).
 TARGETS = {
     "not ours, passed": (None, {}),
@@ -66,8 +65,8 @@ def measure(run):
     measured.append(rows.Row("rewrite of 10,000 rings", "ms", {}, 10, values=found["rewrite_ms"]))
     # The same in every round: nothing is timed.
     measured.append(rows.Row("tables for 10,000 services x 10", "MiB", {}, 16,
-                             values=[found["table_bytes"] / MIB] * run.rounds,
-                             note=f"the flow table takes {found['flow_bytes'] / MIB:.1f} MiB more"))
+                             values=[found["table_bytes"] / rows.MIB] * run.rounds,
+                             note=f"the flow table takes {found['flow_bytes'] / rows.MIB:.1f} MiB more"))
     return measured
 
 

@@ -3,6 +3,7 @@
 import os
 
 from . import results
+from .rows import MIB
 
 HEAD = """# Performance
 
@@ -77,7 +78,7 @@ def _sizes(sizes):
     lines = ["\n## Sizes\n", "Machine code, instructions that the verifier visited, and memory of all tables that a program "
              "uses (programs share tables).\n", "| program | JIT bytes | instructions | tables, MiB |", "|---|---:|---:|---:|"]
     for name, one in sizes.items():
-        lines.append(f"| {name} | {one['jit']} | {one['instructions']} | {one['maps'] / (1 << 20):.1f} |")
+        lines.append(f"| {name} | {one['jit']} | {one['instructions']} | {one['maps'] / MIB:.1f} |")
     return "\n".join(lines) + "\n"
 
 

@@ -10,6 +10,7 @@ NOISY = 0.10
 ROUNDS_MIN = 5  # fewer prove nothing
 
 MET, MISSED, UNCERTAIN = "met", "missed", "noisy"
+MIB = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -73,10 +74,6 @@ class Row:
         return value <= limit if self.lower_is_better else value >= limit
 
 
-def named(rows, name):
-    return next((row for row in rows if row.name == name), None)
-
-
 def ratio(row, other):
     """Of the best figures of the same interleaved run."""
     return row.best() / other.best() if other.best() else None
@@ -97,8 +94,8 @@ def _mark(reached, doubtful_if_met, doubtful_if_missed):
 def judge(row, rows):
     """Beside its targets. Noise makes figures worse, never better: a row that reaches its limit has done so, and one that
     does not may have been kept from it. A peer that was kept from its best flatters the ratio to it."""
-    peers = {name: named(rows, name) for name in row.peers}
-    ratios = {name: ratio(row, peer) for name, peer in peers.items() if peer}
+    peers = {other.name: other for other in rows if other.name in row.peers}
+    ratios = {name: ratio(row, peer) for name, peer in peers.items()}
     marks = [] if row.proves else [MISSED]
     if row.limit is not None:
         marks.append(_mark(row.reaches(row.best(), row.limit), False, row.noisy()))

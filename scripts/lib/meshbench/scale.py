@@ -5,7 +5,6 @@ import json
 
 from . import rows, wires
 
-MIB = 1 << 20
 BACKENDS = 10
 
 
@@ -19,7 +18,7 @@ def measure(run):
     note = "" if held == run.size.services else (
         f"{run.size.services - held} of {run.size.services} services were refused: {found['refused']}")
     with_all = f"with {run.size.services:,} services x {BACKENDS}"
-    tables = sum(size for name, size in found["maps"].items() if name != "mesh_flows") / MIB
+    tables = sum(size for name, size in found["maps"].items() if name != "mesh_flows") / rows.MIB
 
     def row(name, unit, limit, values):
         return rows.Row(name, unit, {}, limit, values=values, proves=not note)
@@ -32,5 +31,5 @@ def measure(run):
         row("start that finds all in the kernel", "ms", 2000, found["start_ms"]),
         rows.Row("first fill of empty tables", "ms", values=[found["fill_ms"]] * run.rounds),
         row("tables but flows, endpoints included", "MiB", 16, [tables] * run.rounds),
-        rows.Row("resident memory of the process", "MiB", values=[found["resident_bytes"] / MIB] * run.rounds),
+        rows.Row("resident memory of the process", "MiB", values=[found["resident_bytes"] / rows.MIB] * run.rounds),
     ]

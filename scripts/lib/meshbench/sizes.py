@@ -4,6 +4,8 @@ import json
 import os
 import platform
 
+from .rows import MIB
+
 GOLDEN = os.path.join("bench", "program_sizes.json")
 JUMP = 0.10
 ADVICE = ("If the growth is meant, say why in the commit and renew the file on the kernel that it names:  "
@@ -14,10 +16,6 @@ MEASURES = {"jit": "JIT bytes", "instructions": "verified instructions", "maps":
 def machine():
     """What sizes depend on: code and verification on the kernel, tables per CPU on their number."""
     return {"kernel": ".".join(platform.release().split(".")[:2]), "machine": platform.machine(), "cpus": os.cpu_count()}
-
-
-def golden(sizes):
-    return {"machine": machine(), "programs": sizes}
 
 
 def comparable(kept):
@@ -43,7 +41,7 @@ def jumps(kept, sizes, measures):
 def table(sizes):
     lines = [f"  {'program':<24} {'JIT bytes':>10} {'instructions':>13} {'tables, MiB':>12}"]
     for name, one in sizes.items():
-        lines.append(f"  {name:<24} {one['jit']:>10} {one['instructions']:>13} {one['maps'] / (1 << 20):>12.1f}")
+        lines.append(f"  {name:<24} {one['jit']:>10} {one['instructions']:>13} {one['maps'] / MIB:>12.1f}")
     return "\n".join(lines)
 
 
@@ -55,6 +53,6 @@ def load(source_dir):
 def save(sizes, source_dir):
     path = os.path.join(source_dir, GOLDEN)
     with open(path, "w", encoding="utf-8") as file:
-        json.dump(golden(sizes), file, indent=2)
+        json.dump({"machine": machine(), "programs": sizes}, file, indent=2)
         file.write("\n")
     return path

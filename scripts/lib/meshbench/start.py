@@ -3,6 +3,8 @@
 import subprocess
 import time
 
+from meshlab.waiting import wait_until
+
 from . import rows
 from .lab import Lab
 
@@ -28,9 +30,7 @@ def _first_answer(lab, fetch):
     subprocess.run(fetch, check=True, timeout=FIRST_ANSWER_S)
     elapsed = _elapsed_ms(begin)
     lab.meshctl("service", "rm", "first")
-    deadline = time.monotonic() + FIRST_ANSWER_S
-    while lab.api("/tasks") and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_until(lambda: not lab.api("/tasks"), FIRST_ANSWER_S, lambda: RuntimeError("the service's task does not end"))
     return elapsed
 
 

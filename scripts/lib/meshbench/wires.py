@@ -3,7 +3,6 @@
 import json
 import secrets
 import subprocess
-import time
 
 
 def run(*command, **options):
@@ -51,12 +50,3 @@ def inside(namespace, *command):
 
 def pinned(cpu, *command):
     return ["taskset", "-c", str(cpu), *command]
-
-
-def wait_until(condition, timeout_s, what, process=None):
-    """Until condition() is true; an error if the time is up, or the process that should make it so has ended."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > deadline or (process is not None and process.poll() is not None):
-            raise RuntimeError(f"no {what}")
-        time.sleep(0.05)

@@ -3,11 +3,11 @@
 import json
 import os
 import socket
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 from . import addresses, cgroups, processes
 from .errors import LabError
+from .waiting import wait_until
 
 SOCKET = "/run/meshd.sock"
 CLUSTER_PORT = 2377
@@ -51,16 +51,19 @@ def _ping(path):
 
 
 def await_ready(lab, host, timeout_s=20.0):
-    deadline = time.monotonic() + timeout_s
     path = processes.path_in(lab, host, SOCKET)
-    while not _ping(path):
+
+    def failed(how):
+        return LabError(f"meshd on {host} {how}. Its log ends with:\n" + processes.log_tail(lab, host, "meshd"))
+
+    def answers():
+        if _ping(path):
+            return True
         if processes.daemon_pid(lab, host, "meshd") is None:
-            raise LabError(f"meshd on {host} ended before its API answered. Its log ends with:\n" +
-                           processes.log_tail(lab, host, "meshd"))
-        if time.monotonic() > deadline:
-            raise LabError(f"meshd on {host} did not answer on {SOCKET} within {timeout_s:g} s. Its log ends with:\n" +
-                           processes.log_tail(lab, host, "meshd"))
-        time.sleep(0.02)
+            raise failed("ended before its API answered")
+        return False
+
+    wait_until(answers, timeout_s, lambda: failed(f"did not answer on {SOCKET} within {timeout_s:g} s"))
 
 
 def _meshctl(lab, host, *arguments):
@@ -69,28 +72,30 @@ def _meshctl(lab, host, *arguments):
 
 def await_nodes(lab, host, count, timeout_s=20.0):
     """Until `count` nodes of the cluster are Ready, as seen from the host."""
-    deadline = time.monotonic() + timeout_s
-    while True:
-        states = _meshctl(lab, host, "node", "ls", "--format", "{{.Hostname}} {{.Status}}").splitlines()
-        if sum(line.endswith(" Ready") for line in states) >= count:
-            return
-        if time.monotonic() > deadline:
-            raise LabError(f"{count} nodes should be Ready within {timeout_s:g} s, {host} sees: {'; '.join(states)}")
-        time.sleep(0.05)
+
+    states = []
+
+    def are_ready():
+        states[:] = _meshctl(lab, host, "node", "ls", "--format", "{{.Hostname}} {{.Status}}").splitlines()
+        return sum(line.endswith(" Ready") for line in states) >= count
+
+    wait_until(are_ready, timeout_s, lambda: LabError(
+        f"{count} nodes should be Ready within {timeout_s:g} s, {host} sees: {'; '.join(states)}"))
 
 
 def await_tables(lab, host, timeout_s=20.0):
     """Until every node's kernel holds the tables that the manager has made."""
-    deadline = time.monotonic() + timeout_s
-    while True:
+
+    behind = []
+
+    def all_hold_them():
         status = json.loads(_meshctl(lab, host, "status", "--format", "json"))[0]
-        behind = [node["Hostname"] for node in status["Nodes"] if node.get("Acknowledged") != status["Tables"]]
-        if not behind:
-            return
-        if time.monotonic() > deadline:
-            raise LabError(f"{' '.join(behind)} should have acknowledged the tables {status['Tables']} within {timeout_s:g} s",
-                           f"scripts/lab exec {host} -- meshctl status, and /var/log/meshd.log on the host")
-        time.sleep(0.02)
+        behind[:] = [node["Hostname"] for node in status["Nodes"] if node.get("Acknowledged") != status["Tables"]]
+        return not behind
+
+    wait_until(all_hold_them, timeout_s, lambda: LabError(
+        f"{' '.join(behind)} should have acknowledged the manager's tables within {timeout_s:g} s",
+        f"scripts/lab exec {host} -- meshctl status, and /var/log/meshd.log on the host"))
 
 
 def form(lab):

@@ -4,10 +4,10 @@ import json
 import os
 import signal
 import subprocess
-import time
 
 from . import addresses, cgroups, connections, registry_disk, toolbox
 from .errors import LabError
+from .waiting import wait_until
 
 INIT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "host_init.py")
 SWITCH = "switch"
@@ -188,12 +188,9 @@ def end_daemon(lab, host, name, number=signal.SIGTERM, timeout_s=15.0):
     if pid is None:
         raise LabError(f"{name} does not run on {host} of lab {lab.name}", f"scripts/lab meshd start {host}")
     checked(lab, host, ["kill", f"-{int(number)}", str(pid)])
-    deadline = time.monotonic() + timeout_s
-    while daemon_pid(lab, host, name) is not None:
-        if time.monotonic() > deadline:
-            raise LabError(f"{name} (pid {pid} inside {host}) still runs {timeout_s:g} s after signal {int(number)}",
-                           f"scripts/lab meshd kill {host}")
-        time.sleep(0.01)
+    wait_until(lambda: daemon_pid(lab, host, name) is None, timeout_s, lambda: LabError(
+        f"{name} (pid {pid} inside {host}) still runs {timeout_s:g} s after signal {int(number)}",
+        f"scripts/lab meshd kill {host}"), interval_s=0.01)
 
 
 def log_tail(lab, host, name, lines=15):

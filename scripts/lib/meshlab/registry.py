@@ -1,9 +1,8 @@
 """A real image registry on the lab network, mirror of docker.io for every host."""
 
-import time
-
 from . import addresses, processes, registry_disk, toolbox
 from .errors import LabError
+from .waiting import wait_until
 
 _CONFIG = """version: 0.1
 log: {level: warn}
@@ -30,9 +29,12 @@ def start(lab):
 
 
 def await_ready(lab, timeout_s=10.0):
-    deadline = time.monotonic() + timeout_s
-    while not _answers(lab):
-        if processes.daemon_pid(lab, addresses.REGISTRY, "registry") is None or time.monotonic() > deadline:
-            raise LabError("docker-registry did not come up:\n" +
-                           processes.log_tail(lab, addresses.REGISTRY, "registry"))
-        time.sleep(0.02)
+    def failed():
+        return LabError("docker-registry did not come up:\n" + processes.log_tail(lab, addresses.REGISTRY, "registry"))
+
+    def answers():
+        if processes.daemon_pid(lab, addresses.REGISTRY, "registry") is None:
+            raise failed()
+        return _answers(lab)
+
+    wait_until(answers, timeout_s, failed)
