@@ -64,6 +64,8 @@ bool IpAddress::is_v4() const {
   return std::equal(kMapped.begin(), kMapped.end(), bytes_.begin());
 }
 
+bool IpAddress::is_unspecified() const { return is_unset() || *this == v4(0); }
+
 bool IpAddress::is_loopback() const {
   if (is_v4()) return bytes_[kMappedAt] == 127;
   Bytes one{};

@@ -26,7 +26,8 @@ class IpAddress {
   [[nodiscard]] const Bytes& bytes() const { return bytes_; }
   [[nodiscard]] bool is_v4() const;
   [[nodiscard]] bool is_unset() const { return bytes_ == Bytes{}; }
-  [[nodiscard]] bool is_loopback() const;  // 127/8, ::1
+  [[nodiscard]] bool is_unspecified() const;  // 0.0.0.0, ::
+  [[nodiscard]] bool is_loopback() const;     // 127/8, ::1
   // Host byte order; meaningful only if is_v4().
   [[nodiscard]] std::uint32_t v4_host_order() const;
   // Address + offset, carrying over 128 bits.

@@ -18,6 +18,7 @@ struct Gateway {
   IpAddress mesh_v4, mesh_v6;                // routed to mesh0, permanent neighbour
   IpAddress host_source_v4, host_source_v6;  // source hint of those routes: the host's uplink address
   std::uint16_t mtu = 1450;                  // underlay - 50 (-70 over IPv6)
+  bool operator==(const Gateway&) const = default;
 };
 
 // One task's network: a namespace at `netns_path` with eth0 wired to a host-side veth.
@@ -29,15 +30,18 @@ struct TaskLink {
   struct NetworkRoute {
     Cidr subnet;
     IpAddress source;  // the task's address there
+    bool operator==(const NetworkRoute&) const = default;
   };
   std::vector<NetworkRoute> networks;
   std::uint16_t mtu = 1450;
+  bool operator==(const TaskLink&) const = default;
 };
 
 // Addresses that may leave the cluster masqueraded: local tasks that are on at least one network that is not internal.
 struct Masquerade {
   std::vector<IpAddress> sources;
   std::vector<Cidr> cluster;  // destinations never masqueraded: overlay subnets
+  bool operator==(const Masquerade&) const = default;
 };
 
 struct Desired {
@@ -45,6 +49,7 @@ struct Desired {
   std::vector<TaskLink> links;
   Masquerade masquerade;
   std::vector<std::uint16_t> reserved_ports;  // published ports: ip_local_reserved_ports
+  bool operator==(const Desired&) const = default;
 };
 
 }  // namespace mesh::vxlan

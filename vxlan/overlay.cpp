@@ -19,17 +19,7 @@
 
 namespace mesh::vxlan {
 
-bool operator==(const TaskLink::NetworkRoute& a, const TaskLink::NetworkRoute& b) {
-  return a.subnet == b.subnet && a.source == b.source;
-}
-
 namespace {
-
-bool same(const TaskLink& a, const TaskLink& b) {
-  return a.task_id == b.task_id && a.netns_path == b.netns_path && a.host_name == b.host_name &&
-         a.ingress_v4 == b.ingress_v4 && a.ingress_v6 == b.ingress_v6 && a.mtu == b.mtu &&
-         std::ranges::equal(a.networks, b.networks);
-}
 
 bool same(const Gateway& a, const Gateway& b) { return a.gateway_v4 == b.gateway_v4 && a.gateway_v6 == b.gateway_v6; }
 
@@ -124,7 +114,7 @@ struct Overlay::State {
 
   [[nodiscard]] bool trusted(const TaskLink& link) const {
     const auto known = complete.find(link.task_id);
-    return known != complete.end() && same(known->second.link, link);
+    return known != complete.end() && known->second.link == link;
   }
   Result<Observed> observe(const Desired& desired, Pass pass, const Firewall& wanted);
   Result<Report> report(const Desired& desired, const std::vector<Problem>& problems,
@@ -247,7 +237,7 @@ Result<Report> Overlay::reconcile(const Desired& desired, Pass pass) {
   return report;
 }
 
-Result<std::vector<std::string>> Overlay::differences(const Desired& desired) {
+Result<std::vector<std::string>> Overlay::differences(const Desired& desired) const {
   const Observed observed = TRY(state_->observe(desired, Pass::kFull, make_firewall(desired)));
   std::vector<std::string> texts;
   for (const Action& action : plan(desired, observed)) texts.push_back(to_string(action));

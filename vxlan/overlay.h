@@ -54,7 +54,7 @@ class Overlay {
   [[nodiscard]] Result<Report> reconcile(const Desired& desired, Pass pass = Pass::kDirty);
 
   // What a full pass would do now, one line each; changes nothing.
-  [[nodiscard]] Result<std::vector<std::string>> differences(const Desired& desired);
+  [[nodiscard]] Result<std::vector<std::string>> differences(const Desired& desired) const;
 
   // Removes every trace: links mesh* and mv*, task namespaces, firewall table, neighbour entries, sysctl changes.
   // Goes on after an error and reports all of them in one message. Nothing there is success.

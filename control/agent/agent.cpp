@@ -3,6 +3,7 @@
 #include <cstring>
 #include <ifaddrs.h>
 #include <netinet/in.h>
+#include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <thread>
 #include <unistd.h>
@@ -86,6 +87,18 @@ Agent::Impl::Impl(boost::asio::io_context& loop, Options options)
       probes_(kProbeThreadsMax, [&loop](WorkPool::Job job) { boost::asio::post(loop, std::move(job)); }),
       kernel_pool_(1, [&loop](WorkPool::Job job) { boost::asio::post(loop, std::move(job)); }),
       disk_(1, [&loop](WorkPool::Job job) { boost::asio::post(loop, std::move(job)); }) {}
+
+std::unique_ptr<boost::asio::posix::stream_descriptor> Agent::Impl::watch_process(pid_t pid,
+                                                                                  std::function<void()> ended) {
+  const int handle = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
+  if (handle < 0) return nullptr;
+  auto watch = std::make_unique<boost::asio::posix::stream_descriptor>(loop_, handle);
+  watch->async_wait(boost::asio::posix::stream_descriptor::wait_read,
+                    guarded([ended = std::move(ended)](const boost::system::error_code& error) {
+                      if (!error) ended();
+                    }));
+  return watch;
+}
 
 void Agent::Impl::after(boost::asio::steady_timer& timer, Duration delay, std::function<void()> call) {
   timer.expires_after(std::max(delay, Duration::zero()));

@@ -94,6 +94,10 @@ class Agent::Impl : public std::enable_shared_from_this<Agent::Impl> {
   [[nodiscard]] std::shared_ptr<NodeRecords> make_records() const;
   void watch_names(pid_t pid);
 
+  // Calls `ended` when the process ends, unless what is returned goes before; null: it has ended already.
+  [[nodiscard]] std::unique_ptr<boost::asio::posix::stream_descriptor> watch_process(pid_t pid,
+                                                                                     std::function<void()> ended);
+
   // ---- agent_images.cpp
   void pull(const ImageReference& reference, const api::RegistryAuth& auth,
             std::function<void(const api::PullProgress&)> progress, std::function<void(Result<PulledImage>)> done);

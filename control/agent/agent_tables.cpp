@@ -1,7 +1,5 @@
 // Tables: what the cluster looks like, made true in this kernel and acknowledged.
 #include <algorithm>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <fmt/format.h>
 
@@ -63,9 +61,7 @@ void Agent::Impl::apply_now() {
   apply_wanted_ = false;
   // Before the first welcome there is nothing that this kernel should hold; without tables (their record was lost) it
   // is not known what it should hold, and they come with the session.
-  if (gateway_.node_number == 0 || tables_->version == model::TableVersion{}) {
-    return;
-  }
+  if (gateway_.node_number == 0 || tables_->version == model::TableVersion{}) return;
   apply_running_ = true;
   if (unsaved_) {
     save_then_program();
@@ -97,8 +93,7 @@ void Agent::Impl::save_then_program() {
         if (!saved) {
           unsaved_ = true;
           save_problem_ = fmt::format(
-              "state of this host could not be saved, a restart of meshd would program what "
-              "was saved before: {}",
+              "state of this host could not be saved, a restart of meshd would program what was saved before: {}",
               saved.error().message);
         }
         program();
@@ -273,14 +268,8 @@ void Agent::Impl::watch_names(pid_t pid) {
     // One that ends again and again is not started in a circle without a pause.
     after(names_timer_, names_seen_at_ + kApplyRetryDelay - wall_now(), [this] { apply_soon(); });
   };
-  names_watch_.reset();
-  const int handle = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
-  if (handle < 0) return ended();
-  names_watch_ = std::make_unique<boost::asio::posix::stream_descriptor>(loop_, handle);
-  names_watch_->async_wait(boost::asio::posix::stream_descriptor::wait_read,
-                           guarded([ended](const boost::system::error_code& error) {
-                             if (!error) ended();
-                           }));
+  names_watch_ = watch_process(pid, ended);
+  if (!names_watch_) ended();
 }
 
 }  // namespace mesh::agent

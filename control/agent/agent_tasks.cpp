@@ -1,7 +1,5 @@
 // Tasks: what the manager assigned, driven by next_step().
 #include <csignal>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <fmt/format.h>
 
@@ -305,17 +303,8 @@ void Agent::Impl::watch_monitor(LocalTask& local) {
   local.monitor.reset();
   if (local.facts.container.state != Container::kRunning) return;
   const std::string id = local.task.id;
-  const int handle = static_cast<int>(syscall(SYS_pidfd_open, local.facts.container.monitor_pid, 0));
-  if (handle < 0) {
-    // Gone already.
-    boost::asio::post(loop_, guarded([this, id] { observe(id); }));
-    return;
-  }
-  local.monitor = std::make_unique<boost::asio::posix::stream_descriptor>(loop_, handle);
-  local.monitor->async_wait(boost::asio::posix::stream_descriptor::wait_read,
-                            guarded([this, id](const boost::system::error_code& error) {
-                              if (!error) observe(id);
-                            }));
+  local.monitor = watch_process(local.facts.container.monitor_pid, [this, id] { observe(id); });
+  if (!local.monitor) boost::asio::post(loop_, guarded([this, id] { observe(id); }));
 }
 
 void Agent::Impl::observe(const std::string& task_id) {

@@ -276,7 +276,7 @@ Status ContainerRuntime::signal(const std::string& id, int signal_number) const 
 // which all of its process namespace ends. The monitor lives, so the pid is still that process.
 bool ContainerRuntime::kill_directly(const std::string& id, pid_t pid) const {
   const std::string file = cgroups_.v2_mount + cgroups_.container_path(id) + "/cgroup.kill";
-  const bool by_cgroup = cgroups_.v2_only() && exists(file) && write_kernel_file(file, "1");
+  const bool by_cgroup = cgroups_.v2_only() && write_kernel_file(file, "1");
   return by_cgroup || (pid > 0 && ::kill(pid, SIGKILL) == 0);
 }
 

@@ -142,11 +142,11 @@ KernelOutput NodeKernel::apply(const KernelInput& input) {
   add_routes(facts, *input.tables, input.gateway.node_number, output.problems);
   const View view{*input.tables, input.gateway, facts, input.tasks};
 
-  // The first pass of this process finds what an earlier one left, or nothing: that is no drift.
-  const bool looks_for_drift = wired_ && input.pass == vxlan::Overlay::Pass::kFull;
-  const std::size_t overlay_drift =
-      looks_for_drift ? overlay_->differences(*wired_).value_or(std::vector<std::string>{}).size() : 0;
-  wired_ = make_overlay(view);
+  vxlan::Desired wanted = make_overlay(view);
+  // What a full pass does where nothing new is wanted mends drift. (The first pass of this process finds what an
+  // earlier one left, or nothing.)
+  const bool mends_drift = wired_ == wanted && input.pass == vxlan::Overlay::Pass::kFull;
+  wired_ = std::move(wanted);
   const auto wired = overlay_->reconcile(*wired_, input.pass);
   if (!wired) {
     add_problem(output.problems, "overlay: " + wired.error().message);
@@ -173,7 +173,7 @@ KernelOutput NodeKernel::apply(const KernelInput& input) {
   for (const dataplane::Problem& problem : programmed->problems) {
     add_problem(output.problems, fmt::format("{}: {}", problem.subject, problem.message));
   }
-  output.drift = programmed->drift + overlay_drift;
+  output.drift = programmed->drift + (mends_drift ? wired->actions : 0);
   for (const dataplane::Endpoint& endpoint : desired.endpoints) {
     if (endpoint.attachment) output.linked_tasks.insert(endpoint.task_id);
   }

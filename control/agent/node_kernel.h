@@ -77,7 +77,7 @@ class NodeKernel {
   NodeKernelOptions options_;
   vxlan::UplinkInfo uplink_;
   dataplane::Uplink desired_uplink_;
-  mutable std::optional<vxlan::Overlay> overlay_;
+  std::optional<vxlan::Overlay> overlay_;
   std::optional<vxlan::Desired> wired_;  // what the overlay was told last
   std::optional<dataplane::Dataplane> dataplane_;
   DnsProcess dns_;

@@ -94,11 +94,8 @@ std::vector<IpAddress> own_addresses(const model::PortRow& row, const View& view
   return own;
 }
 
-// This host answers on the port: by the constraints it was published with, which the manager resolved, and by its
-// addresses.
 bool is_entry(const model::PortRow& row, const View& view) {
-  if (row.entry_nodes && !std::ranges::binary_search(*row.entry_nodes, view.gateway.node_number)) return false;
-  return row.addresses.empty() || !own_addresses(row, view).empty();
+  return model::answers(row, view.gateway.node_number, view.host.uplink.addresses);
 }
 
 dataplane::PublishedPort make_port(const model::ServiceRow& service, const model::PortRow& row, const View& view) {

@@ -123,8 +123,7 @@ std::vector<std::string> port_problems(const manager::Manager& manager, const st
     const model::Node* node = manager.view().node(node_id);
     for (const model::PortConfig& port : service->endpoint.ports) {
       // How the agent names a port's problem.
-      const std::string subject =
-          fmt::format("{}/{}: ", port.published_port, model::protocol_name(model::protocol_of(port)));
+      const std::string subject = model::port_name(model::published_port(port)) + ": ";
       for (const std::string& problem : problems) {
         if (!problem.starts_with(subject)) continue;
         found.push_back(fmt::format("{}: {}", node != nullptr ? node->description.hostname : node_id,

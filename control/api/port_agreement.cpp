@@ -15,13 +15,11 @@ constexpr std::size_t kPassedOverMax = 100;
 
 using Done = std::function<void(Result<std::set<model::PublishedPort>>)>;
 
-model::PublishedPort key_of(const model::PortConfig& port) { return {model::protocol_of(port), port.published_port}; }
-
 // Nodes that have agreed to the port before: it is published there.
 std::set<std::string> agreed_before(const store::View& view, const model::PublishedPort& port) {
   for (const auto& [id, service] : view.services()) {
     const bool published = std::ranges::any_of(service->endpoint.ports, [&](const model::PortConfig& other) {
-      return model::is_ingress(other) && key_of(other) == port;
+      return model::is_ingress(other) && model::published_port(other) == port;
     });
     if (published) return manager::entry_nodes(view, service->spec.labels, port);
   }
@@ -56,9 +54,9 @@ class Agreement : public std::enable_shared_from_this<Agreement> {
     Question named, chosen{.chosen = true};
     for (std::size_t i = 0; i < wanted.endpoint.ports.size(); ++i) {
       const model::PortConfig& port = wanted.endpoint.ports[i];
-      if (!model::is_ingress(port) || agreed_.contains(key_of(port))) continue;
-      std::set<std::string> nodes = manager::entry_nodes(view, service_.spec.labels, key_of(port));
-      for (const std::string& node : agreed_before(view, key_of(port))) nodes.erase(node);
+      if (!model::is_ingress(port) || agreed_.contains(model::published_port(port))) continue;
+      std::set<std::string> nodes = manager::entry_nodes(view, service_.spec.labels, model::published_port(port));
+      for (const std::string& node : agreed_before(view, model::published_port(port))) nodes.erase(node);
       if (nodes.empty()) continue;
       Question& question = service_.spec.endpoint_spec->ports[i].published_port != 0 ? named : chosen;
       if (question.ports.empty()) question.nodes = nodes;
@@ -69,11 +67,11 @@ class Agreement : public std::enable_shared_from_this<Agreement> {
 
   void answered(const Question& question, const Status& free) {
     if (free) {
-      for (const model::PortConfig& port : question.ports) agreed_.insert(key_of(port));
+      for (const model::PortConfig& port : question.ports) agreed_.insert(model::published_port(port));
       return go_on();
     }
     if (!question.chosen || free.error().kind != ErrorKind::kConflict) return done_(std::unexpected(free.error()));
-    passed_over_.insert(key_of(question.ports.front()));
+    passed_over_.insert(model::published_port(question.ports.front()));
     if (passed_over_.size() <= kPassedOverMax) return go_on();
     done_(fail(ErrorKind::kExhausted,
                fmt::format("programs of hosts use every port that was tried, at last: {}; name a free one with "

@@ -17,15 +17,13 @@ using model::PortConfig;
 
 // ---- services
 
-model::PublishedPort key_of(const PortConfig& port) { return {model::protocol_of(port), port.published_port}; }
-
 // Published ingress ports of all services but one, and whose they are.
 std::map<model::PublishedPort, const model::Service*> ports_in_use(const store::View& view, const std::string& except) {
   std::map<model::PublishedPort, const model::Service*> used;
   for (const auto& [id, service] : view.services()) {
     if (id == except) continue;
     for (const PortConfig& port : service->endpoint.ports) {
-      if (model::is_ingress(port)) used.emplace(key_of(port), service.get());
+      if (model::is_ingress(port)) used.emplace(model::published_port(port), service.get());
     }
   }
   return used;
@@ -164,7 +162,7 @@ Status allocate_ports(const store::View& view, model::Service& service, const st
   std::vector<PortConfig> ports = wanted_ports(service);
   for (const PortConfig& port : ports) {
     if (!model::is_ingress(port) || port.published_port == 0) continue;
-    const auto [other, free] = used.emplace(key_of(port), &service);
+    const auto [other, free] = used.emplace(model::published_port(port), &service);
     if (!free && other->second->id != service.id) {
       return fail(ErrorKind::kConflict,
                   fmt::format("port '{}' is already in use by service '{}' ({}) as an ingress port",

@@ -74,12 +74,15 @@ bool satisfies(const model::Node& node, const Constraint& constraint) {
   return is_known_key(constraint.key) && equals(node, constraint.key, constraint.value) == constraint.equal;
 }
 
-bool satisfies_constraints(const model::Node& node, const model::TaskSpec& spec) {
-  if (!spec.placement) return true;
-  return std::ranges::all_of(spec.placement->constraints, [&](const std::string& text) {
+bool satisfies_all(const model::Node& node, const std::vector<std::string>& constraints) {
+  return std::ranges::all_of(constraints, [&](const std::string& text) {
     const auto constraint = parse_constraint(text);
     return constraint && satisfies(node, *constraint);
   });
+}
+
+bool satisfies_constraints(const model::Node& node, const model::TaskSpec& spec) {
+  return !spec.placement || satisfies_all(node, spec.placement->constraints);
 }
 
 bool satisfies_platform(const model::Node& node, const model::TaskSpec& spec) {

@@ -25,7 +25,9 @@ inline constexpr std::string_view kConstraintKeys =
 [[nodiscard]] Result<Constraint> parse_constraint(std::string_view text);
 // An unknown key satisfies nothing, not even "!=".
 [[nodiscard]] bool satisfies(const model::Node& node, const Constraint& constraint);
-// All constraints of the spec and one of its platforms. A constraint that does not parse is not satisfied.
+// A constraint that does not parse is not satisfied.
+[[nodiscard]] bool satisfies_all(const model::Node& node, const std::vector<std::string>& constraints);
+// All constraints of the spec and one of its platforms.
 [[nodiscard]] bool satisfies_constraints(const model::Node& node, const model::TaskSpec& spec);
 [[nodiscard]] bool satisfies_platform(const model::Node& node, const model::TaskSpec& spec);
 [[nodiscard]] bool satisfies(const model::Node& node, const model::TaskSpec& spec);

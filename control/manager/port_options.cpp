@@ -13,10 +13,6 @@ namespace {
 using model::Node;
 using model::PortOptions;
 
-std::string name_of(const model::PublishedPort& port) {
-  return fmt::format("{}/{}", port.second, model::protocol_name(port.first));
-}
-
 bool has_address(const Node& node, const IpAddress& address) {
   return node.mesh && std::ranges::find(node.mesh->addresses, address) != node.mesh->addresses.end();
 }
@@ -27,13 +23,6 @@ std::vector<std::string> owners_of(const store::View& view, const IpAddress& add
     if (has_address(*node, address)) names.push_back(node->description.hostname);
   }
   return names;
-}
-
-bool is_matched(const Node& node, const std::vector<std::string>& expressions) {
-  return std::ranges::all_of(expressions, [&](const std::string& text) {
-    const auto constraint = parse_constraint(text);
-    return constraint && satisfies(node, *constraint);
-  });
 }
 
 bool publishes(const model::ServiceSpec& spec, const model::PublishedPort& wanted) {
@@ -49,12 +38,12 @@ void warn_of_port(const store::View& view, const model::PublishedPort& port, con
   for (const IpAddress& address : options.addresses) {
     if (!owners_of(view, address).empty()) continue;
     warnings.push_back(
-        fmt::format("published port {}: no node has the address {} now", name_of(port), address.to_string()));
+        fmt::format("published port {}: no node has the address {} now", model::port_name(port), address.to_string()));
   }
   const bool any =
-      std::ranges::any_of(view.nodes(), [&](const auto& entry) { return is_matched(*entry.second, options.on); });
+      std::ranges::any_of(view.nodes(), [&](const auto& entry) { return satisfies_all(*entry.second, options.on); });
   if (!any) {
-    warnings.push_back(fmt::format("published port {}: no node meets {} now, so none answers", name_of(port),
+    warnings.push_back(fmt::format("published port {}: no node meets {} now, so none answers", model::port_name(port),
                                    fmt::join(options.on, ", ")));
   }
 }
@@ -92,7 +81,7 @@ std::vector<std::string> port_option_warnings(const store::View& view, const mod
       warn_of_port(view, port, wanted, warnings);
     } else {
       warnings.push_back(fmt::format("labels {}* have no effect: the service does not publish {}",
-                                     model::port_label(port, ""), name_of(port)));
+                                     model::port_label(port, ""), model::port_name(port)));
     }
   }
   return warnings;
@@ -136,7 +125,7 @@ void set_options(const store::View& view, const model::MeshOptions& options, con
   if (wanted.on.empty()) return;
   std::vector<std::uint16_t>& entries = row.entry_nodes.emplace();
   for (const auto& [id, node] : view.nodes()) {
-    if (node->mesh && node->mesh->number != 0 && is_matched(*node, wanted.on)) entries.push_back(node->mesh->number);
+    if (node->mesh && node->mesh->number != 0 && satisfies_all(*node, wanted.on)) entries.push_back(node->mesh->number);
   }
   std::ranges::sort(entries);
 }
@@ -170,10 +159,7 @@ std::set<std::string> entry_nodes(const store::View& view, const model::Labels& 
 }
 
 bool answers(const Node& node, const model::PortRow& row) {
-  if (!node.mesh) return false;
-  if (row.entry_nodes && !std::ranges::binary_search(*row.entry_nodes, node.mesh->number)) return false;
-  return row.addresses.empty() ||
-         std::ranges::any_of(row.addresses, [&](const IpAddress& address) { return has_address(node, address); });
+  return node.mesh && model::answers(row, node.mesh->number, node.mesh->addresses);
 }
 
 }  // namespace mesh::manager

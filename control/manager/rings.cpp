@@ -169,7 +169,7 @@ void update_port(Draft& draft, const model::Service& service, const model::PortC
   port.row.published = config.published_port;
   port.row.target = config.target_port;
   // Labels that this version cannot read were accepted by another one: the port stays as that left it.
-  if (options) set_options(draft.view(), *options, {model::protocol_of(config), config.published_port}, port.row);
+  if (options) set_options(draft.view(), *options, model::published_port(config), port.row);
   if (before == nullptr || settled.ports.contains(id)) {
     const model::PortRow announced = port.row;
     move_backends(draft.view(), port.row);

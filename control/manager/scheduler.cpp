@@ -31,7 +31,7 @@ void occupy(Candidate& candidate, const model::Task& task) {
     candidate.memory_bytes_free -= reserved->memory_bytes;
   }
   for (const model::PortConfig& port : task.mesh.host_ports) {
-    if (port.published_port != 0) candidate.host_ports.emplace_back(model::protocol_of(port), port.published_port);
+    if (port.published_port != 0) candidate.host_ports.push_back(model::published_port(port));
   }
 }
 
@@ -62,8 +62,8 @@ bool has_plugins(const model::Node& node, const model::Task& task) {
 
 bool has_host_ports(const Candidate& candidate, const model::Task& task) {
   return std::ranges::none_of(task.mesh.host_ports, [&](const model::PortConfig& port) {
-    const std::pair key{model::protocol_of(port), port.published_port};
-    return port.published_port != 0 && std::ranges::find(candidate.host_ports, key) != candidate.host_ports.end();
+    return port.published_port != 0 &&
+           std::ranges::find(candidate.host_ports, model::published_port(port)) != candidate.host_ports.end();
   });
 }
 

@@ -24,7 +24,7 @@ struct Candidate {
   std::uint64_t tasks = 0;                                // live
   std::map<std::string, std::uint64_t> tasks_of_service;  // live, by service
   std::map<std::string, std::uint64_t> failures;          // recent, by "service/spec version"
-  std::vector<std::pair<model::PortProtocol, std::uint16_t>> host_ports;
+  std::vector<model::PublishedPort> host_ports;
 };
 
 enum class Filter : std::uint8_t { kReady, kResources, kPlugin, kConstraint, kPlatform, kHostPort, kMaxReplicas };

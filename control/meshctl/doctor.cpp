@@ -118,13 +118,10 @@ void look_at_direct_answers(Findings& findings, std::vector<model::Service> serv
   if (direct.empty()) return;
   findings.advice(
       fmt::format("{} (mesh.return=dsr): a task's host answers clients with the address of the host that they asked. "
-                  "An underlay that "
-                  "checks source addresses drops such answers: routers with rp_filter=1 or uRPF, a cloud's "
-                  "source/destination check, "
-                  "address checks of a hypervisor's or a switch's port. Where connections hang unless the task runs on "
-                  "the host that "
-                  "was asked, switch that check off, or use --mesh-return tunnel (rp_filter of the hosts themselves "
-                  "does not matter)",
+                  "An underlay that checks source addresses drops such answers: routers with rp_filter=1 or uRPF, a "
+                  "cloud's source/destination check, address checks of a hypervisor's or a switch's port. Where "
+                  "connections hang unless the task runs on the host that was asked, switch that check off, or use "
+                  "--mesh-return tunnel (rp_filter of the hosts themselves does not matter)",
                   fmt::join(direct, ", ")));
 }
 

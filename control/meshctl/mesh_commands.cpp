@@ -68,9 +68,7 @@ Result<model::Service> change_service(const Client& client, const std::string& n
   }
 }
 
-std::string port_text(const model::PortConfig& port) {
-  return fmt::format("{}/{}", port.published_port, model::protocol_name(model::protocol_of(port)));
-}
+std::string port_text(const model::PortConfig& port) { return model::port_name(model::published_port(port)); }
 
 std::string hosts_text(const ReadyAnswer& ready, const std::string& port) {
   const auto found = ready.answering.find(port);
@@ -212,9 +210,7 @@ CLI::App* add_publish(CLI::App& app, Cli& cli, const std::string& name, const st
 void add_mesh_commands(CLI::App& app, Cli& cli) {
   auto published = std::make_shared<PublishFlags>();
   CLI::App* command = add_publish(
-      app, cli, "publish",
-      "Publish a port of a service, on every host unless told where; "
-      "replaces no task",
+      app, cli, "publish", "Publish a port of a service, on every host unless told where; replaces no task",
       "PORT:TARGET", "such as 8010:80, 53:53/udp, or 10.0.0.5:8010:80 for one address of a host", published, &publish);
   add_list(*command, "--allow", published->options.allow,
            "only these clients, such as 192.0.2.0/24; may be repeated; '': everybody");

@@ -60,8 +60,9 @@ Result<PortProtocol> parse_protocol(std::string_view whole, std::string_view tex
 // Cuts "10.0.0.5:" or "[2001:db8::5]:" off the front of "ADDRESS:PUBLISHED:TARGET", if it is there.
 Result<std::optional<IpAddress>> cut_address(std::string_view whole, std::string_view& ports) {
   const auto colon = ports.rfind(':');
-  const auto before = colon == std::string_view::npos || colon == 0 ? colon : ports.rfind(':', colon - 1);
-  if (before == std::string_view::npos || before >= colon) return std::nullopt;
+  if (colon == std::string_view::npos || colon == 0) return std::nullopt;
+  const auto before = ports.rfind(':', colon - 1);
+  if (before == std::string_view::npos) return std::nullopt;
   auto host = ports.substr(0, before);
   ports = ports.substr(before + 1);
   const bool bracketed = host.starts_with('[') && host.ends_with(']');

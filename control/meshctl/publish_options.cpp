@@ -12,8 +12,6 @@
 namespace mesh::meshctl {
 namespace {
 
-model::PublishedPort key_of(const model::PortConfig& port) { return {model::protocol_of(port), port.published_port}; }
-
 // Labels name a port by its number, which the cluster chooses only later.
 Status require_number(const model::PortConfig& port, std::string_view what) {
   if (port.published_port != 0) return {};
@@ -27,7 +25,8 @@ Status set_list(model::ServiceSpec& spec, const model::PortConfig& port, std::st
   TRY(require_number(port, fmt::format("--{}", option)));
   std::vector<std::string> given = values;
   std::erase(given, "");
-  set_label(spec.labels, model::port_label(key_of(port), option), fmt::format("{}", fmt::join(given, ",")));
+  set_label(spec.labels, model::port_label(model::published_port(port), option),
+            fmt::format("{}", fmt::join(given, ",")));
   return {};
 }
 
@@ -52,9 +51,9 @@ Status publish_ports(model::ServiceSpec& spec, const std::string& flag, const st
       TRY_IN(flag, set_list(spec, port, "on", options.on));
       if (!wanted.address) continue;
       TRY_IN(flag, require_number(port, "an address"));
-      std::vector<std::string>& named = addresses[key_of(port)];
+      std::vector<std::string>& named = addresses[model::published_port(port)];
       // As in docker, 0.0.0.0 and [::] are all addresses: an empty value, which removes the label.
-      const bool all = wanted.address->is_unset() || *wanted.address == IpAddress::v4(0);
+      const bool all = wanted.address->is_unspecified();
       if (!all) named.push_back(wanted.address->to_string());
     }
   }
@@ -68,7 +67,7 @@ std::size_t withdraw_ports(model::ServiceSpec& spec, const std::function<bool(co
   if (!spec.endpoint_spec) return 0;
   return std::erase_if(spec.endpoint_spec->ports, [&](const model::PortConfig& port) {
     if (!matches(port)) return false;
-    model::remove_port_labels(spec.labels, key_of(port));
+    model::remove_port_labels(spec.labels, model::published_port(port));
     return true;
   });
 }

@@ -68,7 +68,6 @@ Status change_spec(model::ClusterSpec& spec, const UpdateFlags& flags) {
 
 Status init(const Client& client, const InitFlags& flags) {
   model::ClusterSpec spec;
-  spec.orchestration.task_history_retention_limit = 5;
   TRY(change_spec(spec, flags.settings));
   TRY(parse_choice<model::Availability>("--availability", flags.availability));
   const JsonObject body{{"ListenAddr", flags.listen},

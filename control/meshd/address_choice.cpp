@@ -12,6 +12,7 @@
 
 #include "base/text.h"
 #include "control/agent/agent.h"
+#include "control/meshd/options.h"
 
 namespace mesh::meshd {
 namespace {
@@ -36,6 +37,9 @@ IpAddress from_sockaddr(const sockaddr* address) {
   std::memcpy(bytes.data(), &v6.sin6_addr, bytes.size());
   return IpAddress(bytes);
 }
+
+// What docker's clients send for "not said".
+constexpr std::string_view kDockerListenDefault = "0.0.0.0:2377";
 
 bool is_link_local(const IpAddress& address) {
   return !address.is_v4() && address.bytes()[0] == 0xfe && (address.bytes()[1] & 0xc0) == 0x80;
@@ -94,7 +98,7 @@ bool is_own_address(const IpAddress& address) {
 
 Result<SocketAddress> choose_listen(const std::string& requested, const std::string& configured) {
   const std::string& text = requested.empty() || requested == kDockerListenDefault ? configured : requested;
-  return TRY_IN("listen address", parse_address_or_interface(text, 2377));
+  return TRY_IN("listen address", parse_address_or_interface(text, kClusterPort));
 }
 
 Result<SocketAddress> choose_advertise(const std::string& requested, const std::string& configured,
@@ -102,7 +106,7 @@ Result<SocketAddress> choose_advertise(const std::string& requested, const std::
   const std::string& text = requested.empty() ? configured : requested;
   SocketAddress address{agent.address(), default_port};
   if (!text.empty()) address = TRY_IN("advertise address", parse_address_or_interface(text, default_port));
-  if (address.ip.is_unset() || address.ip == IpAddress::v4(0)) {
+  if (address.ip.is_unspecified()) {
     return fail(ErrorKind::kInvalid,
                 "cannot choose this host's address in the cluster: specify one with --advertise-addr");
   }

@@ -3,7 +3,6 @@
 
 #include <functional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "base/address.h"
@@ -16,9 +15,6 @@ class Agent;
 }
 
 namespace mesh::meshd {
-
-// What docker's clients send for "not said".
-inline constexpr std::string_view kDockerListenDefault = "0.0.0.0:2377";
 
 // The request's address ("192.168.1.10:2377", without port, or an interface), else --listen: the request's is empty, or
 // docker's default.

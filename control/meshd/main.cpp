@@ -33,7 +33,7 @@ Result<agent::Options> agent_options(const Options& options) {
   result.registry_mirror = options.registry_mirror;
   result.engine_version = kVersion;
   if (!options.advertise_addr.empty()) {
-    result.advertise = TRY_IN("advertise-addr", SocketAddress::parse(options.advertise_addr, 2377)).ip;
+    result.advertise = TRY_IN("advertise-addr", SocketAddress::parse(options.advertise_addr, kClusterPort)).ip;
   }
   return result;
 }

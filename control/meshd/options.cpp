@@ -4,6 +4,7 @@
 #include <array>
 #include <cctype>
 #include <map>
+#include <optional>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -36,21 +37,13 @@ std::string environment_name(std::string_view setting) {
   return name;
 }
 
-constexpr std::string_view kConfigVariable = "MESHD_CONFIG=";
-
 using Values = std::map<std::string, std::string>;
 
-Result<Values> read_environment(const std::vector<std::string>& environment) {
-  Values values;
-  for (const std::string& entry : environment) {
-    const std::size_t equals = entry.find('=');
-    const std::string name = entry.substr(0, equals);
-    const auto matches = [&](const Setting& setting) { return environment_name(setting.name) == name; };
-    const auto setting = std::ranges::find_if(kSettings, matches);
-    if (setting == kSettings.end() || equals == std::string::npos) continue;
-    values[setting->name] = entry.substr(equals + 1);
-  }
-  return values;
+std::optional<std::string> variable_of(std::string_view setting, const std::vector<std::string>& environment) {
+  const std::string start = environment_name(setting) + "=";
+  const auto found = std::ranges::find_if(environment, [&](const auto& entry) { return entry.starts_with(start); });
+  if (found == environment.end()) return std::nullopt;
+  return found->substr(start.size());
 }
 
 Result<Values> read_yaml(const std::string& path) {
@@ -82,7 +75,7 @@ Result<Values> read_yaml(const std::string& path) {
 Status check_mirror(const std::string& mirror) {
   std::string_view host = mirror;
   for (const std::string_view scheme : {"http://", "https://"}) {
-    if (host.starts_with(scheme)) host.remove_prefix(scheme.size());
+    if (mirror.starts_with(scheme)) host.remove_prefix(scheme.size());
   }
   const auto is_part = [](unsigned char c) { return std::isalnum(c) != 0 || c == '.' || c == '-' || c == '_'; };
   const std::size_t colon = host.rfind(':');
@@ -109,8 +102,9 @@ Status check(const Options& options) {
     return fail(ErrorKind::kInvalid,
                 "log-level: \"" + options.log_level + "\" is not trace, debug, info, warn or error");
   }
-  TRY_IN("listen", SocketAddress::parse(options.listen, 2377));
-  if (!options.advertise_addr.empty()) TRY_IN("advertise-addr", SocketAddress::parse(options.advertise_addr, 2377));
+  TRY_IN("listen", SocketAddress::parse(options.listen, kClusterPort));
+  if (!options.advertise_addr.empty())
+    TRY_IN("advertise-addr", SocketAddress::parse(options.advertise_addr, kClusterPort));
   if (!options.registry_mirror.empty()) TRY(check_mirror(options.registry_mirror));
   for (const Setting& path : kSettings) {
     const std::string_view name = path.name;
@@ -155,19 +149,12 @@ Result<CommandLine> read_options(const std::vector<std::string>& arguments,
   } catch (const CLI::ParseError& error) {
     return fail(ErrorKind::kInvalid, std::string(error.what()) + "; meshd --help lists the flags");
   }
-  if (options.config.empty()) {
-    const auto named = [](const std::string& entry) { return entry.starts_with(kConfigVariable); };
-    const auto found = std::ranges::find_if(environment, named);
-    if (found != environment.end()) options.config = found->substr(kConfigVariable.size());
-  }
-  const Values from_environment = TRY(read_environment(environment));
+  if (options.config.empty()) options.config = variable_of("config", environment).value_or("");
   const Values from_file = options.config.empty() ? Values{} : TRY(read_yaml(options.config));
   for (std::size_t i = 0; i < kSettings.size(); ++i) {
     std::string& value = options.*(kSettings[i].value);
     if (const auto found = from_file.find(kSettings[i].name); found != from_file.end()) value = found->second;
-    if (const auto found = from_environment.find(kSettings[i].name); found != from_environment.end()) {
-      value = found->second;
-    }
+    if (const auto found = variable_of(kSettings[i].name, environment)) value = *found;
     if (given[i]->count() > 0) value = flags[i];
   }
   TRY(check(options));

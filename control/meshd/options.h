@@ -2,6 +2,7 @@
 // of the YAML file (data-dir); the flag wins, then the environment, then the file, then the default.
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <string>
 #include <vector>
@@ -9,6 +10,8 @@
 #include "base/result.h"
 
 namespace mesh::meshd {
+
+inline constexpr std::uint16_t kClusterPort = 2377;  // as Swarm
 
 struct Options {
   std::string data_dir = "/var/lib/meshd";

@@ -19,7 +19,6 @@ using ErrorCode = boost::system::error_code;
 
 // As Docker: the answer to a join waits this long for the first session; joining goes on in the background.
 constexpr Duration kJoinTimeout = std::chrono::seconds(20);
-constexpr std::uint16_t kClusterPort = 2377;
 
 std::unexpected<Error> already_member() {
   return fail(ErrorKind::kUnavailable,

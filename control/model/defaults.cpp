@@ -24,6 +24,8 @@ PortProtocol protocol_of(const PortConfig& port) {
 
 bool is_ingress(const PortConfig& port) { return port.publish_mode != PublishMode::kHost; }
 
+PublishedPort published_port(const PortConfig& port) { return {protocol_of(port), port.published_port}; }
+
 bool is_dnsrr(const ServiceSpec& spec) {
   return spec.endpoint_spec && spec.endpoint_spec->mode == ResolutionMode::kDnsrr;
 }
@@ -39,6 +41,10 @@ std::string protocol_name(PortProtocol protocol) {
       break;
   }
   return "tcp";
+}
+
+std::string port_name(const PublishedPort& port) {
+  return std::to_string(port.second) + "/" + protocol_name(port.first);
 }
 
 namespace {

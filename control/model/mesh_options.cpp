@@ -94,7 +94,7 @@ Result<std::vector<IpAddress>> parse_addresses(const std::string& label, const s
   for (const std::string_view part : TRY(list_of(label, value, "addresses of hosts such as 10.0.0.5"))) {
     const auto address = IpAddress::parse(part);
     if (!address) return bad(label, value, address.error().message);
-    if (address->is_unset() || *address == IpAddress::v4(0)) {
+    if (address->is_unspecified()) {
       return bad(label, value, "to answer on every address, remove the label");
     }
     if (address->is_loopback()) {
@@ -196,12 +196,17 @@ Result<MeshOptions> parse_mesh_options(const Labels& labels) {
 }
 
 std::string port_label(const PublishedPort& port, std::string_view option) {
-  return fmt::format("{}{}/{}.{}", kPortPrefix, port.second, protocol_name(port.first), option);
+  return fmt::format("{}{}.{}", kPortPrefix, port_name(port), option);
 }
 
 void remove_port_labels(Labels& labels, const PublishedPort& port) {
   const std::string prefix = port_label(port, "");
   std::erase_if(labels, [&](const auto& label) { return label.first.starts_with(prefix); });
+}
+
+bool answers(const PortRow& row, std::uint16_t node_number, const std::vector<IpAddress>& addresses) {
+  if (row.entry_nodes && !std::ranges::binary_search(*row.entry_nodes, node_number)) return false;
+  return row.addresses.empty() || std::ranges::find_first_of(row.addresses, addresses) != row.addresses.end();
 }
 
 std::optional<std::uint16_t> weight_of(const Labels& node_labels, const std::string& weight_label) {

@@ -58,6 +58,9 @@ struct MeshOptions {
 // Removes every option of the port.
 void remove_port_labels(Labels& labels, const PublishedPort& port);
 
+// The node with this number and these addresses answers on the port.
+[[nodiscard]] bool answers(const PortRow& row, std::uint16_t node_number, const std::vector<IpAddress>& addresses);
+
 // A node's weight under a label. Nothing if its value is no number from 1 to 100; 1 if it has no such label.
 [[nodiscard]] std::optional<std::uint16_t> weight_of(const Labels& node_labels, const std::string& weight_label);
 

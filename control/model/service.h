@@ -192,9 +192,12 @@ constexpr bool json_fields(const Service*, Visit&& visit) {
 [[nodiscard]] const std::vector<NetworkAttachmentConfig>& networks_of(const ServiceSpec& spec);
 [[nodiscard]] PortProtocol protocol_of(const PortConfig& port);
 [[nodiscard]] bool is_ingress(const PortConfig& port);
+[[nodiscard]] PublishedPort published_port(const PortConfig& port);
 [[nodiscard]] bool is_dnsrr(const ServiceSpec& spec);
 // "tcp", "udp", "sctp".
 [[nodiscard]] std::string protocol_name(PortProtocol protocol);
+// "8010/tcp".
+[[nodiscard]] std::string port_name(const PublishedPort& port);
 
 // Every absent part filled in with its default, as GET /services/{id}?insertDefaults=true shows it.
 [[nodiscard]] ServiceSpec with_defaults(ServiceSpec spec);

@@ -175,7 +175,7 @@ Status validate_ports(const EndpointSpec& endpoint) {
   if (endpoint.ports.size() > kPortsMax) {
     return fail(ErrorKind::kInvalid, fmt::format("EndpointSpec: more than {} published ports", kPortsMax));
   }
-  std::set<std::pair<std::uint16_t, PortProtocol>> published;
+  std::set<PublishedPort> published;
   for (const PortConfig& port : endpoint.ports) {
     if (port.target_port == 0) {
       return fail(ErrorKind::kInvalid, "EndpointSpec: a published port has no target port; use PUBLISHED:TARGET");
@@ -196,10 +196,9 @@ Status validate_ports(const EndpointSpec& endpoint) {
       return fail(ErrorKind::kInvalid, "EndpointSpec: port published with ingress mode can't be used with dnsrr mode");
     }
     if (port.published_port == 0) continue;
-    const std::pair key{port.published_port, protocol_of(port)};
-    if (!published.insert(key).second) {
-      return fail(ErrorKind::kInvalid, fmt::format("EndpointSpec: duplicate published ports provided: {}/{}",
-                                                   port.published_port, protocol_name(key.second)));
+    if (!published.insert(published_port(port)).second) {
+      return fail(ErrorKind::kInvalid,
+                  fmt::format("EndpointSpec: duplicate published ports provided: {}", port_name(published_port(port))));
     }
   }
   return {};

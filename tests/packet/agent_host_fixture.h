@@ -5,13 +5,8 @@
 #include <functional>
 #include <map>
 #include <optional>
-#include <poll.h>
-#include <sched.h>
-#include <signal.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
-#include <thread>
 #include <unistd.h>
 
 #include <boost/asio.hpp>
@@ -21,7 +16,6 @@
 
 #include "base/file.h"
 #include "base/id.h"
-#include "base/log.h"
 #include "base/process.h"
 #include "base/text.h"
 #include "control/agent/agent.h"
@@ -29,14 +23,13 @@
 #include "control/agent/container_config.h"
 #include "control/agent/records.h"
 #include "dns/feed.h"
+#include "tests/packet/agent_registry.h"
 #include "tests/unit/agent_image_builder.h"
 
 namespace mesh::agent {
 
 using model::TaskState;
 
-inline constexpr const char* kRegistryProgram = "/var/cache/meshd-dev/docker-registry/usr/bin/docker-registry";
-inline constexpr const char* kRegistry = "127.0.0.1:5000";
 inline constexpr const char* kIngress = "ingressnetworkid000000001";
 inline constexpr const char* kNetwork = "usernetworkid000000000001";
 
@@ -44,24 +37,6 @@ inline std::string must(const std::vector<std::string>& argv) {
   const auto out = run_for_output({.argv = argv});
   EXPECT_TRUE(out) << out.error().message;
   return out.value_or("");
-}
-
-inline void wait_until_dead(pid_t pid) {
-  while (kill(pid, 0) == 0) std::this_thread::sleep_for(std::chrono::milliseconds(5));
-}
-
-inline pid_t spawn_registry(const std::string& base) {
-  const std::string config = base + "/registry.yml";
-  EXPECT_TRUE(write_file(config, fmt::format("version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: "
-                                             "{{rootdirectory: {}/registry}}}}\nhttp: {{addr: \"{}\"}}\n",
-                                             base, kRegistry)));
-  const pid_t pid = fork();
-  if (pid == 0) {
-    freopen("/dev/null", "w", stderr);
-    execl(kRegistryProgram, kRegistryProgram, "serve", config.c_str(), nullptr);
-    _exit(127);
-  }
-  return pid;
 }
 
 // Everything that the cases share: made once, because programs and images take a while to load.
@@ -72,7 +47,7 @@ class Host : public testing::Environment {
     return *host;
   }
   void SetUp() override {
-    if (geteuid() != 0 || access(kRegistryProgram, X_OK) != 0) return;
+    if (!test::Registry::can_run()) return;
     base = "/tmp/meshd-agent-" + make_hex_id(4);
     prefix = "/meshd-agent-test-" + make_hex_id(4);
     ASSERT_TRUE(make_directories(base + "/bpf"));
@@ -85,7 +60,7 @@ class Host : public testing::Environment {
     cgroups = *find_cgroup_layout("");
     ASSERT_EQ(mkdir((cgroups.v2_mount + prefix).c_str(), 0755), 0);
     cgroups.prefix = prefix;
-    registry = spawn_registry(base);
+    registry.start(base);
     push("web", {});
     push("sick", JsonObject{{"Healthcheck", JsonObject{{"Test", JsonArray{"CMD-SHELL", "test -e /tmp/well"}},
                                                        {"Interval", 50'000'000},
@@ -96,10 +71,7 @@ class Host : public testing::Environment {
     if (base.empty()) return;
     const Status cleaned = Agent::cleanup(options());
     EXPECT_TRUE(cleaned) << cleaned.error().message;
-    if (registry > 0) {
-      kill(registry, SIGTERM);
-      waitpid(registry, nullptr, 0);
-    }
+    registry.stop();
     for (const std::string& one : cgroups.v1_mounts) rmdir((one + prefix).c_str());
     EXPECT_EQ(rmdir((cgroups.v2_mount + prefix).c_str()), 0) << "a cgroup was left";
     umount2((base + "/bpf").c_str(), MNT_DETACH);
@@ -113,7 +85,7 @@ class Host : public testing::Environment {
     made.cgroup_root = prefix;
     made.uplink = "up0";
     made.uplink_mode = "tc";
-    made.registry_mirror = kRegistry;
+    made.registry_mirror = test::kRegistry;
     made.hostname = "host1";
     return made;
   }
@@ -122,19 +94,7 @@ class Host : public testing::Environment {
     extra["Env"] = JsonArray{"PATH=/bin"};
     const std::string directory = base + "/image-" + name;
     test::write_image(directory, {layer()}, std::move(extra), host_architecture());
-    wait_until_pushed(directory, fmt::format("docker://{}/library/{}:latest", kRegistry, name));
-  }
-  // The registry needs a moment to listen.
-  static void wait_until_pushed(const std::string& directory, const std::string& target) {
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-    for (;;) {
-      const auto pushed = run_process({.argv = {"skopeo", "--insecure-policy", "copy", "--preserve-digests",
-                                                "--dest-tls-verify=false", "dir:" + directory, target}});
-      ASSERT_TRUE(pushed);
-      if (pushed->exit_status == 0) return;
-      ASSERT_LT(std::chrono::steady_clock::now(), deadline) << pushed->err;
-      std::this_thread::sleep_for(std::chrono::milliseconds(50));
-    }
+    test::Registry::push(directory, name + ":latest");
   }
   static const test::BuiltLayer& layer() {
     static const test::BuiltLayer built = test::make_layer(test::busybox_tar());
@@ -144,7 +104,7 @@ class Host : public testing::Environment {
   bool ready = false;
   std::string base, prefix;
   CgroupLayout cgroups;
-  pid_t registry = 0;
+  test::Registry registry;
 };
 
 inline model::EndpointTables base_tables() {
@@ -191,7 +151,7 @@ inline model::EndpointRow row_of(const model::Task& task) {
 class AgentTest : public testing::Test {
  protected:
   void SetUp() override {
-    if (!Host::get().ready) GTEST_SKIP() << "needs root and the registry that scripts/setup unpacks";
+    if (!Host::get().ready) GTEST_SKIP() << test::Registry::kNeeds;
     tables_ = base_tables();
     start_agent();
     if (HasFatalFailure()) return;

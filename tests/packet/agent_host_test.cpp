@@ -1,4 +1,7 @@
 // A whole agent: what it makes of tasks.
+#include <sched.h>
+
+#include "base/log.h"
 #include "dns/server.h"
 #include "tests/packet/agent_host_fixture.h"
 
@@ -38,7 +41,7 @@ TEST_F(AgentTest, RestartAdoptsAndExitCodesSurvive) {
   agent_.reset();
   // Ends while no meshd looks.
   inside("task2", "touch /tmp/end");
-  wait_until_dead(static_cast<pid_t>(pid2));
+  test::wait_until_gone(static_cast<pid_t>(pid2));
   restart_agent();
   // Without a manager it goes on; with one it reports.
   agent_->connected();

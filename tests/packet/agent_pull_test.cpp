@@ -1,11 +1,7 @@
 // Pulls from a real registry on the loopback of a network namespace of its own, below an empty /var/lib of its own:
 // digests, shared layers, corrupt and missing blobs, unknown images, a registry that is not there.
 #include <sched.h>
-#include <signal.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <thread>
 #include <unistd.h>
 
 #include <fmt/format.h>
@@ -17,51 +13,28 @@
 #include "base/process.h"
 #include "control/agent/image_pull.h"
 #include "control/agent/image_store.h"
+#include "tests/packet/agent_registry.h"
 #include "tests/unit/agent_image_builder.h"
 
 namespace mesh::agent {
 namespace {
 
+using test::kRegistry;
 using test::TarWriter;
 using testing::HasSubstr;
-
-constexpr const char* kRegistryProgram = "/var/cache/meshd-dev/docker-registry/usr/bin/docker-registry";
-constexpr const char* kRegistry = "127.0.0.1:5000";
 
 class PullTest : public testing::Test {
  protected:
   void SetUp() override {
-    if (geteuid() != 0 || access(kRegistryProgram, X_OK) != 0) {
-      GTEST_SKIP() << "needs root and the registry that scripts/setup unpacks";
-    }
+    if (!test::Registry::can_run()) GTEST_SKIP() << test::Registry::kNeeds;
     base_ = "/tmp/meshd-pull-" + make_hex_id(4);
     ASSERT_TRUE(make_directories(base_));
-    start_registry("");
+    registry_.start(base_);
     open_store();
   }
-  // `more`: of its configuration.
-  void start_registry(const std::string& more) {
-    ASSERT_TRUE(write_file(base_ + "/registry.yml",
-                           fmt::format("version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: "
-                                       "{}/registry}}}}\nhttp: {{addr: \"{}\"}}\n{}",
-                                       base_, kRegistry, more)));
-    registry_ = fork();
-    if (registry_ == 0) {
-      prctl(PR_SET_PDEATHSIG, SIGKILL);
-      if (freopen("/dev/null", "w", stderr) == nullptr || freopen("/dev/null", "w", stdout) == nullptr) _exit(126);
-      execl(kRegistryProgram, kRegistryProgram, "serve", (base_ + "/registry.yml").c_str(), nullptr);
-      _exit(127);
-    }
-  }
   void TearDown() override {
-    stop_registry();
+    registry_.stop();
     if (!base_.empty()) EXPECT_TRUE(remove_tree(base_));
-  }
-  void stop_registry() {
-    if (registry_ <= 0) return;
-    kill(registry_, SIGTERM);
-    waitpid(registry_, nullptr, 0);
-    registry_ = 0;
   }
   void open_store() {
     auto store = ImageStore::open(base_ + "/images");
@@ -73,19 +46,8 @@ class PullTest : public testing::Test {
                    const std::string& architecture = host_architecture()) {
     const std::string directory = base_ + "/push-" + make_hex_id(4);
     const std::string digest = test::write_image(directory, layers, std::move(config), architecture);
-    wait_until_pushed(directory, fmt::format("docker://{}/library/{}", kRegistry, name));
+    test::Registry::push(directory, name);
     return digest;
-  }
-  static void wait_until_pushed(const std::string& directory, const std::string& target) {
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-    for (;;) {
-      const auto pushed = run_process({.argv = {"skopeo", "--insecure-policy", "copy", "--preserve-digests",
-                                                "--dest-tls-verify=false", "dir:" + directory, target}});
-      ASSERT_TRUE(pushed);
-      if (pushed->exit_status == 0) return;
-      ASSERT_LT(std::chrono::steady_clock::now(), deadline) << pushed->err;
-      std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    }
   }
   Result<PulledImage> pull(const std::string& name) {
     const ImageReference reference = TRY(ImageReference::parse(name));
@@ -99,13 +61,12 @@ class PullTest : public testing::Test {
   }
   // A registry that was started a moment ago does not listen yet.
   Result<PulledImage> wait_until_answered(const ImageReference& reference, const RegistryAccess& access) {
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-    for (;;) {
-      auto pulled = pull_remote(reference, access, store_->paths(), [](const api::PullProgress&) {});
-      if (pulled || pulled.error().kind != ErrorKind::kUnavailable) return pulled;
-      if (std::chrono::steady_clock::now() > deadline) return pulled;
-      std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    }
+    Result<PulledImage> pulled = fail(ErrorKind::kUnavailable, "not asked");
+    EXPECT_TRUE(test::wait_until([&] {
+      pulled = pull_remote(reference, access, store_->paths(), [](const api::PullProgress&) {});
+      return pulled || pulled.error().kind != ErrorKind::kUnavailable;
+    }));
+    return pulled;
   }
   [[nodiscard]] std::size_t layers_here() const {
     std::size_t count = 0;
@@ -125,7 +86,7 @@ class PullTest : public testing::Test {
   }
 
   std::string base_;
-  pid_t registry_ = 0;
+  test::Registry registry_;
   std::optional<ImageStore> store_;
   std::vector<std::string> reports_;
 };
@@ -249,7 +210,7 @@ TEST_F(PullTest, UnknownImageAndUnreachableRegistry) {
   EXPECT_EQ(unknown.error().kind, ErrorKind::kNotFound);
   EXPECT_THAT(unknown.error().message,
               testing::AllOf(HasSubstr("No such image: nope:7"), HasSubstr("check name and tag")));
-  stop_registry();
+  registry_.stop();
   const auto unreachable = pull("app");
   ASSERT_FALSE(unreachable);
   EXPECT_EQ(unreachable.error().kind, ErrorKind::kUnavailable);
@@ -259,10 +220,10 @@ TEST_F(PullTest, UnknownImageAndUnreachableRegistry) {
 // data_dir/auth.json is written by `skopeo login` or `docker login` (containers-auth.json(5)).
 TEST_F(PullTest, TheHostsLoginIsUsed) {
   push("app:latest", {layer_with("a")});
-  stop_registry();
+  registry_.stop();
   // user "mesh", password "secret" (bcrypt)
   ASSERT_TRUE(write_file(base_ + "/htpasswd", "mesh:$2b$04$dy0T5RB2WLbI6cYPK4tfEeESr29qlq3mFYfBqxsc.vHr6Yr0Wrjwa\n"));
-  start_registry(fmt::format("auth: {{htpasswd: {{realm: test, path: {}/htpasswd}}}}\n", base_));
+  registry_.start(base_, fmt::format("auth: {{htpasswd: {{realm: test, path: {}/htpasswd}}}}\n", base_));
   const ImageReference reference = *ImageReference::parse(std::string(kRegistry) + "/library/app");
   RegistryAccess access;
   access.auth_file = base_ + "/auth.json";

@@ -1,28 +1,24 @@
 // Real containers: conmon and an OCI runtime on this machine, in a cgroup prefix and directories of their own.
-#include <dirent.h>
-#include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <thread>
 #include <unistd.h>
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include "base/fd.h"
 #include "base/file.h"
 #include "base/id.h"
 #include "base/process.h"
 #include "base/text.h"
 #include "control/agent/container_runtime.h"
 #include "control/agent/rootfs.h"
+#include "tests/packet/agent_waiting.h"
 
 namespace mesh::agent {
 namespace {
 
+using test::wait_until_gone;
 using State = ObservedContainer::State;
 
 constexpr const char* kLayer = "sha256:1111111111111111111111111111111111111111111111111111111111111111";
@@ -38,13 +34,6 @@ void make_busybox_layer(const ImagePaths& images) {
   }
   ASSERT_TRUE(write_file(root + "/etc/passwd", "root:x:0:0::/root:/bin/sh\nweb:x:33:34::/srv:/bin/sh\n"));
   ASSERT_TRUE(write_file(root + "/etc/group", "root:x:0:\nweb:x:34:\nextra:x:50:web\n"));
-}
-
-void wait_until_gone(pid_t pid) {
-  const Fd handle(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
-  if (!handle) return;
-  pollfd waiting{handle.get(), POLLIN, 0};
-  ASSERT_EQ(poll(&waiting, 1, 20'000), 1) << "process " << pid << " did not end";
 }
 
 class RuntimeTest : public testing::Test {
@@ -116,11 +105,8 @@ class RuntimeTest : public testing::Test {
     return text;
   }
   void wait_for_log(const std::string& id, std::string_view text) {
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-    while (read_file(runtime_->log_path(id)).value_or("").find(text) == std::string::npos) {
-      ASSERT_LT(std::chrono::steady_clock::now(), deadline) << "no \"" << text << "\" in the log";
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    }
+    const auto is_there = [&] { return read_file(runtime_->log_path(id)).value_or("").contains(text); };
+    ASSERT_TRUE(test::wait_until(is_there)) << "no \"" << text << "\" in the log";
   }
   std::string cgroup_value(const std::string& controller, const std::string& id, const std::string& file) {
     std::vector<std::string> mounts = cgroups_.v1_mounts;

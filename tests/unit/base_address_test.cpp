@@ -93,6 +93,10 @@ TEST(IpAddress, plus_carries) {
 TEST(IpAddress, kinds) {
   EXPECT_TRUE(IpAddress().is_unset());
   EXPECT_FALSE(IpAddress::parse("0.0.0.0")->is_unset());
+  EXPECT_TRUE(IpAddress::parse("0.0.0.0")->is_unspecified());
+  EXPECT_TRUE(IpAddress::parse("::")->is_unspecified());
+  EXPECT_FALSE(IpAddress::parse("0.0.0.1")->is_unspecified());
+  EXPECT_FALSE(IpAddress::parse("::1")->is_unspecified());
   EXPECT_TRUE(IpAddress::parse("127.3.2.1")->is_loopback());
   EXPECT_TRUE(IpAddress::parse("::1")->is_loopback());
   EXPECT_FALSE(IpAddress::parse("128.0.0.1")->is_loopback());

@@ -136,6 +136,7 @@ TEST_F(MeshOptionsTest, AWeightMovesOnlyWhatItMust) {
   settle();
   EXPECT_EQ(shares(web).at("node1"), 128U);
   EXPECT_EQ(port(web).owners.size(), 256U);
+  EXPECT_EQ(port(web).ring_version, weighted);
 
   const Bytes before = port(web).owners;
   ASSERT_TRUE(set_labels(web, {}));

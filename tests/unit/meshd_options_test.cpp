@@ -100,6 +100,7 @@ TEST_F(OptionsTest, MistakesAreNamed) {
       {{"--data-dir", "relative"}, "absolute"},
       {{"--registry-mirror", "ftp://mirror"}, "registry-mirror: \"ftp://mirror\""},
       {{"--registry-mirror", "https://"}, "registry-mirror"},
+      {{"--registry-mirror", "http://https://mirror"}, "registry-mirror"},
       {{"--registry-mirror", "mirror:99999"}, "registry-mirror"},
       {{"--registry-mirror", "mirror/path"}, "registry-mirror"},
       {{"--config", directory_ + "/absent.yaml"}, "absent.yaml"},

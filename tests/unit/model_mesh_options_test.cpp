@@ -103,6 +103,7 @@ TEST(MeshOptions, Refused) {
       {"mesh.port.8010/tcp.address", "0.0.0.0", "remove the label"},
       {"mesh.port.8010/tcp.address", "::", "remove the label"},
       {"mesh.port.8010/tcp.address", "127.0.0.1", "uplinks"},
+      {"mesh.port.8010/tcp.address", prefixes(66).substr(9), "limit of 64"},
       {"mesh.port.8010/tcp.address", prefixes(65).substr(9), ""},
       {"mesh.port.8010/tcp.on", "", "node.labels.edge==true"},
   };

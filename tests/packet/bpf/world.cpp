@@ -125,7 +125,9 @@ void World::bound(__u8 protocol, __u16 port, const std::string& address_text) {
 }
 
 void World::allowed(__u8 protocol, __u16 port, const std::string& prefix, __u32 length) {
-  tables_.set("mesh_allowed", mesh_allow{MESH_ALLOW_SERVICE_BITS + length, MESH_SERVICE_INDEX(protocol, port), address(prefix)}, __u32{0});
+  tables_.set("mesh_allowed",
+              mesh_allow{MESH_ALLOW_SERVICE_BITS + length, MESH_SERVICE_INDEX(protocol, port), address(prefix)},
+              __u32{0});
 }
 
 void World::locals(__u8 protocol, __u16 port, const std::vector<__u16>& bindings) {
