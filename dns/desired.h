@@ -13,7 +13,8 @@
 namespace mesh::dns {
 
 // A name on one network. Service: the VIP; "tasks.<service>": every running healthy task; a task's container name, id
-// prefix and hostname: its address. Lower case, no final dot. A family without an address answers NOERROR without data.
+// prefix and hostname: its address. Lower case, no final dot. A family without an address answers NOERROR without data;
+// so does a service without tasks.
 struct Name {
   std::string name;
   std::vector<IpAddress> addresses;

@@ -52,6 +52,7 @@ const model::NetworkAddress* on_network(const std::vector<model::NetworkAddress>
   return found == list.end() ? nullptr : &*found;
 }
 
+// A service keeps its names while it has no tasks: they are answered without addresses, and not asked of the world.
 void add_service(Names& names, const model::ServiceRow& service, const model::NetworkRow& network,
                  const std::vector<const model::EndpointRow*>& tasks) {
   const model::NetworkAddress* vip = on_network(service.virtual_ips, network.id);
@@ -62,6 +63,10 @@ void add_service(Names& names, const model::ServiceRow& service, const model::Ne
     for (const std::string& name : aliases) names.add(name, *vip);
     names.add_reverse(vip->v4, lower(service.name) + "." + lower(network.name));
     names.add_reverse(vip->v6, lower(service.name) + "." + lower(network.name));
+  }
+  if (vip != nullptr) {
+    names.add("tasks." + service.name, IpAddress{});
+    for (const std::string& name : aliases) names.add(name, IpAddress{});
   }
   for (const model::EndpointRow* task : tasks) {
     const model::NetworkAddress* address = on_network(task->networks, network.id);

@@ -136,6 +136,13 @@ class TestNames(ClusterTest):
             for task in self.tools:
                 harness.wait_for(lambda t=task: self.short(t, "tasks.changing") == self.addresses_of("changing"), 5,
                                  f"{count} addresses, as {self.cluster.host_of(task)} answers")
+        # A name that is the cluster's own is not asked of the world while it has no address.
+        self.lab.meshctl("node1", "service", "scale", "-d", "changing=0")
+        for task in self.tools:
+            harness.wait_for(lambda t=task: not self.short(t, "tasks.changing"), 5, "no address")
+            empty = self.dig(task, "tasks.changing")
+            self.assertIn("status: NOERROR", empty)
+            self.assertIn("ANSWER: 0", empty)
 
     def test_aliases(self):
         self.create_service("named", "mesh-tools", options=("--network", "name=backend,alias=db"), running=1)

@@ -91,8 +91,6 @@ class TestDelay(ClusterTest):
             times = f"{what}: {', '.join(f'{1000 * one:.0f}' for one in measured)} ms"
             print(times)
             self.assertGreaterEqual(len(measured), 8, "changes as other hosts saw them")
-            if what == "replaced":
-                continue  # known to be late, not yet understood: all wait for the last one that starts. Shown, not asserted
             soon = sum(delay <= SOON_S for delay in measured)
             self.assertGreaterEqual(soon, SOON_SHARE * len(measured), times)
             self.assertLessEqual(measured[-1], LATEST_S, times)

@@ -259,6 +259,24 @@ TEST_F(ViewTest, DnsRoundRobinNamesTheTasks) {
   EXPECT_THAT(make_dataplane(view()).virtual_ips, IsEmpty());
 }
 
+// Such a question is not passed on to the host's resolvers: the asker would wait for them while the next task comes.
+TEST_F(ViewTest, AServiceWithoutTasksKeepsItsNames) {
+  tables_.endpoints.clear();
+  const dns::Desired by_vip = make_names(view());
+  EXPECT_THAT(find_name(by_vip.networks[0], "web")->addresses, ElementsAre(ip("10.1.0.2")));
+  ASSERT_NE(find_name(by_vip.networks[0], "tasks.web"), nullptr);
+  EXPECT_THAT(find_name(by_vip.networks[0], "tasks.web")->addresses, IsEmpty());
+
+  tables_.services[0].dnsrr = true;
+  for (model::NetworkAddress& address : tables_.services[0].virtual_ips) address.v4 = address.v6 = {};
+  const dns::Desired by_tasks = make_names(view());
+  for (const char* name : {"web", "www", "tasks.web"}) {
+    ASSERT_NE(find_name(by_tasks.networks[0], name), nullptr) << name;
+    EXPECT_THAT(find_name(by_tasks.networks[0], name)->addresses, IsEmpty());
+  }
+  EXPECT_EQ(find_name(by_tasks.networks[1], "www"), nullptr) << "a name on another network";
+}
+
 // ---- merging
 
 TEST(TableMerge, UpsertsAndRemovals) {
