@@ -40,6 +40,7 @@ Status DnsProcess::start(const SocketAddress& listen) {
       options_.program,     "dns",     "--listen",          listen.to_string(), "--socket",
       options_.socket_path, "--state", options_.state_path, "--build",          build_};
   std::vector<char*> pointers;
+  pointers.reserve(argv.size() + 1);
   for (const std::string& arg : argv) pointers.push_back(const_cast<char*>(arg.c_str()));
   pointers.push_back(nullptr);
   posix_spawn_file_actions_t actions;

@@ -57,7 +57,7 @@ using Change = std::function<Status(model::ServiceSpec&)>;
 // Changes the service's spec with optimistic locking; the service as it was.
 Result<model::Service> change_service(const Client& client, const std::string& name, const Change& change) {
   for (int attempt = 1;; ++attempt) {
-    const auto service = TRY(get_service(client, name));
+    auto service = TRY(get_service(client, name));
     auto spec = service.spec;
     TRY(change(spec));
     if (spec == service.spec) return service;
@@ -80,7 +80,7 @@ std::string hosts_text(const ReadyAnswer& ready, const std::string& port) {
 Result<ReadyAnswer> wait_published(const Client& client, const std::string& id, const std::string& timeout) {
   const auto target = path("/mesh/services/" + id + "/ready?timeout=" + api::encode_query(timeout));
   const Json answer = TRY_IN("published, but not answering everywhere yet", client.get(target));
-  const auto ready = TRY(decode<ReadyAnswer>(answer));
+  auto ready = TRY(decode<ReadyAnswer>(answer));
   if (!ready.problems.empty()) {
     return fail(ErrorKind::kConflict,
                 fmt::format("published, but not on every host: {}", fmt::join(ready.problems, "; ")));

@@ -143,6 +143,7 @@ std::vector<JsonObject> node_rows(std::vector<model::Node> nodes, const std::str
   std::ranges::sort(
       nodes, [](const auto& a, const auto& b) { return natural_less(a.description.hostname, b.description.hostname); });
   std::vector<JsonObject> rows;
+  rows.reserve(nodes.size());
   for (const auto& node : nodes) {
     rows.push_back({{"ID", node.id},
                     {"Self", node.id == self},
@@ -200,6 +201,7 @@ std::vector<JsonObject> task_rows(std::vector<model::Task> tasks, const std::map
 std::vector<JsonObject> network_rows(std::vector<model::Network> networks, const RowOptions& options) {
   std::ranges::sort(networks, [](const auto& a, const auto& b) { return natural_less(a.name, b.name); });
   std::vector<JsonObject> rows;
+  rows.reserve(networks.size());
   for (const auto& network : networks) {
     rows.push_back({{"ID", id_for(network.id, options)},
                     {"Name", network.name},

@@ -62,7 +62,7 @@ Status apply_restart(const CommonFlags& flags, std::optional<model::RestartPolic
   }
   if (flags.restart_delay) made(to).delay = TRY(duration_flag("--restart-delay", *flags.restart_delay));
   if (flags.restart_window) made(to).window = TRY(duration_flag("--restart-window", *flags.restart_window));
-  if (flags.restart_max_attempts) made(to).max_attempts = *flags.restart_max_attempts;
+  if (flags.restart_max_attempts) made(to).max_attempts = flags.restart_max_attempts;
   return {};
 }
 
@@ -108,7 +108,7 @@ Status apply_common(const CommonFlags& flags, ServiceSpec& spec) {
   }
   if (flags.tty) container.tty = *flags.tty;
   if (flags.read_only) container.read_only = *flags.read_only;
-  if (flags.init) container.init = *flags.init;
+  if (flags.init) container.init = flags.init;
   apply_mesh(flags.mesh, spec.labels);
   TRY(apply_health(flags, container.healthcheck));
   TRY(apply_resources(flags, spec.task_template));

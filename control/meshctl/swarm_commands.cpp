@@ -58,7 +58,7 @@ std::string join_command(const std::string& token, const std::string& address) {
 }
 
 Status change_spec(model::ClusterSpec& spec, const UpdateFlags& flags) {
-  if (flags.history_limit) spec.orchestration.task_history_retention_limit = *flags.history_limit;
+  if (flags.history_limit) spec.orchestration.task_history_retention_limit = flags.history_limit;
   if (flags.cert_expiry) spec.ca_config.node_cert_expiry = TRY_IN("--cert-expiry", parse_duration(*flags.cert_expiry));
   if (flags.heartbeat) {
     spec.dispatcher.heartbeat_period = TRY_IN("--dispatcher-heartbeat", parse_duration(*flags.heartbeat));

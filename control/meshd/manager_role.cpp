@@ -35,12 +35,12 @@ manager::SessionStart session_start(const cluster::Hello& hello) {
 class ManagerRole::Impl : public std::enable_shared_from_this<Impl> {
  public:
   Impl(asio::io_context& loop, ManagerRoleOptions options, const cluster::NodeIdentity& identity, Callbacks callbacks,
-       store::Seal seal)
+       const store::Seal& seal)
       : loop_(loop),
         options_(std::move(options)),
         identity_(identity),
         callbacks_(std::move(callbacks)),
-        seal_(std::move(seal)),
+        seal_(seal),
         inquiries_(loop, [this](const std::string& node, const auto& message) { send(node, message); }),
         tick_timer_(loop),
         renewal_timer_(loop) {}
@@ -312,6 +312,7 @@ void ManagerRole::Impl::ask_ports(const std::vector<model::PortConfig>& ports, c
     if (nodes.contains(id)) asked.insert(id);
   }
   std::vector<cluster::PortName> names;
+  names.reserve(ports.size());
   for (const model::PortConfig& port : ports) {
     names.push_back({model::protocol_name(model::protocol_of(port)), port.published_port});
   }
@@ -388,9 +389,9 @@ Result<std::unique_ptr<ManagerRole>> ManagerRole::open(asio::io_context& loop, M
                                                        const cluster::NodeIdentity& identity, Callbacks callbacks,
                                                        std::optional<NewCluster> create) {
   TRY(make_directories(options.directory, 0700));
-  store::Seal seal = TRY(store::Seal::open(options.directory + "/seal.key"));
+  const store::Seal seal = TRY(store::Seal::open(options.directory + "/seal.key"));
   std::unique_ptr<store::Store> store = TRY(store::open_sqlite_store(options.directory + "/store.db"));
-  auto impl = std::make_shared<Impl>(loop, std::move(options), identity, std::move(callbacks), std::move(seal));
+  auto impl = std::make_shared<Impl>(loop, std::move(options), identity, std::move(callbacks), seal);
   impl->manager_ = TRY(manager::Manager::open(std::move(store), wall_now()));
   if (create) TRY(impl->create(*create));
   if (const Status started = impl->start(); !started) {

@@ -40,7 +40,7 @@ def cpp_sleeps(text):
     found = []
     function = ""
     for number, line in enumerate(text.split("\n"), 1):
-        match = re.match(r"^ {0,4}[\w:<>&*,~ ]*?(\w+)\([^;]*\{$", line)
+        match = re.match(r"^ {0,4}[\w:<>&*,~ \[\]]*?(\w+)\([^;]*\{$", line)
         if match and match.group(1) not in ("if", "for", "while", "switch", "catch"):
             function = match.group(1)
         if CPP_SLEEP.search(line) and not re.search("wait|until|poll", function):
