@@ -18,8 +18,9 @@ namespace {
 // The CPUs' values of one row, added up word by word.
 template <class T>
 T sum_of(const std::string& values) {
-  static_assert(sizeof(T) % sizeof(std::uint64_t) == 0);
-  constexpr std::size_t kWords = sizeof(T) / sizeof(std::uint64_t);
+  constexpr std::size_t kWordBytes = 8;
+  static_assert(sizeof(T) % kWordBytes == 0);
+  constexpr std::size_t kWords = sizeof(T) / kWordBytes;
   std::array<std::uint64_t, kWords> sum{};
   for (std::size_t at = 0; at + sizeof(T) <= values.size(); at += sizeof(T)) {
     std::array<std::uint64_t, kWords> one{};

@@ -82,7 +82,7 @@ std::string format_ports(const std::set<std::uint16_t>& ports) {
   for (auto port = ports.begin(); port != ports.end();) {
     const std::uint16_t first = *port;
     std::uint16_t last = first;
-    while (++port != ports.end() && *port == last + 1) last = *port;
+    for (++port; port != ports.end() && *port == last + 1; ++port) last = *port;
     if (!text.empty()) text += ',';
     text += first == last ? fmt::format("{}", first) : fmt::format("{}-{}", first, last);
   }

@@ -174,8 +174,7 @@ void Agent::Impl::answer_ports(const cluster::PortQuestion& question) {
   const auto look = [ports = question.ports, host = hostname_of(options_)] {
     std::vector<std::string> refused;
     for (const cluster::PortName& one : ports) {
-      const auto protocol = one.protocol == "udp" ? dataplane::Protocol::kUdp : dataplane::Protocol::kTcp;
-      std::string why = dataplane::port_refusal({protocol, one.port}, host);
+      std::string why = dataplane::port_refusal({to_protocol(one.protocol), one.port}, host);
       if (!why.empty()) refused.push_back(std::move(why));
     }
     return refused;

@@ -5,6 +5,8 @@
 
 #include "base/log.h"
 #include "control/agent/agent_impl.h"
+#include "control/model/service.h"
+#include "dataplane/port_holder.h"
 
 namespace mesh::agent {
 namespace {
@@ -18,6 +20,16 @@ Attempt attempt_of(const Status& status) {
 
 // What stays the same once a task is assigned; the rest of it may change (endpoint state, desired state).
 void take_over(model::Task& ours, const model::Task& theirs) { ours = theirs; }
+
+// Ports of mode=host were not asked for when the service was made: it was not known where its tasks would run.
+Status require_host_ports(const std::vector<model::PortConfig>& ports, const std::string& host) {
+  for (const model::PortConfig& port : ports) {
+    const std::string why = dataplane::port_refusal(
+        {to_protocol(model::protocol_name(model::protocol_of(port))), port.published_port}, host);
+    if (!why.empty()) return fail(ErrorKind::kConflict, why);
+  }
+  return {};
+}
 
 }  // namespace
 
@@ -225,22 +237,26 @@ void Agent::Impl::start_container(LocalTask& local) {
   local.facts.start = {Attempt::State::kRunning, {}};
   const std::string id = local.task.id;
   const std::string netns = options_.runtime_dir + "/netns/" + id;
-  actions_.run([runtime = *runtime_, config = *local.config, images = images_->paths(),
-                netns] { return runtime.start(config, images, netns); },
-               guarded([this, id](Result<ObservedContainer> started) {
-                 LocalTask* there = find(id);
-                 if (there == nullptr) return;
-                 if (started) {
-                   there->facts.start = {Attempt::State::kDone, {}};
-                   there->facts.container = *started;
-                   watch_monitor(*there);
-                   schedule_probe(*there);
-                 } else {
-                   there->facts.start = {Attempt::State::kFailed, started.error().message};
-                   there->facts.container.state = Container::kPrepared;
-                 }
-                 poke(id);
-               }));
+  actions_.run(
+      [runtime = *runtime_, config = *local.config, images = images_->paths(), netns,
+       ports = local.task.mesh.host_ports, host = hostname_of(options_)]() -> Result<ObservedContainer> {
+        TRY(require_host_ports(ports, host));
+        return runtime.start(config, images, netns);
+      },
+      guarded([this, id](Result<ObservedContainer> started) {
+        LocalTask* there = find(id);
+        if (there == nullptr) return;
+        if (started) {
+          there->facts.start = {Attempt::State::kDone, {}};
+          there->facts.container = *started;
+          watch_monitor(*there);
+          schedule_probe(*there);
+        } else {
+          there->facts.start = {Attempt::State::kFailed, started.error().message};
+          there->facts.container.state = Container::kPrepared;
+        }
+        poke(id);
+      }));
 }
 
 void Agent::Impl::send_signal(LocalTask& local, int signal_number, Attempt TaskFacts::* attempt) {

@@ -75,7 +75,7 @@ Result<ImageConfig> decode_image_config(std::string_view text, const Manifest& m
 std::string host_architecture() {
   utsname name{};
   uname(&name);
-  const std::string machine = name.machine;
+  std::string machine = name.machine;
   if (machine == "x86_64") return "amd64";
   if (machine == "aarch64") return "arm64";
   if (machine.starts_with("armv")) return "arm";

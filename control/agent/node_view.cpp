@@ -41,12 +41,6 @@ dataplane::EndpointState to_state(model::EndpointState state) {
   return dataplane::EndpointState::kGone;
 }
 
-dataplane::Protocol to_protocol(std::string_view name) {
-  if (name == "udp") return dataplane::Protocol::kUdp;
-  if (name == "sctp") return dataplane::Protocol::kSctp;
-  return dataplane::Protocol::kTcp;
-}
-
 vxlan::TaskLink make_link(const model::Task& task, const View& view, const NetworkIndex& networks, std::uint16_t mtu) {
   vxlan::TaskLink link;
   link.task_id = task.id;
@@ -212,6 +206,12 @@ std::uint16_t overlay_mtu(std::uint16_t underlay_mtu, bool underlay_v6) {
   return static_cast<std::uint16_t>(underlay_mtu - tunnel);
 }
 
+dataplane::Protocol to_protocol(std::string_view name) {
+  if (name == "udp") return dataplane::Protocol::kUdp;
+  if (name == "sctp") return dataplane::Protocol::kSctp;
+  return dataplane::Protocol::kTcp;
+}
+
 vxlan::Desired make_overlay(const View& view) {
   vxlan::Desired desired;
   const NetworkIndex networks = index_networks(view.tables);
@@ -270,6 +270,8 @@ dataplane::Desired make_dataplane(const View& view) {
   }
   for (const model::ServiceRow& service : view.tables.services) {
     for (const model::PortRow& port : service.ports) {
+      // With mode=host the number may be another service's here.
+      if (port.host_mode && !is_entry(port, view)) continue;
       desired.ports.push_back(make_port(service, port, view));
       add_bindings(desired.bindings, port, view.gateway.node_number);
     }

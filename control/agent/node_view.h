@@ -47,6 +47,9 @@ struct View {
   const std::vector<model::Task>& tasks;  // of this host, whose network should exist
 };
 
+// "tcp", "udp", "sctp".
+[[nodiscard]] dataplane::Protocol to_protocol(std::string_view name);
+
 // Bytes that the tunnel adds: outer Ethernet is not counted, IP + UDP + VXLAN + inner Ethernet are (RFC 7348).
 [[nodiscard]] std::uint16_t overlay_mtu(std::uint16_t underlay_mtu, bool underlay_v6);
 

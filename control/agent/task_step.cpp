@@ -45,6 +45,10 @@ class Step {
       step_.status.container_status =
           model::ContainerStatus{container_id_of(task_.id), container.pid, container.exit_code};
     }
+    step_.status.port_status.reset();
+    if (state == TaskState::kRunning && !task_.mesh.host_ports.empty()) {
+      step_.status.port_status = model::PortStatus{task_.mesh.host_ports};
+    }
   }
 
   void try_once(const Attempt& attempt, TaskAction action) {

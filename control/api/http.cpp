@@ -105,11 +105,9 @@ int status_of(ErrorKind kind) {
     case ErrorKind::kNotFound:
       return 404;
     case ErrorKind::kConflict:
-      return 409;
     case ErrorKind::kExhausted:
       return 409;
     case ErrorKind::kUnavailable:
-      return 503;
     case ErrorKind::kTimeout:
       return 503;
     case ErrorKind::kUnsupported:

@@ -68,7 +68,7 @@ class AgentSession::Impl : public std::enable_shared_from_this<Impl> {
   asio::awaitable<std::string> open(std::shared_ptr<Connection> connection, SocketAddress manager);
   asio::awaitable<std::string> read_frames(std::shared_ptr<Connection> connection);
   Status enqueue(const std::shared_ptr<Connection>& connection, const AgentMessage& message);
-  void write_next(std::shared_ptr<Connection> connection);
+  void write_next(const std::shared_ptr<Connection>& connection);
   void receive(const std::shared_ptr<Connection>& connection, const ManagerMessage& message);
   void schedule_heartbeat();
   void schedule_renewal(Time at);
@@ -225,7 +225,7 @@ Status AgentSession::Impl::enqueue(const std::shared_ptr<Connection>& connection
   return {};
 }
 
-void AgentSession::Impl::write_next(std::shared_ptr<Connection> connection) {
+void AgentSession::Impl::write_next(const std::shared_ptr<Connection>& connection) {
   connection->socket.write(connection->queue.front(), [self = shared_from_this(), connection](ErrorCode error) {
     if (error) return;  // the reader reports it
     connection->queue.pop_front();

@@ -122,7 +122,7 @@ void join_cluster(asio::io_context& loop, std::vector<SocketAddress> managers, c
   auto joining = std::make_shared<Joining>(Joining{token, std::move(joiner), std::move(managers)});
   auto work = joining->run();
   asio::co_spawn(loop, std::move(work),
-                 [joining, done = std::move(done)](std::exception_ptr failure, Result<NodeIdentity> result) {
+                 [joining, done = std::move(done)](const std::exception_ptr& failure, Result<NodeIdentity> result) {
                    if (failure) result = fail(ErrorKind::kInternal, "joining failed unexpectedly");
                    done(std::move(result));
                  });

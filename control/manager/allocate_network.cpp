@@ -194,7 +194,7 @@ Status allocate_network(const store::View& view, const std::vector<Cidr>& routes
         {.subnet = mesh.subnet_v6->to_string(), .gateway = gateway_of(*mesh.subnet_v6).to_string()});
   }
   network.options["com.docker.network.driver.overlay.vxlanid_list"] = std::to_string(mesh.vni);
-  network.mesh = std::move(mesh);
+  network.mesh = mesh;
   return {};
 }
 

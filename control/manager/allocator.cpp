@@ -17,16 +17,33 @@ using model::PortConfig;
 
 // ---- services
 
-// Published ingress ports of all services but one, and whose they are.
-std::map<model::PublishedPort, const model::Service*> ports_in_use(const store::View& view, const std::string& except) {
-  std::map<model::PublishedPort, const model::Service*> used;
+// Published ports of all services but one, and whose they are. Several services may publish one with mode=host, on
+// different nodes; the first is named.
+struct PortsInUse {
+  std::map<model::PublishedPort, const model::Service*> ingress, host;
+};
+
+PortsInUse ports_in_use(const store::View& view, const std::string& except) {
+  PortsInUse used;
   for (const auto& [id, service] : view.services()) {
     if (id == except) continue;
     for (const PortConfig& port : service->endpoint.ports) {
-      if (model::is_ingress(port)) used.emplace(model::published_port(port), service.get());
+      (model::is_ingress(port) ? used.ingress : used.host).emplace(model::published_port(port), service.get());
     }
   }
   return used;
+}
+
+Status require_free(const PortsInUse& used, const PortConfig& port) {
+  const auto taken = [&](const std::map<model::PublishedPort, const model::Service*>& by, std::string_view how) {
+    const auto other = by.find(model::published_port(port));
+    if (other == by.end()) return Status{};
+    return Status{
+        fail(ErrorKind::kConflict, fmt::format("port '{}' is already in use by service '{}' ({}) as {} port",
+                                               port.published_port, other->second->spec.name, other->second->id, how))};
+  };
+  TRY(taken(used.ingress, "an ingress"));
+  return model::is_ingress(port) ? taken(used.host, "a host-mode") : Status{};
 }
 
 // A port of the spec without a number keeps the one it was given before.
@@ -148,9 +165,7 @@ std::vector<model::TaskBinding> wanted_bindings(const model::Service* service) {
   std::vector<model::TaskBinding> wanted;
   if (service == nullptr) return wanted;
   for (const PortConfig& port : service->endpoint.ports) {
-    if (model::is_ingress(port)) {
-      wanted.push_back({model::protocol_of(port), port.published_port, port.target_port, 0});
-    }
+    wanted.push_back({model::protocol_of(port), port.published_port, port.target_port, 0});
   }
   return wanted;
 }
@@ -158,23 +173,20 @@ std::vector<model::TaskBinding> wanted_bindings(const model::Service* service) {
 }  // namespace
 
 Status allocate_ports(const store::View& view, model::Service& service, const std::set<model::PublishedPort>& avoided) {
-  auto used = ports_in_use(view, service.id);
+  PortsInUse used = ports_in_use(view, service.id);
   std::vector<PortConfig> ports = wanted_ports(service);
   for (const PortConfig& port : ports) {
-    if (!model::is_ingress(port) || port.published_port == 0) continue;
-    const auto [other, free] = used.emplace(model::published_port(port), &service);
-    if (!free && other->second->id != service.id) {
-      return fail(ErrorKind::kConflict,
-                  fmt::format("port '{}' is already in use by service '{}' ({}) as an ingress port",
-                              port.published_port, other->second->spec.name, other->second->id));
-    }
+    if (port.published_port == 0) continue;
+    TRY(require_free(used, port));
   }
+  for (const PortConfig& port : ports) used.ingress.emplace(model::published_port(port), &service);
   for (PortConfig& port : ports) {
     if (!model::is_ingress(port) || port.published_port != 0) continue;
     for (std::uint16_t n = kPublishedFirst; port.published_port == 0 && n <= kPublishedLast; ++n) {
       const std::string id = published_port_id(model::protocol_name(port.protocol), n);
-      const bool usable = view.withdrawn(id) == nullptr && !avoided.contains({port.protocol, n});
-      if (usable && used.emplace(std::pair(port.protocol, n), &service).second) port.published_port = n;
+      const model::PublishedPort key{port.protocol, n};
+      const bool usable = view.withdrawn(id) == nullptr && !avoided.contains(key) && !used.host.contains(key);
+      if (usable && used.ingress.emplace(key, &service).second) port.published_port = n;
     }
     if (port.published_port == 0) {
       return fail(

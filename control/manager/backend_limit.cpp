@@ -13,7 +13,6 @@ std::vector<std::string> backend_limit_warnings(const store::View& view, const m
   const std::uint64_t wanted = model::is_global(spec) ? view.nodes().size() : model::replicas_of(spec);
   if (!spec.endpoint_spec || wanted <= dataplane::kBackendsMax) return warnings;
   for (const model::PortConfig& port : spec.endpoint_spec->ports) {
-    if (!model::is_ingress(port)) continue;
     const std::string name = model::protocol_name(model::protocol_of(port));
     warnings.push_back(
         fmt::format("published port {} leads to at most {} tasks, and service {} asks for {}: the other {} run, but "

@@ -26,7 +26,6 @@ model::ServiceRow service_row(const store::View& view, const model::Service& ser
     row.virtual_ips.push_back(std::move(address));
   }
   for (const model::PortConfig& config : service.endpoint.ports) {
-    if (!model::is_ingress(config)) continue;
     const std::string id = port_id(service.id, model::protocol_of(config), config.published_port);
     if (const model::PortState* port = view.port(id)) row.ports.push_back(port->row);
   }

@@ -92,7 +92,7 @@ std::vector<std::string> option_problems(const store::View& view) {
   for (const auto& [id, port] : view.ports()) {
     const model::Service* service = view.service(port->service_id);
     const auto answers_it = [&](const auto& entry) { return answers(*entry.second, port->row); };
-    if (service == nullptr || std::ranges::any_of(view.nodes(), answers_it)) continue;
+    if (service == nullptr || port->row.host_mode || std::ranges::any_of(view.nodes(), answers_it)) continue;
     problems.push_back(fmt::format(
         "{}/{} of service {} is answered nowhere: no node meets its labels "
         "mesh.port.{}/{}.on and .address",

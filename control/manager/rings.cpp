@@ -150,6 +150,17 @@ void change_owners(const store::View& view, const std::string& weight_label, con
   remember_weights(port, members);
 }
 
+// mode=host: a task is reached through its own host only. While it drains, new connections are led to another task
+// instead of being refused.
+void keep_to_own_hosts(model::PortRow& row) {
+  std::set<std::uint16_t> hosts;
+  for (const BackendRow& backend : row.backends) {
+    if (!backend.task_id.empty() && backend.state != EndpointState::kGone) hosts.insert(backend.node);
+  }
+  row.prefer_local = true;
+  row.entry_nodes.emplace(hosts.begin(), hosts.end());
+}
+
 void update_port(Draft& draft, const model::Service& service, const model::PortConfig& config,
                  const Result<model::MeshOptions>& options, const Settled& settled,
                  const std::vector<HeldSlots>& held) {
@@ -168,6 +179,7 @@ void update_port(Draft& draft, const model::Service& service, const model::PortC
   port.row.protocol = model::protocol_name(model::protocol_of(config));
   port.row.published = config.published_port;
   port.row.target = config.target_port;
+  port.row.host_mode = !model::is_ingress(config);
   // Labels that this version cannot read were accepted by another one: the port stays as that left it.
   if (options) set_options(draft.view(), *options, model::published_port(config), port.row);
   if (before == nullptr || settled.ports.contains(id)) {
@@ -176,6 +188,7 @@ void update_port(Draft& draft, const model::Service& service, const model::PortC
     add_backends(draft.view(), service.id, port.row);
     change_owners(draft.view(), options ? options->weight_label : "", announced, port, held);
   }
+  if (port.row.host_mode) keep_to_own_hosts(port.row);
   if (before == nullptr || port != *before) draft.put(std::move(port));
 }
 
@@ -216,7 +229,6 @@ void update_rings(Draft& draft, const Settled& settled, const std::vector<HeldSl
   for (const auto& [service_id, service] : store::Rows<model::Service>(draft.view().services())) {
     const Result<model::MeshOptions> options = model::parse_mesh_options(service->spec.labels);
     for (const model::PortConfig& config : service->endpoint.ports) {
-      if (!model::is_ingress(config)) continue;
       wanted.insert(port_id(service_id, model::protocol_of(config), config.published_port));
       update_port(draft, *service, config, options, settled, held);
     }

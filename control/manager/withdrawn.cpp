@@ -28,8 +28,9 @@ std::map<std::string, std::string> owners_in(const model::EndpointTables& tables
   for (const model::NetworkRow& row : tables.networks) owners.emplace(vni_id(row.vni), row.id);
   for (const model::ServiceRow& row : tables.services) {
     for (const model::NetworkAddress& vip : row.virtual_ips) add(vip.v4, row.id);
-    for (const model::PortRow& port : row.ports)
+    for (const model::PortRow& port : row.ports) {
       owners.emplace(published_port_id(port.protocol, port.published), row.id);
+    }
   }
   for (const model::EndpointRow& row : tables.endpoints) {
     if (row.state == model::EndpointState::kGone) continue;  // hosts hold nothing for it

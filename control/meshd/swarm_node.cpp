@@ -36,7 +36,7 @@ class SwarmNode::Impl : public std::enable_shared_from_this<Impl> {
   void stop();
   [[nodiscard]] api::SwarmInfo info() const;
   Result<std::string> init(const api::SwarmInit& request);
-  void join(const api::SwarmJoin& request, std::function<void(Status)> done);
+  void join(const api::SwarmJoin& request, const std::function<void(Status)>& done);
   void leave(bool force, std::function<void(Status)> done);
   void wait_until(std::function<bool()> condition, Duration timeout, std::function<void(bool)> done);
   [[nodiscard]] Json session_status() const;
@@ -267,7 +267,7 @@ void SwarmNode::Impl::session_changed(cluster::SessionState state, const std::st
   check_waits();
 }
 
-void SwarmNode::Impl::join(const api::SwarmJoin& request, std::function<void(Status)> done) {
+void SwarmNode::Impl::join(const api::SwarmJoin& request, const std::function<void(Status)>& done) {
   const auto checked = [&]() -> Result<cluster::JoinToken> {
     TRY(may_enter());
     if (request.remote_addrs.empty()) {
@@ -413,9 +413,7 @@ manager::Manager* SwarmNode::manager() { return impl_->role_ ? &impl_->role_->ma
 void SwarmNode::init(const api::SwarmInit& request, std::function<void(Result<std::string>)> done) {
   done(impl_->init(request));
 }
-void SwarmNode::join(const api::SwarmJoin& request, std::function<void(Status)> done) {
-  impl_->join(request, std::move(done));
-}
+void SwarmNode::join(const api::SwarmJoin& request, std::function<void(Status)> done) { impl_->join(request, done); }
 void SwarmNode::leave(bool force, std::function<void(Status)> done) { impl_->leave(force, std::move(done)); }
 Result<model::JoinTokens> SwarmNode::join_tokens() {
   if (!impl_->role_) return fail(ErrorKind::kUnavailable, "This node is not a swarm manager.");

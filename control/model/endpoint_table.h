@@ -143,6 +143,7 @@ struct PortRow {
   ReturnMode return_mode = ReturnMode::kTunnel;
   std::uint32_t affinity_seconds = 0;
   bool prefer_local = false;
+  bool host_mode = false;  // published with mode=host: other services may publish it on other nodes
   std::optional<std::vector<std::uint16_t>> entry_nodes;  // numbers of the nodes that answer, sorted; absent: every one
   std::vector<IpAddress> addresses;                       // that answer, of whichever node has them; empty: all
   std::vector<Cidr> allow;                                // clients; empty: everybody
@@ -156,7 +157,8 @@ constexpr bool json_fields(const PortRow*, Visit&& visit) {
          visit("Backends", &PortRow::backends) && visit("Return", &PortRow::return_mode, kOmitEmpty) &&
          visit("AffinitySeconds", &PortRow::affinity_seconds, kOmitEmpty) &&
          visit("PreferLocal", &PortRow::prefer_local, kOmitEmpty) && visit("EntryNodes", &PortRow::entry_nodes) &&
-         visit("Addresses", &PortRow::addresses, kOmitEmpty) && visit("Allow", &PortRow::allow, kOmitEmpty);
+         visit("HostMode", &PortRow::host_mode, kOmitEmpty) && visit("Addresses", &PortRow::addresses, kOmitEmpty) &&
+         visit("Allow", &PortRow::allow, kOmitEmpty);
 }
 
 struct ServiceRow {

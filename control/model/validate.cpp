@@ -180,11 +180,11 @@ Status validate_ports(const EndpointSpec& endpoint) {
     if (port.target_port == 0) {
       return fail(ErrorKind::kInvalid, "EndpointSpec: a published port has no target port; use PUBLISHED:TARGET");
     }
-    if (!is_ingress(port)) {
+    if (!is_ingress(port) && port.published_port == 0) {
       return fail(ErrorKind::kUnsupported,
-                  fmt::format("EndpointSpec: port {} is to be published with mode=host, which is not supported by this "
-                              "version; publish it with mode=ingress: every host then answers for it",
-                              port.target_port));
+                  fmt::format("EndpointSpec: port {} is to be published with mode=host under a number that each host "
+                              "chooses, which is not supported; name it: published=NUMBER,target={},mode=host",
+                              port.target_port, port.target_port));
     }
     if (protocol_of(port) == PortProtocol::kSctp) {
       return fail(ErrorKind::kUnsupported,
@@ -192,7 +192,7 @@ Status validate_ports(const EndpointSpec& endpoint) {
                               "version; publish it for tcp or udp",
                               port.target_port));
     }
-    if (endpoint.mode == ResolutionMode::kDnsrr) {
+    if (endpoint.mode == ResolutionMode::kDnsrr && is_ingress(port)) {
       return fail(ErrorKind::kInvalid, "EndpointSpec: port published with ingress mode can't be used with dnsrr mode");
     }
     if (port.published_port == 0) continue;

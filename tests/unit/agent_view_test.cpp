@@ -183,6 +183,15 @@ TEST_F(ViewTest, WhereAPublishedPortAnswers) {
   }
 }
 
+TEST_F(ViewTest, AHostModePortIsHeldWhereItsTasksRun) {
+  model::PortRow& port = tables_.services[0].ports[0];
+  port.host_mode = true;
+  port.entry_nodes = {1};
+  EXPECT_EQ(make_dataplane(view()).ports.size(), 1U);
+  port.entry_nodes = {2};
+  EXPECT_THAT(make_dataplane(view()).ports, IsEmpty()) << "another service may have the number here";
+}
+
 TEST_F(ViewTest, OnlyInternalNetworksMeansNoWayOut) {
   tasks_[0].mesh.networks = {{"deep", ip("10.1.1.11"), {}, {}}};
   EXPECT_THAT(make_overlay(view()).masquerade.sources, IsEmpty());

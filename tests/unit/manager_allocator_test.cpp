@@ -228,6 +228,26 @@ TEST_F(Allocator, PublishedPorts) {
   EXPECT_EQ(again.endpoint.ports[2].published_port, 30000) << "a port without a number keeps what it has";
 }
 
+// Several services may publish a port with mode=host, on different nodes; not beside one that is on every node.
+TEST_F(Allocator, HostModePorts) {
+  const auto host = model::PublishMode::kHost;
+  model::Service a = service_of("a", {{.target_port = 80, .published_port = 30000, .publish_mode = host}});
+  ASSERT_TRUE(allocate_service(view_, a));
+  view_.put(a);
+  model::Service b = service_of("b", {{.target_port = 81, .published_port = 30000, .publish_mode = host}});
+  EXPECT_TRUE(allocate_service(view_, b));
+  b = service_of("b", {{.target_port = 80, .published_port = 30000}});
+  EXPECT_EQ(allocate_service(view_, b).error().message,
+            "port '30000' is already in use by service 'name-a' (a) as a host-mode port");
+  b = service_of("b", {{.target_port = 80}});
+  ASSERT_TRUE(allocate_service(view_, b));
+  EXPECT_EQ(b.endpoint.ports[0].published_port, 30001) << "a number that the cluster chooses is free everywhere";
+  view_.put(b);
+  model::Service c = service_of("c", {{.target_port = 80, .published_port = 30001, .publish_mode = host}});
+  EXPECT_EQ(allocate_service(view_, c).error().message,
+            "port '30001' is already in use by service 'name-b' (b) as an ingress port");
+}
+
 TEST_F(Allocator, PublishedPortsRunOut) {
   std::vector<model::PortConfig> all;
   for (std::uint16_t port = kPublishedFirst; port <= kPublishedLast; ++port) {

@@ -113,6 +113,39 @@ TEST_F(MeshOptionsTest, NodesThatAnswerFollowTheirLabels) {
   EXPECT_EQ(ids(web), before);
 }
 
+TEST_F(MeshOptionsTest, HostModeIsAnsweredWhereItsTasksRun) {
+  const auto on_host = [&](const char* name, std::uint64_t replicas) {
+    const std::string id = lab_.create(name, replicas, [&](auto& spec) {
+      spec.endpoint_spec.emplace().ports = {
+          {.target_port = 80, .published_port = 8080, .publish_mode = model::PublishMode::kHost}};
+    });
+    converge(id);
+    settle();
+    return id;
+  };
+  const auto hosts_of = [&](const std::string& service) {
+    std::vector<std::uint16_t> numbers;
+    for (const model::Task* task : lab_.view().tasks_of_service(service)) numbers.push_back(number(task->node_id));
+    std::ranges::sort(numbers);
+    return numbers;
+  };
+  const std::string two = on_host("two", 2);
+  EXPECT_TRUE(held(two).host_mode);
+  EXPECT_TRUE(held(two).prefer_local);
+  EXPECT_EQ(hosts_of(two).size(), 2U);
+  EXPECT_EQ(held(two).entry_nodes, hosts_of(two));
+
+  const std::string one = on_host("one", 1);
+  ASSERT_EQ(hosts_of(one).size(), 1U);
+  EXPECT_EQ(held(one).entry_nodes, hosts_of(one));
+  EXPECT_THAT(hosts_of(two), testing::Not(testing::Contains(hosts_of(one).front()))) << "the port is taken there";
+  EXPECT_THAT(option_problems(lab_.view()), IsEmpty());
+
+  ASSERT_TRUE(lab_.update(two, [](auto& spec) { spec.mode.replicated->replicas = 1; }));
+  settle();
+  EXPECT_EQ(held(two).entry_nodes->size(), 1U);
+}
+
 TEST_F(MeshOptionsTest, AWeightMovesOnlyWhatItMust) {
   const std::string web = create({{"mesh.weight", "capacity"}});
   const Bytes even = port(web).owners;

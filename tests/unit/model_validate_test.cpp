@@ -91,8 +91,22 @@ std::vector<Case> port_cases() {
        ""},
       {"RandomPortTwice", [](ServiceSpec& s) { s.endpoint_spec->ports = {{.target_port = 80}, {.target_port = 80}}; },
        ""},
-      {"Host", [](ServiceSpec& s) { s.endpoint_spec->ports[0].publish_mode = PublishMode::kHost; },
-       "port 80 is to be published with mode=host, which is not supported"},
+      {"Host", [](ServiceSpec& s) { s.endpoint_spec->ports[0].publish_mode = PublishMode::kHost; }, ""},
+      {"HostWithoutNumber",
+       [](ServiceSpec& s) { s.endpoint_spec->ports = {{.target_port = 80, .publish_mode = PublishMode::kHost}}; },
+       "name it: published=NUMBER,target=80,mode=host"},
+      {"HostAndIngress",
+       [](ServiceSpec& s) {
+         s.endpoint_spec->ports.push_back(
+             {.target_port = 80, .published_port = 8010, .publish_mode = PublishMode::kHost});
+       },
+       "duplicate published ports"},
+      {"DnsrrWithHost",
+       [](ServiceSpec& s) {
+         s.endpoint_spec->mode = ResolutionMode::kDnsrr;
+         s.endpoint_spec->ports[0].publish_mode = PublishMode::kHost;
+       },
+       ""},
       {"Sctp", [](ServiceSpec& s) { s.endpoint_spec->ports[0].protocol = PortProtocol::kSctp; },
        "port 80 is to be published for sctp, which is not supported"},
       {"NoTargetPort", [](ServiceSpec& s) { s.endpoint_spec->ports[0].target_port = 0; }, "no target port"},
