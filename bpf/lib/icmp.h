@@ -102,6 +102,8 @@ MESH_INLINE int mesh_echo_answer(__u8* start, const __u8* end, const struct mesh
     type = 0;
   }
   icmp->checksum = mesh_checksum_update(icmp->checksum, mesh_difference16(icmp->type, type));
+  // Both forms of zero are the same to a receiver, but over zeros alone, which only this one fits.
+  if (icmp->checksum == 0) icmp->checksum = 0xffff;
   icmp->type = type;
   mesh_copy_mac(eth->destination, eth->source);
   mesh_copy_mac(eth->source, mac);

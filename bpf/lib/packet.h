@@ -43,10 +43,12 @@ enum mesh_parse {
   MESH_PARSE_MALFORMED = 2,  // cut off or contradictory
 };
 
+// What lies behind the packet's own end is padding, and none of its headers.
 MESH_INLINE int mesh_parse_l4(const __u8* l4, const __u8* end, struct mesh_packet* packet) {
   if (packet->protocol == MESH_TCP) {
     const struct mesh_tcp* tcp = (const struct mesh_tcp*)l4;
     if ((const __u8*)(tcp + 1) > end) return MESH_PARSE_MALFORMED;
+    if (packet->length < packet->l4_offset + sizeof(*tcp)) return MESH_PARSE_MALFORMED;
     if ((tcp->offset >> 4) < 5) return MESH_PARSE_MALFORMED;
     packet->source_port = tcp->source;
     packet->destination_port = tcp->destination;
@@ -57,6 +59,7 @@ MESH_INLINE int mesh_parse_l4(const __u8* l4, const __u8* end, struct mesh_packe
   } else if (packet->protocol == MESH_UDP) {
     const struct mesh_udp* udp = (const struct mesh_udp*)l4;
     if ((const __u8*)(udp + 1) > end) return MESH_PARSE_MALFORMED;
+    if (packet->length < packet->l4_offset + sizeof(*udp)) return MESH_PARSE_MALFORMED;
     packet->source_port = udp->source;
     packet->destination_port = udp->destination;
     packet->l4_size = sizeof(*udp);

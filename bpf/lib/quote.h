@@ -17,6 +17,11 @@ MESH_INLINE int mesh_is_icmp_error(__u8 v6, __u8 type) {
   return type == 3 || type == 11 || type == 12;  // the same; "too big" is a kind of unreachable
 }
 
+// What of an error is read and changed: IP and ICMP header, and the quoted IP header and ports.
+#define MESH_QUOTE_ROOM_V4 52u
+#define MESH_QUOTE_ROOM_V6 92u
+MESH_INLINE __u32 mesh_quote_room(__u8 v6) { return v6 ? MESH_QUOTE_ROOM_V6 : MESH_QUOTE_ROOM_V4; }
+
 struct mesh_quote {
   struct mesh_address source;
   struct mesh_address destination;
@@ -63,6 +68,7 @@ enum mesh_quoter {
 MESH_INLINE int mesh_take_quote(const __u8* l3, const __u8* end, struct mesh_packet* packet, enum mesh_quoter quoter) {
   struct mesh_quote quote;
   if (packet->fragment || packet->protocol != (packet->v6 ? MESH_ICMPV6 : MESH_ICMP)) return 0;
+  if (packet->length < mesh_quote_room(packet->v6)) return 0;
   int read = packet->v6 ? mesh_read_quote_v6(l3, end, &quote) : mesh_read_quote_v4(l3, end, &quote);
   if (!read || (quote.protocol != MESH_TCP && quote.protocol != MESH_UDP)) return 0;
   if (!mesh_address_equal(&quote.source, &packet->destination)) return 0;
@@ -85,11 +91,6 @@ MESH_INLINE void mesh_forget_quote(struct mesh_packet* packet) {
   packet->has_ports = 0;
   packet->quoted = 0;
 }
-
-// What of an error is read and changed: IP and ICMP header, and the quoted IP header and ports.
-#define MESH_QUOTE_ROOM_V4 52u
-#define MESH_QUOTE_ROOM_V6 92u
-MESH_INLINE __u32 mesh_quote_room(__u8 v6) { return v6 ? MESH_QUOTE_ROOM_V6 : MESH_QUOTE_ROOM_V4; }
 
 // Gives the error and its quote the tuple's addresses and ports. A router's own address stays. The checksum of a quoted
 // IP header is kept right; that of the quoted segment nobody checks.

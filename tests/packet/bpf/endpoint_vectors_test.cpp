@@ -88,8 +88,10 @@ Bytes neighbour(unsigned type, const std::string& from, const std::string& to, c
   return frame.bytes();
 }
 
-std::string ping_text(unsigned type, bool v6, const std::string& from, const std::string& to) {
-  Bytes message = {static_cast<std::uint8_t>(type), 0, 0, 0, 0x12, 0x34, 0, 7, 'p', 'i', 'n', 'g'};
+std::string ping_text(unsigned type, bool v6, const std::string& from, const std::string& to,
+                      const Bytes& content = {0x12, 0x34, 0, 7, 'p', 'i', 'n', 'g'}) {
+  Bytes message = {static_cast<std::uint8_t>(type), 0, 0, 0};
+  message.insert(message.end(), content.begin(), content.end());
   Bytes covered;
   if (v6) {
     for (const std::string& text : {from, to}) {
@@ -270,6 +272,11 @@ TEST(Endpoint, PingsVirtualIps) {
     reply.source = kGateway;
     reply.destination = kA;
     vectors.push_back({"ping", request.bytes(), Verdict::kRedirect, reply.bytes(), "to 1", MESH_COUNT_ECHO_ANSWERED});
+    // An answer of zeros alone is the one message whose checksum is not 0 but its other form.
+    const Bytes zeros(4);
+    request.payload = ping_text(v6 ? 128 : 8, v6, own, vip, zeros);
+    reply.payload = ping_text(v6 ? 129 : 0, v6, vip, own, zeros);
+    vectors.push_back({"ping of zeros", request.bytes(), Verdict::kRedirect, reply.bytes(), "to 1", -1});
   }
   vectors.push_back({"TCP that was not translated",
                      from_a("10.1.0.5", "10.1.0.200", 6, 1000, 80).bytes(),

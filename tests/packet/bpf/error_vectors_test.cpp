@@ -180,6 +180,15 @@ TEST_P(Errors, OfNoFlowGoWhereTheyWouldHaveGone) {
   lie.destination = kUplinkMac;
   lie.source = kClientMac;
   EXPECT_EQ(pair.run(program(), lie.bytes()).verdict, code(program(), Verdict::kPass));
+  // One that ends before the ports of what it quotes, whatever lies behind its end, is none either.
+  about.source_port = kRemotePort;
+  Frame whole = error(about, family().router, family().host);
+  whole.destination = kUplinkMac;
+  whole.source = kClientMac;
+  Bytes shorter = whole.bytes();
+  shorter.at(v6() ? 18 : 16) = 0;
+  shorter.at(v6() ? 19 : 17) = 51;  // of 52, or of 40 + 52
+  EXPECT_EQ(pair.run(program(), shorter).verdict, code(program(), Verdict::kPass)) << "ends in its quote";
   // Nobody's flow makes no record.
   Frame carried = from_node2(protocol(), kPort, binding(), v6());
   const Frame unknown = error(answer_seen(family().other_host), family().router, family().other_host);

@@ -90,6 +90,7 @@ TEST(Uplink, PassesWhatIsNotOurs) {
   Frame sctp = from_client(132, 8001);
   const Bytes good = from_client(6, 8001).bytes();
   const Bytes good6 = from_client(6, 8001, true).bytes();
+  const Bytes udp = from_client(17, 8001).bytes();
   check_both({
       {"port not published", from_client(6, 22).bytes(), Verdict::kPass, {}, "", -1},
       {"UDP port not published", from_client(17, 53).bytes(), Verdict::kPass, {}, "", -1},
@@ -108,6 +109,9 @@ TEST(Uplink, PassesWhatIsNotOurs) {
       {"wrong IP version", changed(good, 14, 0x55), Verdict::kPass, {}, "", -1},
       {"impossible header length", changed(good, 14, 0x41), Verdict::kPass, {}, "", -1},
       {"TCP header too short", changed(good, 46, 0x40), Verdict::kPass, {}, "", -1},
+      {"ends in its TCP header", changed(changed(good, 16, 0), 17, 39), Verdict::kPass, {}, "", -1},
+      {"ends in its UDP header", changed(changed(udp, 16, 0), 17, 27), Verdict::kPass, {}, "", -1},
+      {"IPv6 ends in its TCP header", changed(changed(good6, 18, 0), 19, 19), Verdict::kPass, {}, "", -1},
       {"IPv6 cut", cut(good6, 50), Verdict::kPass, {}, "", -1},
       {"IPv6 TCP cut", cut(good6, 60), Verdict::kPass, {}, "", -1},
       {"IPv6 longer than it is", changed(good6, 18, 0x7f), Verdict::kPass, {}, "", -1},
