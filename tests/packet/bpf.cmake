@@ -5,7 +5,7 @@ mesh_add_test(bpf_wire_test SOURCES packet/bpf/wire_test.cpp packet/bpf/wire.cpp
 
 # The same programs natively. C, because that is what they are; conversions between small integers are the wire's.
 add_library(mesh_packet_native STATIC packet/bpf/native/programs.c packet/bpf/native/native.cpp packet/bpf/frame.cpp
-            packet/bpf/pair.cpp)
+            packet/bpf/pair.cpp packet/bpf/seen.cpp packet/bpf/steps.cpp packet/bpf/three_hosts.cpp)
 target_include_directories(mesh_packet_native PRIVATE packet/bpf/native)
 target_link_libraries(mesh_packet_native PUBLIC mesh_packet_programs GTest::gtest)
 set_source_files_properties(packet/bpf/native/programs.c PROPERTIES COMPILE_OPTIONS

@@ -11,46 +11,10 @@ namespace {
 
 const std::string kUplink = "mesh_uplink_xdp";
 const std::string kEndpoint = "mesh_endpoint_tc";
-constexpr __u32 kAffinityTicks = 1000;
-// Ports and bindings of this file's services.
-constexpr __u16 kDirect = 8100, kAllow = 8101, kBound = 8102, kNoEntry = 8103, kAffinity = 8104, kLocal = 8105;
-constexpr __u16 kDirectBinding = 100, kNoEntryBinding = 103, kKeptBinding = 104, kOwnerBinding = 105,
-                kLocalBinding = 106;
-
-void fill(World& world) {
-  const auto own = [&](__u16 index, __u16 port) {
-    world.binding(index, "10.0.0.5", "fd00::5", kEndpointA, 6, port, 80);
-  };
-  world.service(6, kDirect, {{1, kDirectBinding}}, {0});
-  world.options(6, kDirect, MESH_OPTIONS(MESH_SERVICE_DIRECT, 0));
-  own(kDirectBinding, kDirect);
-  world.service(6, kAllow, {{2, 7}}, {0});
-  world.options(6, kAllow, MESH_OPTIONS(MESH_SERVICE_ALLOW, 0));
-  world.allowed(6, kAllow, "192.0.2.8", 96 + 29);
-  world.service(6, kBound, {{2, 7}}, {0});
-  world.options(6, kBound, MESH_OPTIONS(MESH_SERVICE_BOUND, 0));
-  world.bound(6, kBound, "192.0.2.1");
-  world.service(6, kNoEntry, {{1, kNoEntryBinding}}, {0});
-  world.options(6, kNoEntry, MESH_OPTIONS(MESH_SERVICE_NO_ENTRY, 0));
-  own(kNoEntryBinding, kNoEntry);
-  // The owner is here, hosts 2 and 3 may know flows.
-  world.service(6, kAffinity, {{1, kOwnerBinding}, {1, kKeptBinding}}, {0}, kMovedVersion, MESH_SLOT_MOVED);
-  world.rows(6, kAffinity, kMovedVersion, MESH_SLOT_NONE, {2, 3});
-  world.options(6, kAffinity, MESH_OPTIONS(0, kAffinityTicks));
-  own(kKeptBinding, kAffinity);
-  own(kOwnerBinding, kAffinity);
-  // The owner is on 2, host 3 may know flows; a backend is here.
-  world.service(6, kLocal, {{2, 8}, {1, kLocalBinding}}, {0}, kMovedVersion, MESH_SLOT_MOVED);
-  world.rows(6, kLocal, kMovedVersion, MESH_SLOT_NONE, {3});
-  world.options(6, kLocal, MESH_OPTIONS(MESH_SERVICE_LOCAL, 0));
-  world.locals(6, kLocal, {kLocalBinding});
-  own(kLocalBinding, kLocal);
-}
-
 Pair& prepared() {
   Pair& pair = Pair::cleared();
   static const bool filled = [&] {
-    pair.fill(fill);
+    pair.fill(fill_options);
     return true;
   }();
   EXPECT_TRUE(filled);

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdlib>
+#include <fstream>
 #include <iostream>
 #include <net/if.h>
 #include <sched.h>
@@ -9,9 +10,9 @@
 
 #include <fmt/format.h>
 #include <linux/bpf.h>
-#include <linux/pkt_cls.h>
 
 #include "base/process.h"
+#include "tests/packet/bpf/steps.h"
 
 namespace mesh::packet {
 namespace {
@@ -21,50 +22,6 @@ void shell(const std::string& command) {
   if (!outcome || outcome->exit_status != 0) {
     std::cerr << command << ": " << (outcome ? outcome->err : outcome.error().message) << "\n";
     std::abort();
-  }
-}
-
-void fill_world(World& world, __u32 uplink) {
-  world.config(1, kMeshInterface);
-  world.node({1, "192.0.2.1", kUplinkMac, kUplinkMac, uplink, true, "2001:db8::1"});
-  world.node({2, "192.0.2.2", kNode2Mac, kUplinkMac, uplink, false, "2001:db8::2"});
-  world.node({3, "192.0.2.3", kNode3Mac, kUplinkMac, uplink, false, "2001:db8::3"});
-  world.node({4, "192.0.2.4", {}, kUplinkMac, 0, false, ""});
-  world.network(4100, "10.1.0.0", 120);
-  world.network(4101, "10.2.0.0", 120);
-  for (const char* text : {"10.0.0.5", "fd00::5"}) world.endpoint(kIngressVni, text, "10.0.0.5", 1, kEndpointA);
-  for (const char* text : {"10.1.0.5", "fd01::5"}) world.endpoint(4100, text, "10.0.0.5", 1, kEndpointA);
-  world.endpoint(kIngressVni, "10.0.0.6", "10.0.0.6", 1, kEndpointB);
-  world.endpoint(4100, "10.1.0.6", "10.0.0.6", 1, kEndpointB);
-  world.endpoint(4101, "10.2.0.6", "10.0.0.6", 1, kEndpointB, MESH_SOURCE_NO_EXIT);
-  world.endpoint(kIngressVni, "10.0.0.7", "10.0.0.7", 2, 0);
-  world.endpoint(4100, "10.1.0.7", "10.0.0.7", 2, 0);
-  world.endpoint(4100, "fd01::7", "10.0.0.7", 2, 0);
-  world.vip("10.1.0.200", 4100, {"10.1.0.6", "10.1.0.7"});
-  world.vip("fd01::200", 4100, {"fd01::7"});
-  world.vip("10.2.0.200", 4101, {"10.2.0.6"});
-  for (const __u8 protocol : {__u8{6}, __u8{17}}) {
-    const auto base = static_cast<__u16>(protocol == 6 ? 0 : 10);
-    const auto own = [&](__u16 index, __u16 port, const char* v6 = "fd00::5") {
-      world.binding(static_cast<__u16>(base + index), "10.0.0.5", v6, kEndpointA, protocol, port, 80);
-    };
-    const auto on = [&](__u16 node, __u16 index) { return BackendRecord{node, static_cast<__u16>(base + index)}; };
-    world.service(protocol, 8001, {on(1, 1)}, {0});
-    own(1, 8001);
-    world.service(protocol, 8002, {on(2, 7)}, {0});
-    world.service(protocol, 8003, {}, {});
-    world.service(protocol, 8004, {on(4, 1)}, {0});
-    world.service(protocol, 8005, {on(1, 2), on(2, 8), on(3, 9)}, {0}, kMovedVersion, MESH_SLOT_MOVED);
-    world.rows(protocol, 8005, kMovedVersion, MESH_SLOT_NONE, {2, 3});
-    own(2, 8005);
-    world.service(protocol, 8006, {on(1, 3), on(2, 8)}, {0}, kMovedVersion, MESH_SLOT_MOVED);
-    world.rows(protocol, 8006, kMovedVersion, 1, {2});
-    own(3, 8006);
-    world.service(protocol, 8007, {on(2, 8), on(1, 4)}, {0}, kMovedVersion, MESH_SLOT_MOVED);
-    world.rows(protocol, 8007, kMovedVersion, MESH_SLOT_NONE, {1, 3});
-    own(4, 8007);
-    world.service(protocol, 8008, {on(1, 5)}, {0});
-    own(5, 8008, "");
   }
 }
 
@@ -88,6 +45,33 @@ void enter_own_namespace() {
     sysctl -qw net.ipv4.ip_forward=1; sysctl -qw net.ipv6.conf.all.forwarding=1)");
 }
 
+// The frames of each case as a file of the fuzzers' corpus, in the folder that MESH_CORPUS names.
+class Recorder {
+ public:
+  ~Recorder() { end_case(); }
+  void add(const std::string& program, const Bytes& frame) {
+    if (folder_ != nullptr && steps_.size() < kStepsMax && frame.size() <= kFrameMax)
+      steps_.push_back({program, frame});
+  }
+  void end_case() {
+    if (steps_.empty()) return;
+    const Bytes bytes = encode(steps_);
+    std::ofstream file(fmt::format("{}/{}-{}", folder_, getpid(), cases_++), std::ios::binary);
+    file.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+    steps_.clear();
+  }
+
+ private:
+  const char* folder_ = std::getenv("MESH_CORPUS");
+  Steps steps_;
+  unsigned cases_ = 0;
+};
+
+Recorder& recorder() {
+  static Recorder recorder;
+  return recorder;
+}
+
 class OwnNamespace : public testing::Environment {
  public:
   void SetUp() override { enter_own_namespace(); }
@@ -97,13 +81,16 @@ const testing::Environment* const kNamespace = testing::AddGlobalTestEnvironment
 }  // namespace
 
 Pair::Pair() : uplink_(if_nametoindex("up0")) {
-  fill_world(kernel_world_, uplink_);
-  fill_world(native_world_, uplink_);
-  native_.set_route(BPF_FIB_LKUP_RET_SUCCESS, uplink_, kClientMac.data(), kUplinkMac.data());
+  fill_three_hosts(kernel_world_, uplink_);
+  fill_three_hosts(native_world_, uplink_);
+  // As the namespace has it: the neighbour entries there are.
+  native_.set_route(BPF_FIB_LKUP_RET_SUCCESS, uplink_, kClientMac.data(), kUplinkMac.data(),
+                    {address("192.0.2.9"), address("2001:db8::9")});
 }
 
 Pair& Pair::cleared() {
   static Pair pair;
+  recorder().end_case();
   const mesh_flow_set nothing{};
   for (__u32 set = 0; set < kFlowSets; set++) pair.put("mesh_flows", &set, &nothing);
   const mesh_filter none{};
@@ -122,6 +109,7 @@ void Pair::fill(const std::function<void(World&)>& body) {
 }
 
 Outcome Pair::run(const std::string& program, const Bytes& frame, std::uint32_t gso_size) {
+  recorder().add(program, frame);
   const Outcome kernel = kernel_.run(program, frame, gso_size);
   std::array<__u64, MESH_COUNTERS> before{};
   for (__u32 counter = 0; counter < MESH_COUNTERS; counter++) before.at(counter) = native_.counter(counter);
@@ -146,76 +134,6 @@ __u64 Pair::grown(__u32 counter) {
   const __u64 before = seen_[counter];
   seen_[counter] = now;
   return now - before;
-}
-
-int code(const std::string& program, Verdict verdict) {
-  const bool xdp = program == "mesh_uplink_xdp";
-  switch (verdict) {
-    case Verdict::kPass:
-      return xdp ? XDP_PASS : TC_ACT_OK;
-    case Verdict::kDrop:
-      return xdp ? XDP_DROP : TC_ACT_SHOT;
-    case Verdict::kRedirect:
-      break;
-  }
-  return xdp ? XDP_REDIRECT : TC_ACT_REDIRECT;
-}
-
-std::string hex(const Bytes& bytes) {
-  std::string text;
-  for (std::size_t i = 0; i < bytes.size(); i++) text += fmt::format("{}{:02x}", i % 16 == 0 ? "\n" : " ", bytes[i]);
-  return text;
-}
-
-Frame from_client(__u8 protocol, __u16 port, bool v6) {
-  Frame frame;
-  frame.destination = kUplinkMac;
-  frame.source = kClientMac;
-  frame.from = v6 ? "2001:db8::9" : "192.0.2.9";
-  frame.to = v6 ? "2001:db8::1" : "192.0.2.1";
-  frame.protocol = protocol;
-  frame.source_port = 40000;
-  frame.destination_port = port;
-  frame.tcp_flags = 0x02;
-  return frame;
-}
-
-Frame from_node2(__u8 protocol, __u16 port, __u16 binding, bool v6) {
-  Frame frame = from_client(protocol, port, v6);
-  frame.to = v6 ? "2001:db8::2" : "192.0.2.2";
-  frame.ttl = 63;
-  frame.tunnel = Tunnel{.from = "192.0.2.2",
-                        .to = "192.0.2.1",
-                        .source = kNode2Mac,
-                        .destination = kUplinkMac,
-                        .binding = binding,
-                        .entry = 2,
-                        .stop = 1};
-  return frame;
-}
-
-Frame delivered_to_a(const Frame& sent, __u16 target_port) {
-  Frame frame = sent;
-  frame.tunnel.reset();
-  frame.destination = endpoint_mac("10.0.0.5");
-  frame.source = endpoint_mac("10.0.0.1");
-  frame.to = sent.from.find(':') == std::string::npos ? "10.0.0.5" : "fd00::5";
-  frame.destination_port = target_port;
-  if (!sent.tunnel.has_value()) frame.ttl--;
-  return frame;
-}
-
-Frame from_a(const std::string& source, const std::string& destination, __u8 protocol, __u16 source_port,
-             __u16 destination_port) {
-  Frame frame;
-  frame.destination = endpoint_mac("10.0.0.1");
-  frame.source = endpoint_mac("10.0.0.5");
-  frame.from = source;
-  frame.to = destination;
-  frame.protocol = protocol;
-  frame.source_port = source_port;
-  frame.destination_port = destination_port;
-  return frame;
 }
 
 }  // namespace mesh::packet

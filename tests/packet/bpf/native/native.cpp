@@ -1,5 +1,6 @@
 #include "tests/packet/bpf/native/native.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdio>
@@ -7,13 +8,16 @@
 #include <cstring>
 #include <map>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #include <fmt/format.h>
 #include <linux/pkt_cls.h>
 
+#include "bpf/lib/address.h"
 #include "tests/packet/bpf/native/bpf_stand_ins.h"
 #include "tests/packet/bpf/native/programs.h"
+#include "tests/packet/bpf/world.h"
 
 #ifdef __SANITIZE_ADDRESS__
 #define MESH_ASAN 1
@@ -99,6 +103,7 @@ struct Native::State {
   __u32 route_ifindex = 0;
   std::array<std::uint8_t, 6> route_destination{};
   std::array<std::uint8_t, 6> route_source{};
+  std::vector<mesh_address> route_destinations;
 
   // Only the frame itself may be touched.
   void guard() {
@@ -157,6 +162,8 @@ bool Native::get(const std::string& name, const void* key, void* value) {
   return found != nullptr;
 }
 
+void Native::clear(const std::string& name) { state_->table(name).entries.clear(); }
+
 __u64 Native::total(const std::string& name, __u32 index) {
   __u64 value = 0;
   std::memcpy(&value, state_->table(name).find(&index), sizeof(value));
@@ -198,7 +205,9 @@ Outcome Native::run(const std::string& name, const Bytes& frame, std::uint32_t g
 
 const std::string& Native::redirect() const { return state_->redirect; }
 
-void Native::set_route(int result, __u32 ifindex, const std::uint8_t* destination, const std::uint8_t* source) {
+void Native::set_route(int result, __u32 ifindex, const std::uint8_t* destination, const std::uint8_t* source,
+                       const std::vector<mesh_address>& destinations) {
+  state_->route_destinations = destinations;
   state_->route_result = result;
   state_->route_ifindex = ifindex;
   std::memcpy(state_->route_destination.data(), destination, 6);
@@ -278,6 +287,16 @@ long bpf_redirect_peer(__u32 ifindex, __u64) { return mesh::packet::redirected("
 long bpf_redirect_neigh(__u32 ifindex, void*, int, __u64) { return mesh::packet::redirected("neigh", ifindex); }
 
 long bpf_fib_lookup(void*, struct bpf_fib_lookup* parameters, int, __u32) {
+  mesh_address destination{};
+  if (parameters->family == AF_INET6) {
+    std::memcpy(&destination, parameters->ipv6_dst, sizeof(destination));
+  } else {
+    destination = mesh_address_v4(parameters->ipv4_dst);
+  }
+  const auto& known = current->route_destinations;
+  const auto same = [&](const mesh_address& one) { return mesh_address_equal(&one, &destination) != 0; };
+  if (!known.empty() && std::none_of(known.begin(), known.end(), same)) return BPF_FIB_LKUP_RET_NO_NEIGH;
+  if (parameters->tot_len > mesh::packet::kUnderlayMtu) return BPF_FIB_LKUP_RET_FRAG_NEEDED;
   parameters->ifindex = current->route_ifindex;
   std::memcpy(parameters->dmac, current->route_destination.data(), 6);
   std::memcpy(parameters->smac, current->route_source.data(), 6);
