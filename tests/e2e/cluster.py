@@ -133,6 +133,11 @@ class Cluster:
     def network_id(self, name):
         return next(one["Id"] for one in self.api("GET", "/networks") if one["Name"] == name)
 
+    def subnet_of(self, name):
+        """The IPv4 prefix of a network."""
+        network = next(one for one in self.api("GET", "/networks") if one["Name"] == name)
+        return next(one["Subnet"] for one in network["IPAM"]["Config"] if ":" not in one["Subnet"])
+
     def address_on(self, task, network):
         """The task's IPv4 address on a network, by the network's name."""
         wanted = self.network_id(network)
