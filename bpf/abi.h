@@ -25,7 +25,7 @@ extern "C" {
 #define MESH_NODES_MAX 4096u            // node numbers 1..4095: 12 bits of the tunnel header
 #define MESH_SERVICES_MAX 131072u       // {tcp, udp} x 65536 ports
 #define MESH_RING_CHUNKS_MAX 65536u     // of 64 slots: 16,384 rings of 256
-#define MESH_BACKENDS_MAX 65536u        // records of all published ports together
+#define MESH_BACKENDS_MAX 131072u       // records of all published ports together
 #define MESH_SERVICE_BACKENDS_MAX 127u  // per published port: 7 bits of a ring slot
 #define MESH_BINDINGS_MAX 65536u        // index 1..65535; 0 is "none"
 #define MESH_FLOW_SETS 32768u           // default; a power of two: 229,376 flows in 16 MiB

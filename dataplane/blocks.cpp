@@ -21,6 +21,19 @@ void Blocks::reserve(std::uint32_t first, std::uint32_t count) {
   taken_.emplace(first, end);
 }
 
+void Blocks::release(std::uint32_t first, std::uint32_t count) {
+  if (count == 0) return;
+  auto piece = taken_.upper_bound(first);
+  if (piece == taken_.begin()) return;
+  --piece;
+  const auto [begin, end] = *piece;
+  const std::uint32_t after = first + count;
+  if (end < after) return;
+  taken_.erase(piece);
+  if (begin < first) taken_.emplace(begin, first);
+  if (after < end) taken_.emplace(after, end);
+}
+
 bool Blocks::is_free(std::uint32_t first, std::uint32_t count) const {
   if (std::uint64_t{first} + count > capacity_) return false;
   const auto next = taken_.upper_bound(first);

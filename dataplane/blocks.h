@@ -14,6 +14,8 @@ class Blocks {
 
   // Marks rows as taken; may overlap what is taken already.
   void reserve(std::uint32_t first, std::uint32_t count);
+  // Marks rows as free; all of them were taken.
+  void release(std::uint32_t first, std::uint32_t count);
   [[nodiscard]] bool is_free(std::uint32_t first, std::uint32_t count) const;
   // The lowest free place aligned to `alignment`, taken at once; nothing if there is none.
   [[nodiscard]] std::optional<std::uint32_t> take(std::uint32_t count, std::uint32_t alignment = 1);

@@ -12,7 +12,7 @@
 #include "dataplane/flow_scan.h"
 #include "dataplane/inspect.h"
 #include "dataplane/kernel.h"
-#include "dataplane/layout.h"
+#include "dataplane/ledger.h"
 #include "dataplane/plan.h"
 #include "dataplane/port_holder.h"
 
@@ -45,6 +45,9 @@ Problem problem_of(const Action& action, const Desired& desired, const Error& er
   return problem;
 }
 
+// On other addresses, or on other hosts, the port is anybody's.
+bool needs_holder(const PublishedPort& port) { return port.entry && port.addresses.empty(); }
+
 }  // namespace
 
 struct Dataplane::State {
@@ -53,12 +56,18 @@ struct Dataplane::State {
   PortHolder ports;
   std::string recreated;            // not reported yet
   std::optional<Observed> picture;  // what the kernel holds, as far as this object knows
-  Desired desired;                  // of the last call, without what was refused
+  Ledger ledger;                    // of the last call
+  std::optional<Desired> admitted;  // the same without what was refused, if anything was
+  bool exact = false;               // the kernel holds what was planned: nothing failed, nothing was left out
   std::string cgroup_root;          // in use
   Status cgroup_status;
 
-  Desired admit(const Desired& wanted, Report& report);
+  [[nodiscard]] const Desired& desired() const { return admitted ? *admitted : ledger.desired(); }
+  void admit(Report& report);
   Status look(Report& report);
+  Report plan_all(Report report);
+  void carry_out(const Plan& todo, Report& report);
+  [[nodiscard]] bool hold_ports(const Change& change);
   [[nodiscard]] std::string task_of(std::uint16_t binding) const;
   [[nodiscard]] FlowRecord describe(const FlowEntry& entry, std::uint32_t now) const;
   Status rebuild_rewritten_filter();
@@ -78,13 +87,13 @@ Result<Dataplane> Dataplane::open(Options options) {
   return Dataplane(std::move(state));
 }
 
-// Without the ports that the host itself uses; and with the cgroup hooks' place settled.
-Desired Dataplane::State::admit(const Desired& wanted, Report& report) {
-  Desired admitted = wanted;
+// Leaves out the ports that the host itself uses; and settles the cgroup hooks' place.
+void Dataplane::State::admit(Report& report) {
+  const Desired& wanted = ledger.desired();
+  admitted.reset();
   std::set<PortKey> keys;
   for (const PublishedPort& port : wanted.ports) {
-    // On other addresses, or on other hosts, the port is anybody's.
-    if (port.entry && port.addresses.empty()) keys.insert({port.protocol, port.port});
+    if (needs_holder(port)) keys.insert({port.protocol, port.port});
   }
   for (const PortHolder::Refused& refused : ports.hold(keys)) {
     const auto [protocol, port] = refused.port;
@@ -93,7 +102,8 @@ Desired Dataplane::State::admit(const Desired& wanted, Report& report) {
                                .message = refused.message,
                                .protocol = protocol,
                                .port = port});
-    std::erase_if(admitted.ports, [&](const PublishedPort& p) { return p.protocol == protocol && p.port == port; });
+    if (!admitted) admitted = wanted;
+    std::erase_if(admitted->ports, [&](const PublishedPort& p) { return p.protocol == protocol && p.port == port; });
   }
   if (cgroup_root != wanted.cgroup_root || !cgroup_status) {
     cgroup_root = wanted.cgroup_root;
@@ -103,44 +113,84 @@ Desired Dataplane::State::admit(const Desired& wanted, Report& report) {
     report.problems.push_back(
         {.kind = Problem::Kind::kCgroup, .subject = "cgroup root", .message = cgroup_status.error().message});
   }
-  return admitted;
 }
 
-// Reads the kernel and counts what another hand has changed.
+// Reads the kernel and counts what another hand has changed. `desired()` is still what was wanted before.
 Status Dataplane::State::look(Report& report) {
   Observed observed = TRY(kernel.observe());
-  if (picture) report.drift = plan(desired, kernel.facts(), observed).actions.size();
+  if (picture) report.drift = plan(desired(), kernel.facts(), observed).actions.size();
   picture = std::move(observed);
   return {};
+}
+
+void Dataplane::State::carry_out(const Plan& todo, Report& report) {
+  std::ranges::copy(todo.problems, std::back_inserter(report.problems));
+  kernel.apply(todo.actions, [&](const Action& action, const Status& status) {
+    if (status) {
+      track(*picture, action);
+      ++report.actions;
+    } else {
+      report.problems.push_back(problem_of(action, desired(), status.error()));
+    }
+  });
+  exact = report.problems.empty();
+}
+
+Report Dataplane::State::plan_all(Report report) {
+  exact = false;
+  admit(report);
+  Room room;
+  carry_out(plan(desired(), kernel.facts(), *picture, room), report);
+  if (exact) ledger.settle(std::move(room), *picture);
+  return report;
 }
 
 Result<Report> Dataplane::reconcile(const Desired& desired, Pass pass) {
   State& state = *state_;
   Report report;
   report.recreated = std::exchange(state.recreated, {});
-  Desired admitted = state.admit(desired, report);
   if (pass == Pass::kFull || !state.picture) TRY(state.look(report));
-  Plan todo = plan(admitted, state.kernel.facts(), *state.picture);
-  std::ranges::move(todo.problems, std::back_inserter(report.problems));
-  for (const Action& action : todo.actions) {
-    if (const Status status = state.kernel.apply(action)) {
-      track(*state.picture, action);
-      ++report.actions;
-    } else {
-      report.problems.push_back(problem_of(action, admitted, status.error()));
-    }
+  state.ledger = Ledger(desired);
+  return state.plan_all(std::move(report));
+}
+
+// Whether the sockets of the ports that change could be changed.
+bool Dataplane::State::hold_ports(const Change& change) {
+  const auto release = [&](PortKey key) {
+    const PublishedPort* before = ledger.find(key.first, key.second);
+    if (before != nullptr && needs_holder(*before)) ports.release(key);
+  };
+  for (const PortKey& key : change.ports_gone) release(key);
+  for (const PublishedPort& port : change.ports) {
+    const PortKey key{port.protocol, port.port};
+    if (!needs_holder(port)) release(key);
+    if (needs_holder(port) && !ports.take(key)) return false;
   }
-  state.desired = std::move(admitted);
+  return true;
+}
+
+Result<Report> Dataplane::change(const Change& change) {
+  State& state = *state_;
+  if (!state.picture) return fail(ErrorKind::kInternal, "data plane: a change came before anything was desired");
+  Report report;
+  std::optional<Plan> todo;
+  if (std::exchange(state.exact, false) && state.hold_ports(change)) {
+    todo = state.ledger.plan(change, state.kernel.facts(), *state.picture);
+  } else {
+    state.ledger.apply(change);
+  }
+  if (!todo) return state.plan_all(std::move(report));
+  state.carry_out(*todo, report);
   return report;
 }
 
 std::string Dataplane::State::task_of(std::uint16_t binding) const {
-  const auto found = std::ranges::find(desired.bindings, binding, &Binding::index);
-  return found == desired.bindings.end() ? std::string() : found->task_id;
+  const auto found = std::ranges::find(desired().bindings, binding, &Binding::index);
+  return found == desired().bindings.end() ? std::string() : found->task_id;
 }
 
 Result<Counters> Dataplane::counters() const {
-  return read_counters(state_->kernel, state_->desired, state_->picture ? *state_->picture : Observed());
+  return read_counters(state_->kernel, state_->desired(), state_->picture ? *state_->picture : Observed());
 }
 
 FlowRecord Dataplane::State::describe(const FlowEntry& entry, std::uint32_t now) const {
@@ -184,7 +234,7 @@ Result<std::vector<ForeignHeld>> Dataplane::scan_foreign() {
   State& state = *state_;
   if (!state.picture) return std::vector<ForeignHeld>();
   TRY(state.kernel.sweep_flows());
-  ForeignSlots foreign(*state.picture, state.desired.self);
+  ForeignSlots foreign(*state.picture, state.desired().self);
   TRY(state.kernel.for_each_flow([&](const FlowEntry& flow) { foreign.add(flow.record); }));
   TRY(state.rebuild_rewritten_filter());
   return foreign.result();
@@ -215,7 +265,7 @@ Status Dataplane::State::rebuild_rewritten_filter() {
 }
 
 Result<Inspection> Dataplane::inspect() const {
-  Inspection inspection = TRY(inspect_kernel(state_->kernel, state_->desired));
+  Inspection inspection = TRY(inspect_kernel(state_->kernel, state_->desired()));
   inspection.pin_dir = state_->options.pin_dir;
   for (InspectedPort& port : inspection.ports) port.port_held = state_->ports.holds({port.protocol, port.port});
   return inspection;

@@ -164,6 +164,10 @@ class Dataplane {
   // first call of an object is always full.
   enum class Pass : std::uint8_t { kDirty, kFull };
   [[nodiscard]] Result<Report> reconcile(const Desired& desired, Pass pass = Pass::kDirty);
+  // The same for what the last call left, with `change` in it; costs what the change touches. Where something was left
+  // out or failed, or pieces share rows (two tasks with one address), everything is planned instead, and the report
+  // names all problems there are. Only after reconcile().
+  [[nodiscard]] Result<Report> change(const Change& change);
 
   [[nodiscard]] Result<Counters> counters() const;
   // At most `limit` flows from table position `cursor` on; `cursor` becomes where to go on, 0 at the end.

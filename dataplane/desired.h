@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/address.h"
@@ -50,12 +51,14 @@ struct Network {
 struct EndpointAddress {
   std::uint32_t vni = 0;
   IpAddress address;
+  bool operator==(const EndpointAddress&) const = default;
 };
 
 // Where a task of this host is attached.
 struct Attachment {
   std::uint32_t ifindex = 0;       // host side of its veth
   std::uint64_t netns_cookie = 0;  // SO_NETNS_COOKIE of its network namespace
+  bool operator==(const Attachment&) const = default;
 };
 
 // One task of the cluster with all its addresses (v4 and v6, one entry each). Its MAC follows from its ingress v4
@@ -67,6 +70,7 @@ struct Endpoint {
   std::vector<EndpointAddress> addresses;
   EndpointState state = EndpointState::kReady;
   std::optional<Attachment> attachment;  // set for tasks of this host
+  bool operator==(const Endpoint&) const = default;
 };
 
 // A published port: the ring's slot values index `backends`.
@@ -74,6 +78,7 @@ struct Backend {
   std::uint16_t node = 0;
   std::uint16_t binding = 0;  // index on that node
   EndpointState state = EndpointState::kReady;
+  bool operator==(const Backend&) const = default;
 };
 // How answers travel. kTunnel: back through the entry host, which works on any underlay. kDirect: the backend's host
 // answers the client itself as the entry host's address, which an underlay with source checks drops.
@@ -91,6 +96,7 @@ struct PublishedPort {
   bool entry = true;                   // this host answers on the port; otherwise it only holds backends
   std::vector<IpAddress> addresses;    // of this host that answer; empty: all
   std::vector<Cidr> allow;             // clients that are let in, at most kAllowMax; empty: everybody
+  bool operator==(const PublishedPort&) const = default;
 };
 inline constexpr std::size_t kAllowMax = 64;  // prefixes per published port
 
@@ -102,6 +108,7 @@ struct Binding {
   std::uint16_t published_port = 0;
   std::uint16_t target_port = 0;
   EndpointState state = EndpointState::kReady;
+  bool operator==(const Binding&) const = default;
 };
 
 // One service's address on one network, balanced over `backends` at connect time.
@@ -110,6 +117,7 @@ struct VirtualIp {
   std::uint32_t vni = 0;
   std::string service_id;
   std::vector<IpAddress> backends;  // ready endpoints' addresses on that network, the address's own family
+  bool operator==(const VirtualIp&) const = default;
 };
 
 struct Desired {
@@ -127,6 +135,19 @@ struct Desired {
   std::uint32_t mesh_peer_ifindex = 0;  // mesh1: tc ingress runs the entry logic
   std::uint16_t dns_port = 7953;        // mesh-dns on the gateway address
   std::string cgroup_root;              // cgroup2 directory where the connect hooks attach
+};
+
+// What became different in a Desired, piece by piece: those that are new or changed, and the names of those that went.
+// Everything else of it (nodes, networks, uplinks, gateway) changes only as a whole.
+struct Change {
+  std::vector<Endpoint> endpoints;
+  std::vector<PublishedPort> ports;
+  std::vector<Binding> bindings;
+  std::vector<VirtualIp> virtual_ips;
+  std::vector<std::string> endpoints_gone;  // task ids
+  std::vector<std::pair<Protocol, std::uint16_t>> ports_gone;
+  std::vector<std::uint16_t> bindings_gone;  // indexes
+  std::vector<IpAddress> virtual_ips_gone;
 };
 
 }  // namespace mesh::dataplane

@@ -131,7 +131,8 @@ std::vector<InspectedHook> inspect_hooks(const std::map<Hook, Attached>& wanted,
   return hooks;
 }
 
-InspectedPort inspect_port(std::uint32_t index, const Observed& observed) {
+// `end`: the first row of the next port's backends.
+InspectedPort inspect_port(std::uint32_t index, const Observed& observed, std::uint32_t end) {
   InspectedPort port{.protocol = service_protocol(index), .port = service_port(index)};
   const auto row = observed[MapId::kServices].find(bytes_of(index));
   if (row == observed[MapId::kServices].end()) return port;
@@ -148,10 +149,9 @@ InspectedPort inspect_port(std::uint32_t index, const Observed& observed) {
     if ((byte & MESH_SLOT_MOVED) != 0) ++backends[owner].moved;
   }
   // Draining backends own no slot any more.
-  for (std::uint32_t i = 0; i < MESH_SERVICE_BACKENDS_MAX; ++i) {
+  for (std::uint32_t i = 0; i < MESH_SERVICE_BACKENDS_MAX && service.backends + i < end; ++i) {
     const auto found = observed[MapId::kBackends].find(bytes_of(service.backends + i));
-    const bool in_block = i < kBackendBlockMin || backends.contains(static_cast<std::uint8_t>(i));
-    if (found == observed[MapId::kBackends].end() || !in_block) continue;
+    if (found == observed[MapId::kBackends].end()) continue;
     const auto backend = value_of<mesh_backend>(found->second);
     InspectedPort::Backend& entry = backends[static_cast<std::uint8_t>(i)];
     entry.node = backend.node;
@@ -181,14 +181,18 @@ bool same_backends(const std::vector<InspectedPort::Backend>& is, const std::vec
 
 std::vector<InspectedPort> inspect_ports(const Desired& desired, const Observed& observed) {
   std::map<std::uint32_t, InspectedPort> ports;
+  std::set<std::uint32_t> blocks;
+  for (const auto& [key, value] : observed[MapId::kServices]) blocks.insert(value_of<mesh_service>(value).backends);
   for (const auto& [key, value] : observed[MapId::kServices]) {
     const auto index = value_of<std::uint32_t>(key);
-    ports[index] = inspect_port(index, observed);
+    const auto next = blocks.upper_bound(value_of<mesh_service>(value).backends);
+    ports[index] = inspect_port(index, observed, next == blocks.end() ? MESH_BACKENDS_MAX : *next);
   }
   for (const PublishedPort& wanted : desired.ports) {
     const std::uint32_t index = service_index(wanted.protocol, wanted.port);
     const bool present = ports.contains(index);
-    InspectedPort& port = ports.try_emplace(index, inspect_port(index, observed)).first->second;
+    InspectedPort& port =
+        ports.try_emplace(index, InspectedPort{.protocol = wanted.protocol, .port = wanted.port}).first->second;
     port.service_name = wanted.service_name;
     port.ring_version_desired = wanted.ring.version;
     port.slots_desired = static_cast<std::size_t>(
@@ -226,9 +230,8 @@ std::vector<InspectedVip> inspect_vips(const Desired& desired, const Observed& o
 std::vector<InspectedMap> inspect_maps(const Kernel& kernel, const Observed& observed) {
   std::vector<InspectedMap> maps;
   for (const Kernel::MapDescription& description : kernel.maps()) {
-    InspectedMap map{.name = description.name,
-                     .entries_max = description.rows_max,
-                     .bytes = std::uint64_t{description.rows_max} * (description.key_size + description.value_size)};
+    InspectedMap map{
+        .name = description.name, .entries_max = description.rows_max, .bytes = kernel.bytes_of_map(description.name)};
     for (std::size_t i = 0; i < kMapCount; ++i) {
       if (map_info(static_cast<MapId>(i)).name == description.name) map.entries = observed.tables[i].size();
     }

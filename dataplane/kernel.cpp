@@ -10,6 +10,8 @@
 #include <bpf/libbpf.h>
 #include <fmt/format.h>
 
+#include "base/file.h"
+#include "base/text.h"
 #include "dataplane/layout.h"
 
 namespace mesh::dataplane {
@@ -87,6 +89,17 @@ std::uint64_t Kernel::count_rows(std::string_view map) const {
     key = next;
   }
   return count;
+}
+
+std::uint64_t Kernel::bytes_of_map(std::string_view map) const {
+  const Result<int> fd = fd_of(map);
+  const Result<std::string> text = fd ? read_file(fmt::format("/proc/self/fdinfo/{}", *fd)) : std::string();
+  constexpr std::string_view kMemory = "memlock:";
+  for (const std::string_view line : split(text.value_or(""), '\n')) {
+    if (!line.starts_with(kMemory)) continue;
+    return parse_number<std::uint64_t>(trim(line.substr(kMemory.size()))).value_or(0);
+  }
+  return 0;
 }
 
 std::string Kernel::mapped_row(MapId map, std::uint32_t row) const {
@@ -189,6 +202,46 @@ void Kernel::observe_pieces(Observed& observed) const {
 
 Status Kernel::apply(const Action& action) {
   return std::visit([&](const auto& one) { return run(one); }, action);
+}
+
+void Kernel::apply(std::span<const Action> actions, const std::function<void(const Action&, const Status&)>& done) {
+  while (!actions.empty()) {
+    const std::size_t written = write_batch(actions);
+    for (const Action& action : actions.first(written)) done(action, {});
+    actions = actions.subspan(written);
+    if (written > 0 || actions.empty()) continue;
+    done(actions.front(), apply(actions.front()));
+    actions = actions.subspan(1);
+  }
+}
+
+// How many of the first actions, all of them writes to the same table, could be done at once.
+std::size_t Kernel::write_batch(std::span<const Action> actions) {
+  constexpr std::size_t kBatchMax = 4096;
+  const auto* first = std::get_if<WriteRow>(&actions.front());
+  if (first == nullptr || is_mapped(first->map)) return 0;
+  const auto same_table = [&](const Action& action) {
+    const auto* write = std::get_if<WriteRow>(&action);
+    return write != nullptr && write->map == first->map && write->key.size() == first->key.size() &&
+           write->value.size() == first->value.size();
+  };
+  std::size_t size = 0;
+  while (size < std::min(actions.size(), kBatchMax) && same_table(actions[size])) ++size;
+  const Result<int> fd = fd_of(map_info(first->map).name);
+  if (size < 2 || !fd) return 0;
+  std::string keys, values;
+  for (const Action& action : actions.first(size)) {
+    const auto& write = std::get<WriteRow>(action);
+    keys += write.key;
+    values += write.value;
+  }
+  auto count = static_cast<std::uint32_t>(size);
+  bpf_map_batch_opts options{};
+  options.sz = sizeof options;
+  // After a failure `count` says how many were written before it; where the kernel has no batches for this kind of
+  // table it is not touched.
+  if (bpf_map_update_batch(*fd, keys.data(), values.data(), &count, &options) == 0) return size;
+  return count < size ? count : 0;
 }
 
 Status Kernel::run(const WriteRow& action) {

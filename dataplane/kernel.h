@@ -37,6 +37,8 @@ class Kernel {
 
   [[nodiscard]] Result<Observed> observe() const;
   [[nodiscard]] Status apply(const Action& action);
+  // All of them, in order; many writes to one table are one system call. `done` hears what became of each.
+  void apply(std::span<const Action> actions, const std::function<void(const Action&, const Status&)>& done);
 
   // Any map by its name. One value per row; per-CPU maps give all CPUs' values one after the other.
   [[nodiscard]] Result<std::string> read(std::string_view map, const std::string& key) const;
@@ -50,7 +52,8 @@ class Kernel {
     bool is_array = false, is_per_cpu = false;
   };
   [[nodiscard]] const std::vector<MapDescription>& maps() const { return descriptions_; }
-  [[nodiscard]] std::uint64_t count_rows(std::string_view map) const;  // of a hash map
+  [[nodiscard]] std::uint64_t count_rows(std::string_view map) const;    // of a hash map
+  [[nodiscard]] std::uint64_t bytes_of_map(std::string_view map) const;  // of memory, as the kernel counts it
 
   static constexpr std::uint32_t kSetsPerRead = 1024;  // of mesh_flows, 512 KiB
   // Every record in use, once.
@@ -93,6 +96,7 @@ class Kernel {
   void observe_filters(Observed& observed) const;
   [[nodiscard]] std::string mapped_row(MapId map, std::uint32_t row) const;
   [[nodiscard]] Status write_mapped(MapId map, std::uint32_t row, const std::string& value);
+  [[nodiscard]] std::size_t write_batch(std::span<const Action> actions);
   [[nodiscard]] Status run(const WriteRow& action);
   [[nodiscard]] Status run(const DeleteRow& action);
   [[nodiscard]] Status run(const ResetTraffic& action);

@@ -2,96 +2,40 @@
 
 #include <algorithm>
 #include <bit>
+#include <iterator>
 #include <map>
 #include <optional>
+#include <string_view>
 
 #include <fmt/format.h>
 
-#include "dataplane/blocks.h"
+#include "dataplane/layout_rows.h"
 
 namespace mesh::dataplane {
 namespace {
 
-constexpr std::uint8_t kEmptyRingLog2 = 6;  // one chunk of "none": a published port without any backend
-
-// The bytes of a ring's slots: owner and moved bit.
-std::string encode_slots(const Ring& ring) {
-  if (ring.owners.empty()) return std::string(kSlotsPerChunk, static_cast<char>(MESH_SLOT_NONE));
-  std::string slots(ring.owners.size(), '\0');
-  for (std::size_t slot = 0; slot < slots.size(); ++slot) {
-    const bool moved = ring.foreign.contains(static_cast<std::uint16_t>(slot));
-    slots[slot] = static_cast<char>((ring.owners[slot] & MESH_SLOT_OWNER) | (moved ? MESH_SLOT_MOVED : 0));
-  }
-  return slots;
-}
-
-std::uint8_t log2_of(const Ring& ring) {
-  return ring.owners.empty() ? kEmptyRingLog2 : static_cast<std::uint8_t>(std::bit_width(ring.owners.size()) - 1);
-}
-
-std::string backend_row(const Backend& backend) {
-  mesh_backend row{};
-  row.node = backend.node;
-  row.binding = backend.binding;
-  row.state = static_cast<std::uint8_t>(backend.state);
-  return bytes_of(row);
-}
-
-// FNV-1a: a number for reports; two services with the same one are told apart by their addresses.
-std::uint32_t number_of(const std::string& id) {
-  std::uint32_t hash = 0x811c9dc5U;
-  for (const char c : id) hash = (hash ^ static_cast<unsigned char>(c)) * 0x01000193U;
-  return hash;
-}
-
-// A tick is about a second, which is near enough for how long a client keeps its backend.
-std::uint32_t options_of(const PublishedPort& port) {
-  std::uint32_t flags = 0;
-  if (port.return_mode == ReturnMode::kDirect) flags |= MESH_SERVICE_DIRECT;
-  if (port.prefer_local) flags |= MESH_SERVICE_LOCAL;
-  if (!port.addresses.empty()) flags |= MESH_SERVICE_BOUND;
-  if (!port.allow.empty()) flags |= MESH_SERVICE_ALLOW;
-  if (!port.entry) flags |= MESH_SERVICE_NO_ENTRY;
-  constexpr std::uint32_t kAffinityMax = 0xffffff;
-  return MESH_OPTIONS(flags, std::min(port.affinity_seconds, kAffinityMax));
-}
-
 class Builder {
  public:
-  Builder(const Desired& desired, const Observed& observed) : desired_(desired), observed_(observed) {
-    // Everything live is out of reach for new pieces in this pass, also what is about to go.
-    for (const auto& [key, value] : observed[MapId::kServices]) {
-      const auto service = value_of<mesh_service>(value);
-      if (!MESH_RING_IS_VALID(service.ring)) continue;
-      chunks_.reserve(MESH_RING_CHUNK(service.ring), ring_chunks(service.ring));
-      live_backends_[value_of<std::uint32_t>(key)] = {service.backends, live_block_size(service.ring)};
-    }
-    for (const auto& [key, value] : observed[MapId::kVips]) {
-      const auto vip = value_of<mesh_vip>(value);
-      vip_rows_.reserve(vip.first, vip.count);
-    }
-    for (const auto& [index, block] : live_backends_) backend_rows_.reserve(block.first, block.count);
-  }
+  Builder(std::uint16_t self, const Pieces& pieces, const Observed& observed, Room& room)
+      : self_(self), pieces_(pieces), observed_(observed), room_(room) {}
 
   Layout all() {
-    // Ports that keep their place first, so that none of them loses it to a newcomer.
     std::map<std::uint32_t, const PublishedPort*> ports;
-    for (const PublishedPort& port : desired_.ports) {
-      if (const std::string problem = unfit(port); !problem.empty()) {
-        refuse(port, problem);
+    for (const PublishedPort* port : pieces_.ports) {
+      if (const std::string problem = unfit(*port); !problem.empty()) {
+        refuse(*port, problem);
         continue;
       }
-      ports[service_index(port.protocol, port.port)] = &port;
+      ports[service_index(port->protocol, port->port)] = port;
     }
+    // Ports that keep their place first, so that none of them loses it to a newcomer.
     for (const auto& [index, port] : ports) keep_backends(index, *port);
     for (const auto& [index, port] : ports) place(index, *port);
-    for (const VirtualIp& vip : desired_.virtual_ips) place(vip);
+    for (const VirtualIp* vip : pieces_.virtual_ips) place(*vip);
     return std::move(layout_);
   }
 
  private:
-  using Range = Layout::Range;
-
   [[nodiscard]] static std::string unfit(const PublishedPort& port) {
     if (port.protocol == Protocol::kSctp) return "the kernel programs carry TCP and UDP, not SCTP";
     if (port.backends.size() > kBackendsMax) {
@@ -124,26 +68,21 @@ class Builder {
          .port = port.port});
   }
 
-  // A block whose size is not written anywhere: what the ring points at says how far programs read it.
-  [[nodiscard]] std::uint32_t live_block_size(std::uint64_t ring) const {
-    std::size_t backends = 0;
-    for (const char c : ring_slots(observed_, ring)) {
-      const auto owner = static_cast<std::uint8_t>(static_cast<std::uint8_t>(c) & MESH_SLOT_OWNER);
-      if (owner != MESH_SLOT_NONE) backends = std::max(backends, std::size_t{owner} + 1);
-    }
-    return backend_block_size(backends);
+  [[nodiscard]] mesh_service live(std::uint32_t index) const {
+    const auto row = observed_[MapId::kServices].find(bytes_of(index));
+    return row == observed_[MapId::kServices].end() ? mesh_service{} : value_of<mesh_service>(row->second);
   }
 
   // Its block as it is, grown in place if the rows behind it are nobody's.
   void keep_backends(std::uint32_t index, const PublishedPort& port) {
-    const auto live = live_backends_.find(index);
-    if (live == live_backends_.end()) return;
-    const auto [first, count] = live->second;
-    const std::uint32_t wanted = std::max(backend_block_size(port.backends.size()), count);
-    if (first % wanted != 0) return;  // was made for fewer: it moves
-    if (wanted > count && !backend_rows_.is_free(first + count, wanted - count)) return;
-    backend_rows_.reserve(first, wanted);
-    kept_backends_[index] = first;
+    const auto block = room_.backends.find(index);
+    if (block == room_.backends.end() || !MESH_RING_IS_VALID(live(index).ring)) return;
+    RowRange& rows = block->second;
+    const std::uint32_t wanted = std::max(backend_block_size(port.backends.size()), rows.count);
+    if (wanted > rows.count && !room_.backend_rows.is_free(rows.first + rows.count, wanted - rows.count)) return;
+    room_.backend_rows.reserve(rows.first, wanted);
+    rows.count = wanted;
+    kept_backends_.emplace(index, rows.first);
   }
 
   void place(std::uint32_t index, const PublishedPort& port) {
@@ -154,98 +93,41 @@ class Builder {
                                backends ? "ring (MESH_RING_CHUNKS_MAX)" : "backends (MESH_BACKENDS_MAX)"));
       return;
     }
-    for (std::size_t i = 0; i < port.backends.size(); ++i) {
-      if (port.backends[i].node == 0 || port.backends[i].state == EndpointState::kGone) continue;
-      layout_.tables[MapId::kBackends][bytes_of(static_cast<std::uint32_t>(*backends + i))] =
-          backend_row(port.backends[i]);
-    }
-    rows(index, port.ring);
-    options(index, port);
-    const mesh_service service{.ring = *ring, .backends = *backends, .options = options_of(port)};
-    layout_.tables[MapId::kServices][bytes_of(index)] = bytes_of(service);
+    add_rows(layout_.tables, self_, port, mesh_service{.ring = *ring, .backends = *backends, .options = 0});
   }
 
   std::optional<std::uint32_t> place_backends(std::uint32_t index, const PublishedPort& port) {
     if (const auto kept = kept_backends_.find(index); kept != kept_backends_.end()) return kept->second;
     const std::uint32_t size = backend_block_size(port.backends.size());
-    const std::optional<std::uint32_t> first = backend_rows_.take(size, size);
-    if (first) layout_.fresh_backends.push_back({*first, size});
+    const std::optional<std::uint32_t> first = room_.backend_rows.take(size);
+    if (!first) return std::nullopt;
+    layout_.fresh_backends.push_back({*first, size});
+    const auto [block, is_new] = room_.backends.try_emplace(index);
+    if (!is_new) layout_.left_backends.push_back(block->second);
+    block->second = {*first, size};
     return first;
   }
 
   std::optional<std::uint64_t> place_ring(std::uint32_t index, const Ring& ring) {
     const std::string slots = encode_slots(ring);
-    const std::uint8_t log2 = log2_of(ring);
-    const std::uint64_t live = live_ring(index);
-    std::optional<std::uint32_t> chunk;
-    if (MESH_RING_IS_VALID(live) && MESH_RING_VERSION(live) == ring.version && MESH_RING_LOG2(live) == log2 &&
-        ring_slots(observed_, live) == slots) {
-      chunk = MESH_RING_CHUNK(live);
-    } else {
-      chunk = chunks_.take(static_cast<std::uint32_t>(slots.size() / kSlotsPerChunk));
+    const std::uint8_t log2 = slots_log2(ring);
+    const std::uint64_t word = live(index).ring;
+    if (MESH_RING_IS_VALID(word) && MESH_RING_VERSION(word) == ring.version && MESH_RING_LOG2(word) == log2 &&
+        ring_slots(observed_, word) == slots) {
+      return word;
     }
+    const auto chunk = room_.chunks.take(static_cast<std::uint32_t>(slots.size() / kSlotsPerChunk));
     if (!chunk) return std::nullopt;
-    for (std::uint32_t i = 0; i * kSlotsPerChunk < slots.size(); ++i) {
-      layout_.tables[MapId::kRings][bytes_of(*chunk + i)] = slots.substr(i * kSlotsPerChunk, kSlotsPerChunk);
-    }
     return MESH_RING(*chunk, log2, MESH_RING_VALID, ring.version);
   }
 
-  [[nodiscard]] std::uint64_t live_ring(std::uint32_t index) const {
-    const auto row = observed_[MapId::kServices].find(bytes_of(index));
-    return row == observed_[MapId::kServices].end() ? 0 : value_of<mesh_service>(row->second).ring;
-  }
-
-  // What the service's options refer to.
-  void options(std::uint32_t service, const PublishedPort& port) {
-    const std::string present = bytes_of(std::uint32_t{0});
-    for (const IpAddress& address : port.addresses) {
-      layout_.tables[MapId::kBound][bytes_of(mesh_bound{.service = service, .address = to_abi(address)})] = present;
-    }
-    for (const Cidr& cidr : port.allow) {
-      const mesh_allow key{
-          .length = MESH_ALLOW_SERVICE_BITS + mapped_length(cidr), .service = service, .address = to_abi(cidr.network)};
-      layout_.tables[MapId::kAllowed][bytes_of(key)] = present;
-    }
-    mesh_local local{};
-    for (const Backend& backend : port.backends) {
-      const bool here = backend.node == desired_.self && backend.state == EndpointState::kReady;
-      if (port.prefer_local && here && local.count < MESH_LOCALS_MAX) local.binding[local.count++] = backend.binding;
-    }
-    if (local.count > 0) layout_.tables[MapId::kLocals][bytes_of(service)] = bytes_of(local);
-  }
-
-  // Only slots that remember something have a row.
-  void rows(std::uint32_t service, const Ring& ring) {
-    std::map<std::uint16_t, mesh_row> rows;
-    const auto row_of = [&](std::uint16_t slot) -> mesh_row& {
-      const auto [row, is_new] = rows.try_emplace(slot);
-      if (is_new) row->second.previous = MESH_SLOT_NONE;
-      return row->second;
-    };
-    for (const auto& [slot, previous] : ring.previous) row_of(slot).previous = previous;
-    for (const auto& [slot, hosts] : ring.foreign) {
-      mesh_row& row = row_of(slot);
-      row.count = static_cast<std::uint8_t>(hosts.size());
-      std::ranges::copy(hosts, row.host);
-    }
-    for (const auto& [slot, row] : rows) {
-      const mesh_row_key key{.service = service, .version = ring.version, .slot = slot};
-      layout_.tables[MapId::kRows][bytes_of(key)] = bytes_of(row);
-    }
-  }
-
   void place(const VirtualIp& vip) {
-    const std::string key = bytes_of(to_abi(vip.address));
-    mesh_vip value{.vni = vip.vni,
-                   .first = 0,
-                   .count = static_cast<std::uint32_t>(vip.backends.size()),
-                   .service = number_of(vip.service_id)};
-    const auto live = observed_[MapId::kVips].find(key);
+    mesh_vip where{};
+    const auto live = observed_[MapId::kVips].find(bytes_of(to_abi(vip.address)));
     if (live != observed_[MapId::kVips].end() && holds(value_of<mesh_vip>(live->second), vip)) {
-      value.first = value_of<mesh_vip>(live->second).first;
-    } else if (value.count > 0) {
-      const std::optional<std::uint32_t> first = vip_rows_.take(value.count);
+      where.first = value_of<mesh_vip>(live->second).first;
+    } else if (!vip.backends.empty()) {
+      const std::optional<std::uint32_t> first = room_.vip_rows.take(static_cast<std::uint32_t>(vip.backends.size()));
       if (!first) {
         const std::string subject = "virtual IP " + vip.address.to_string();
         layout_.problems.push_back(
@@ -255,12 +137,9 @@ class Builder {
                  subject + ": the kernel table of this host has no room for its backends (MESH_VIP_BACKENDS_MAX)"});
         return;
       }
-      value.first = *first;
+      where.first = *first;
     }
-    for (std::uint32_t i = 0; i < value.count; ++i) {
-      layout_.tables[MapId::kVipBackends][bytes_of(value.first + i)] = bytes_of(to_abi(vip.backends[i]));
-    }
-    layout_.tables[MapId::kVips][key] = bytes_of(value);
+    add_rows(layout_.tables, vip, where);
   }
 
   [[nodiscard]] bool holds(const mesh_vip& live, const VirtualIp& vip) const {
@@ -272,19 +151,126 @@ class Builder {
     return true;
   }
 
-  const Desired& desired_;
+  std::uint16_t self_;
+  const Pieces& pieces_;
   const Observed& observed_;
+  Room& room_;
   Layout layout_;
-  Blocks chunks_{MESH_RING_CHUNKS_MAX};
-  Blocks backend_rows_{MESH_BACKENDS_MAX};
-  Blocks vip_rows_{MESH_VIP_BACKENDS_MAX};
-  std::map<std::uint32_t, Range> live_backends_;          // by service index
   std::map<std::uint32_t, std::uint32_t> kept_backends_;  // service index -> first row
 };
 
+// As far as a ring points.
+std::uint32_t owners_of(const Observed& observed, std::uint64_t ring) {
+  std::uint32_t count = 0;
+  for (const char c : ring_slots(observed, ring)) {
+    const auto owner = static_cast<std::uint32_t>(static_cast<std::uint8_t>(c) & MESH_SLOT_OWNER);
+    if (owner != MESH_SLOT_NONE) count = std::max(count, owner + 1);
+  }
+  return count;
+}
+
+// A block whose size is not written anywhere: its ring says how far programs read it, and the rows before the next
+// block (`end`) that it has more backends, which take no new flows any more.
+std::uint32_t live_rows(const Observed& observed, const mesh_service& service, std::uint32_t end) {
+  std::uint32_t count = owners_of(observed, service.ring);
+  const std::uint32_t limit = std::min(end, service.backends + MESH_SERVICE_BACKENDS_MAX);
+  for (std::uint32_t row = service.backends + count; row < limit; ++row) {
+    if (observed[MapId::kBackends].contains(bytes_of(row))) count = row + 1 - service.backends;
+  }
+  return std::max(backend_block_size(owners_of(observed, service.ring)),
+                  std::min(backend_block_size(count), end - service.backends));
+}
+
 }  // namespace
 
-Layout lay_out(const Desired& desired, const Observed& observed) { return Builder(desired, observed).all(); }
+Room room_of(const Observed& observed) {
+  Room room;
+  std::multimap<std::uint32_t, std::pair<std::uint32_t, mesh_service>> blocks;  // by first row
+  for (const auto& [key, value] : observed[MapId::kServices]) {
+    const auto service = value_of<mesh_service>(value);
+    if (!MESH_RING_IS_VALID(service.ring)) continue;
+    room.chunks.reserve(MESH_RING_CHUNK(service.ring), ring_chunks(service.ring));
+    blocks.emplace(service.backends, std::pair(value_of<std::uint32_t>(key), service));
+  }
+  for (auto block = blocks.begin(); block != blocks.end(); ++block) {
+    const auto& [index, service] = block->second;
+    const auto next = blocks.upper_bound(block->first);
+    const std::uint32_t end = next == blocks.end() ? MESH_BACKENDS_MAX : next->first;
+    const std::uint32_t count = live_rows(observed, service, end);
+    room.backend_rows.reserve(service.backends, count);
+    room.backends[index] = {service.backends, count};
+  }
+  for (const auto& [key, value] : observed[MapId::kVips]) {
+    const auto vip = value_of<mesh_vip>(value);
+    room.vip_rows.reserve(vip.first, vip.count);
+  }
+  return room;
+}
+
+Pieces pieces_of(const Desired& desired) {
+  Pieces pieces;
+  std::unordered_map<std::string_view, const Endpoint*> endpoints;
+  for (const Endpoint& endpoint : desired.endpoints) {
+    pieces.endpoints.push_back(&endpoint);
+    endpoints[endpoint.task_id] = &endpoint;
+  }
+  for (const Binding& binding : desired.bindings) {
+    if (const auto task = endpoints.find(binding.task_id); task != endpoints.end()) {
+      pieces.bindings.push_back({&binding, task->second});
+    }
+  }
+  for (const PublishedPort& port : desired.ports) pieces.ports.push_back(&port);
+  for (const VirtualIp& vip : desired.virtual_ips) pieces.virtual_ips.push_back(&vip);
+  return pieces;
+}
+
+Layout lay_out(std::uint16_t self, const Pieces& pieces, const Observed& observed, Room& room) {
+  return Builder(self, pieces, observed, room).all();
+}
+
+Layout lay_out(const Desired& desired, const Observed& observed) {
+  Room room = room_of(observed);
+  return lay_out(desired.self, pieces_of(desired), observed, room);
+}
+
+void vacate(Room& room, const Observed& before, const Layout& after) {
+  const auto now = [&](MapId map, const std::string& key) {
+    const auto row = after.tables[map].find(key);
+    return row == after.tables[map].end() ? std::string() : row->second;
+  };
+  for (const auto& [key, value] : before[MapId::kServices]) {
+    const auto was = value_of<mesh_service>(value);
+    const auto is = value_of<mesh_service>(now(MapId::kServices, key));
+    if (was.ring != is.ring) room.chunks.release(MESH_RING_CHUNK(was.ring), ring_chunks(was.ring));
+    const auto block = room.backends.find(value_of<std::uint32_t>(key));
+    if (MESH_RING_IS_VALID(is.ring) || block == room.backends.end()) continue;
+    room.backend_rows.release(block->second.first, block->second.count);
+    room.backends.erase(block);
+  }
+  for (const RowRange& rows : after.left_backends) room.backend_rows.release(rows.first, rows.count);
+  for (const auto& [key, value] : before[MapId::kVips]) {
+    const auto was = value_of<mesh_vip>(value);
+    const auto is = value_of<mesh_vip>(now(MapId::kVips, key));
+    if (was.first != is.first || is.count == 0) room.vip_rows.release(was.first, was.count);
+  }
+}
+
+Room settled(const Room& room, const Observed& wanted) {
+  Room result;
+  for (const auto& [key, value] : wanted[MapId::kServices]) {
+    const auto service = value_of<mesh_service>(value);
+    result.chunks.reserve(MESH_RING_CHUNK(service.ring), ring_chunks(service.ring));
+    const auto index = value_of<std::uint32_t>(key);
+    const RowRange rows = room.backends.at(index);
+    result.backend_rows.reserve(rows.first, rows.count);
+    result.backends[index] = rows;
+  }
+  for (const auto& [key, value] : wanted[MapId::kVips]) {
+    const auto vip = value_of<mesh_vip>(value);
+    result.vip_rows.reserve(vip.first, vip.count);
+  }
+  return result;
+}
 
 std::uint32_t service_index(Protocol protocol, std::uint16_t port) {
   return MESH_SERVICE_INDEX(static_cast<std::uint32_t>(protocol), port);
@@ -308,7 +294,8 @@ std::string ring_slots(const Observed& observed, std::uint64_t ring_word) {
 }
 
 std::uint32_t backend_block_size(std::size_t backends) {
-  return std::max(kBackendBlockMin, static_cast<std::uint32_t>(std::bit_ceil(std::max<std::size_t>(backends, 1))));
+  const auto count = static_cast<std::uint32_t>(std::max<std::size_t>(backends, 1));
+  return (count + kBackendBlockUnit - 1) / kBackendBlockUnit * kBackendBlockUnit;
 }
 
 }  // namespace mesh::dataplane

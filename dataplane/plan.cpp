@@ -11,28 +11,21 @@
 namespace mesh::dataplane {
 namespace {
 
-class Planner {
+// The steps from some rows and hooks to others, in order.
+class Steps {
  public:
-  Planner(const Desired& desired, const HostFacts& facts, const Observed& observed)
-      : observed_(observed), wanted_(wanted_tables(desired, facts)), layout_(lay_out(desired, observed)) {
-    wanted_hooks_ = wanted_hooks(desired, facts);
-    for (const MapId map : {MapId::kServices, MapId::kRings, MapId::kRows, MapId::kBackends, MapId::kVips,
-                            MapId::kVipBackends, MapId::kBound, MapId::kAllowed, MapId::kLocals}) {
-      wanted_[map] = std::move(layout_.tables[map]);
-    }
-    plan_.problems = limit_problems(desired);
-    std::ranges::move(layout_.problems, std::back_inserter(plan_.problems));
-  }
+  Steps(const Observed& wanted, const Observed& observed, const std::vector<RowRange>& fresh_backends)
+      : observed_(observed), wanted_(wanted), fresh_backends_(fresh_backends) {}
 
-  Plan all() {
+  std::vector<Action> all() {
     for (const MapId map : {MapId::kVnis, MapId::kConfig, MapId::kNetworks, MapId::kAddresses, MapId::kNodes,
                             MapId::kEndpoints, MapId::kSources, MapId::kNamespaces, MapId::kMembers}) {
       write(map);
     }
     bindings();
     for (const MapId map : {MapId::kVipBackends, MapId::kVips, MapId::kRows, MapId::kRings}) write(map);
-    for (const Layout::Range& range : layout_.fresh_backends) {
-      plan_.actions.emplace_back(ResetTraffic{ResetTraffic::Of::kBackends, range.first, range.count});
+    for (const RowRange& range : fresh_backends_) {
+      actions_.emplace_back(ResetTraffic{ResetTraffic::Of::kBackends, range.first, range.count});
     }
     write(MapId::kBackends);
     for (const MapId map : {MapId::kBound, MapId::kAllowed, MapId::kLocals}) write(map);
@@ -47,20 +40,20 @@ class Planner {
       remove(map);
     }
     detach();
-    return std::move(plan_);
+    return std::move(actions_);
   }
 
  private:
   void write(MapId map) {
     for (const auto& [key, value] : wanted_[map]) {
       const auto row = observed_[map].find(key);
-      if (row == observed_[map].end() || row->second != value) plan_.actions.emplace_back(WriteRow{map, key, value});
+      if (row == observed_[map].end() || row->second != value) actions_.emplace_back(WriteRow{map, key, value});
     }
   }
 
   void remove(MapId map) {
     for (const auto& [key, value] : observed_[map]) {
-      if (!wanted_[map].contains(key)) plan_.actions.emplace_back(DeleteRow{map, key});
+      if (!wanted_[map].contains(key)) actions_.emplace_back(DeleteRow{map, key});
     }
   }
 
@@ -71,14 +64,14 @@ class Planner {
       const auto index = value_of<std::uint32_t>(key);
       const auto row = observed_[MapId::kBindings].find(key);
       if (row == observed_[MapId::kBindings].end()) {
-        plan_.actions.emplace_back(ResetTraffic{ResetTraffic::Of::kBindings, index, 1});
+        actions_.emplace_back(ResetTraffic{ResetTraffic::Of::kBindings, index, 1});
       } else if (!same_container(value_of<mesh_binding>(row->second), value_of<mesh_binding>(value))) {
-        plan_.actions.emplace_back(DeleteRow{MapId::kBindings, key});
-        plan_.actions.emplace_back(ResetTraffic{ResetTraffic::Of::kBindings, index, 1});
+        actions_.emplace_back(DeleteRow{MapId::kBindings, key});
+        actions_.emplace_back(ResetTraffic{ResetTraffic::Of::kBindings, index, 1});
         ++gone.bindings;
       }
     }
-    if (gone.bindings > 0) plan_.actions.emplace_back(gone);
+    if (gone.bindings > 0) actions_.emplace_back(gone);
     write(MapId::kBindings);
   }
 
@@ -90,10 +83,10 @@ class Planner {
     RemoveFlows gone;
     for (const auto& [key, value] : observed_[MapId::kBindings]) {
       if (wanted_[MapId::kBindings].contains(key)) continue;
-      plan_.actions.emplace_back(DeleteRow{MapId::kBindings, key});
+      actions_.emplace_back(DeleteRow{MapId::kBindings, key});
       ++gone.bindings;
     }
-    if (gone.bindings > 0) plan_.actions.emplace_back(gone);
+    if (gone.bindings > 0) actions_.emplace_back(gone);
   }
 
   // When ring and backends move at once, the old ring meets the new backends first: every index it knows is there.
@@ -105,39 +98,38 @@ class Planner {
         const auto next = value_of<mesh_service>(value);
         if (between.ring != next.ring && between.backends != next.backends) {
           between.backends = next.backends;
-          plan_.actions.emplace_back(WriteRow{MapId::kServices, key, bytes_of(between)});
+          actions_.emplace_back(WriteRow{MapId::kServices, key, bytes_of(between)});
         }
         if (row->second == value) continue;
       }
-      plan_.actions.emplace_back(WriteRow{MapId::kServices, key, value});
+      actions_.emplace_back(WriteRow{MapId::kServices, key, value});
     }
   }
 
   void attach() {
-    for (const auto& [hook, attached] : wanted_hooks_) {
+    for (const auto& [hook, attached] : wanted_.hooks) {
       const auto is = observed_.hooks.find(hook);
-      if (is == observed_.hooks.end() || is->second != attached) plan_.actions.emplace_back(Attach{hook, attached});
+      if (is == observed_.hooks.end() || is->second != attached) actions_.emplace_back(Attach{hook, attached});
     }
   }
 
   void detach() {
     for (const auto& [hook, attached] : observed_.hooks) {
-      if (!wanted_hooks_.contains(hook) && !replaced(hook)) plan_.actions.emplace_back(Detach{hook});
+      if (!wanted_.hooks.contains(hook) && !replaced(hook)) actions_.emplace_back(Detach{hook});
     }
   }
 
   // A tc hook holds one filter of ours: another program wanted there has taken this one's place.
   [[nodiscard]] bool replaced(const Hook& hook) const {
-    return is_tc(hook.kind) && std::ranges::any_of(wanted_hooks_, [&](const auto& wanted) {
+    return is_tc(hook.kind) && std::ranges::any_of(wanted_.hooks, [&](const auto& wanted) {
              return is_tc(wanted.first.kind) && wanted.first.ifindex == hook.ifindex;
            });
   }
 
   const Observed& observed_;
-  Observed wanted_;
-  Layout layout_;
-  std::map<Hook, Attached> wanted_hooks_;
-  Plan plan_;
+  const Observed& wanted_;
+  const std::vector<RowRange>& fresh_backends_;
+  std::vector<Action> actions_;
 };
 
 void apply_to(Observed& observed, const WriteRow& action) { observed[action.map][action.key] = action.value; }
@@ -168,8 +160,37 @@ std::string text(const Detach& action) { return "detach " + to_string(action.hoo
 
 }  // namespace
 
+void take_tables(Observed& wanted, Layout&& layout) {
+  for (const MapId map : {MapId::kServices, MapId::kRings, MapId::kRows, MapId::kBackends, MapId::kVips,
+                          MapId::kVipBackends, MapId::kBound, MapId::kAllowed, MapId::kLocals}) {
+    wanted[map] = std::move(layout.tables[map]);
+  }
+}
+
+std::vector<Action> steps(const Observed& wanted, const Observed& observed,
+                          const std::vector<RowRange>& fresh_backends) {
+  return Steps(wanted, observed, fresh_backends).all();
+}
+
+Plan plan(const Desired& desired, const HostFacts& facts, const Observed& observed, Room& room) {
+  const Pieces pieces = pieces_of(desired);
+  room = room_of(observed);
+  Layout layout = lay_out(desired.self, pieces, observed, room);
+  room = settled(room, layout.tables);
+  Observed wanted = wanted_tables(desired, facts, pieces);
+  wanted.hooks = wanted_hooks(desired, facts);
+  Plan plan;
+  plan.problems = limit_problems(desired);
+  std::ranges::move(layout.problems, std::back_inserter(plan.problems));
+  const std::vector<RowRange> fresh_backends = layout.fresh_backends;
+  take_tables(wanted, std::move(layout));
+  plan.actions = steps(wanted, observed, fresh_backends);
+  return plan;
+}
+
 Plan plan(const Desired& desired, const HostFacts& facts, const Observed& observed) {
-  return Planner(desired, facts, observed).all();
+  Room room;
+  return plan(desired, facts, observed, room);
 }
 
 void track(Observed& observed, const Action& action) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "dataplane/dataplane.h"
+#include "dataplane/layout.h"
 #include "dataplane/state.h"
 
 namespace mesh::dataplane {
@@ -46,6 +47,14 @@ struct Plan {
   std::vector<Problem> problems;  // parts of Desired that were left out
 };
 [[nodiscard]] Plan plan(const Desired& desired, const HostFacts& facts, const Observed& observed);
+// `room` becomes what is taken in the array maps when every action is done.
+[[nodiscard]] Plan plan(const Desired& desired, const HostFacts& facts, const Observed& observed, Room& room);
+
+// The two halves of it, for a plan of some pieces only: what a layout wants, and the ordered steps from the rows that
+// these pieces have to those that they shall have.
+void take_tables(Observed& wanted, Layout&& layout);
+[[nodiscard]] std::vector<Action> steps(const Observed& wanted, const Observed& observed,
+                                        const std::vector<RowRange>& fresh_backends);
 
 // What the kernel holds after `action`; keeps the picture between two observations.
 void track(Observed& observed, const Action& action);

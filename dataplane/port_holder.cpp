@@ -147,4 +147,12 @@ std::vector<PortHolder::Refused> PortHolder::hold(const std::set<PortKey>& ports
   return refused;
 }
 
+bool PortHolder::take(PortKey port) {
+  if (port.first == Protocol::kSctp || sockets_.contains(port)) return true;
+  Result<Fd> socket = take_port(port);
+  if (!socket) return false;
+  sockets_[port] = std::move(*socket);
+  return true;
+}
+
 }  // namespace mesh::dataplane

@@ -26,6 +26,9 @@ class PortHolder {
   };
   // Holds exactly `ports`, of the calling thread's network namespace. Those that cannot be held are returned.
   [[nodiscard]] std::vector<Refused> hold(const std::set<PortKey>& ports);
+  // One more, one less. Whether it could be held; hold() says why not.
+  [[nodiscard]] bool take(PortKey port);
+  void release(PortKey port) { sockets_.erase(port); }
   [[nodiscard]] bool holds(PortKey port) const { return sockets_.contains(port); }
 
  private:

@@ -25,19 +25,23 @@ mesh_subnet to_subnet(const Cidr& cidr) {
 class Writer {
  public:
   Writer(const Desired& desired, const HostFacts& facts) : desired_(desired), facts_(facts) {
-    for (const Endpoint& endpoint : desired.endpoints) endpoints_[endpoint.task_id] = &endpoint;
     for (const Network& network : desired.networks) networks_[network.vni] = &network;
   }
 
-  Observed all() {
+  // What is there once: of this host, its neighbours and networks.
+  void frame() {
     config();
     addresses();
     for (const Node& node : desired_.nodes) this->node(node);
     for (const Network& network : desired_.networks) this->network(network);
-    for (const Endpoint& endpoint : desired_.endpoints) this->endpoint(endpoint);
-    for (const Binding& binding : desired_.bindings) this->binding(binding);
-    return std::move(tables_);
   }
+
+  void all(const Pieces& pieces) {
+    for (const Endpoint* endpoint : pieces.endpoints) this->endpoint(*endpoint);
+    for (const Pieces::BoundTask& bound : pieces.bindings) binding(*bound.binding, *bound.endpoint);
+  }
+
+  Observed take() { return std::move(tables_); }
 
  private:
   template <class Key, class Value>
@@ -201,10 +205,8 @@ class Writer {
     if (endpoint.attachment) put(MapId::kNamespaces, endpoint.attachment->netns_cookie, ifindex);
   }
 
-  void binding(const Binding& binding) {
-    const auto found = endpoints_.find(binding.task_id);
-    if (binding.index == 0 || binding.state == EndpointState::kGone || found == endpoints_.end()) return;
-    const Endpoint& endpoint = *found->second;
+  void binding(const Binding& binding, const Endpoint& endpoint) {
+    if (binding.index == 0 || binding.state == EndpointState::kGone) return;
     if (!endpoint.attachment || endpoint.state == EndpointState::kGone) return;
     mesh_binding value{};
     for (const EndpointAddress& address : endpoint.addresses) {
@@ -225,14 +227,42 @@ class Writer {
 
   const Desired& desired_;
   const HostFacts& facts_;
-  std::map<std::string, const Endpoint*> endpoints_;
   std::map<std::uint32_t, const Network*> networks_;
   Observed tables_;
 };
 
+void want_hook(std::map<Hook, Attached>& hooks, const HostFacts& facts, Hook::Kind kind, std::uint32_t ifindex,
+               const char* program) {
+  const auto id = facts.program_ids.find(program);
+  if (id == facts.program_ids.end()) return;
+  hooks[{kind, ifindex, program}] = {id->second, kind == Hook::Kind::kCgroup ? facts.cgroup_id : 0};
+}
+
+void add_hook(std::map<Hook, Attached>& hooks, const HostFacts& facts, const Endpoint& endpoint) {
+  if (!endpoint.attachment || endpoint.attachment->ifindex == 0) return;
+  want_hook(hooks, facts, Hook::Kind::kEndpointTc, endpoint.attachment->ifindex, kEndpointTcProgram);
+}
+
 }  // namespace
 
-Observed wanted_tables(const Desired& desired, const HostFacts& facts) { return Writer(desired, facts).all(); }
+Observed wanted_tables(const Desired& desired, const HostFacts& facts) {
+  return wanted_tables(desired, facts, pieces_of(desired));
+}
+
+Observed wanted_tables(const Desired& desired, const HostFacts& facts, const Pieces& pieces) {
+  Writer writer(desired, facts);
+  writer.frame();
+  writer.all(pieces);
+  return writer.take();
+}
+
+Observed wanted_rows(const Desired& desired, const HostFacts& facts, const Pieces& pieces) {
+  Writer writer(desired, facts);
+  writer.all(pieces);
+  Observed rows = writer.take();
+  for (const Endpoint* endpoint : pieces.endpoints) add_hook(rows.hooks, facts, *endpoint);
+  return rows;
+}
 
 const std::vector<CgroupProgram>& cgroup_programs() {
   static const std::vector<CgroupProgram> kPrograms = {
@@ -246,9 +276,7 @@ const std::vector<CgroupProgram>& cgroup_programs() {
 std::map<Hook, Attached> wanted_hooks(const Desired& desired, const HostFacts& facts) {
   std::map<Hook, Attached> hooks;
   const auto want = [&](Hook::Kind kind, std::uint32_t ifindex, const char* program) {
-    const auto id = facts.program_ids.find(program);
-    if (id == facts.program_ids.end()) return;
-    hooks[{kind, ifindex, program}] = {id->second, kind == Hook::Kind::kCgroup ? facts.cgroup_id : 0};
+    want_hook(hooks, facts, kind, ifindex, program);
   };
   for (const Uplink& uplink : desired.uplinks) {
     if (uplink.ifindex == 0) continue;
@@ -256,10 +284,7 @@ std::map<Hook, Attached> wanted_hooks(const Desired& desired, const HostFacts& f
     // In xdp mode too: what XDP leaves to the kernel (fragments, ICMP) is finished there.
     want(Hook::Kind::kUplinkTc, uplink.ifindex, kUplinkTcProgram);
   }
-  for (const Endpoint& endpoint : desired.endpoints) {
-    if (!endpoint.attachment || endpoint.attachment->ifindex == 0) continue;
-    want(Hook::Kind::kEndpointTc, endpoint.attachment->ifindex, kEndpointTcProgram);
-  }
+  for (const Endpoint& endpoint : desired.endpoints) add_hook(hooks, facts, endpoint);
   if (desired.mesh_peer_ifindex != 0) want(Hook::Kind::kEntryTc, desired.mesh_peer_ifindex, kEntryTcProgram);
   if (facts.cgroup_id != 0) {
     for (const CgroupProgram& cgroup : cgroup_programs()) want(Hook::Kind::kCgroup, 0, cgroup.program);

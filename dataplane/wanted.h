@@ -8,12 +8,17 @@
 
 #include "dataplane/dataplane.h"
 #include "dataplane/desired.h"
+#include "dataplane/pieces.h"
 #include "dataplane/state.h"
 
 namespace mesh::dataplane {
 
 // The rows of kConfig, kAddresses, kNodes, kBindings, kEndpoints, kSources, kNetworks, kVnis, kNamespaces, kMembers.
 [[nodiscard]] Observed wanted_tables(const Desired& desired, const HostFacts& facts);
+[[nodiscard]] Observed wanted_tables(const Desired& desired, const HostFacts& facts,
+                                     const Pieces& pieces);  // all of its
+// Of these only the rows of some endpoints and bindings; and these endpoints' hooks.
+[[nodiscard]] Observed wanted_rows(const Desired& desired, const HostFacts& facts, const Pieces& pieces);
 // Every hook with the loaded program's id.
 [[nodiscard]] std::map<Hook, Attached> wanted_hooks(const Desired& desired, const HostFacts& facts);
 // Parts of Desired that the maps cannot hold, with the limit's name.

@@ -133,6 +133,40 @@ TEST_F(DataplaneOnKernel, EveryRowOfARandomClusterIsInTheKernel) {
   }
 }
 
+// Enough of each kind that they are written in batches; and the sockets that hold ports follow.
+TEST_F(DataplaneOnKernel, ChangesLeaveWhatAWholePassWouldLeave) {
+  Dataplane dataplane = open();
+  reconcile_well(dataplane, desired_);
+  const auto change_well = [&](const Change& change) {
+    const Result<Report> report = dataplane.change(change);
+    ASSERT_TRUE(report) << report.error().message;
+    for (const Problem& problem : report->problems) ADD_FAILURE() << problem.subject << ": " << problem.message;
+    EXPECT_GT(report->actions, 0U);
+    const auto inspection = dataplane.inspect();
+    ASSERT_TRUE(inspection) << inspection.error().message;
+    EXPECT_THAT(inspection->differences, IsEmpty());
+    for (const InspectedPort& port : inspection->ports) EXPECT_TRUE(port.as_desired && port.port_held) << port.port;
+  };
+  Change many, fewer;
+  for (std::uint16_t number = 0; number < 100; ++number) {
+    many.endpoints.push_back(samples::endpoint(100 + number, 2, 1));
+    if (number % 2 == 0) fewer.endpoints_gone.push_back(many.endpoints.back().task_id);
+    PublishedPort port = desired_.ports[0];
+    port.port = static_cast<std::uint16_t>(9000 + number);
+    port.allow = {samples::cidr("192.0.2.0/24")};
+    many.ports.push_back(port);
+    if (number % 2 == 0) fewer.ports_gone.emplace_back(port.protocol, port.port);
+  }
+  change_well(many);
+  EXPECT_EQ(dataplane.inspect()->ports.size(), 101U);
+  fewer.ports = {desired_.ports[0]};
+  fewer.ports[0].ring = samples::round_ring(2, {1, 2});
+  fewer.ports[0].ring.foreign[3] = {1};
+  change_well(fewer);
+  EXPECT_EQ(dataplane.inspect()->ports.size(), 51U);
+  EXPECT_EQ(dataplane.inspect()->endpoints, 9U + 150U);
+}
+
 TEST_F(DataplaneOnKernel, DriftIsFoundCountedAndRepaired) {
   Dataplane dataplane = open();
   reconcile_well(dataplane, desired_);

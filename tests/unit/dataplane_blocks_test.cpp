@@ -22,6 +22,15 @@ class SlowBlocks {
     }
     return true;
   }
+  void release(std::uint32_t first, std::uint32_t count) {
+    for (std::uint32_t row = first; row < first + count; ++row) taken_[row] = false;
+  }
+  [[nodiscard]] bool is_taken(std::uint32_t first, std::uint32_t count) const {
+    for (std::uint32_t row = first; row < first + count; ++row) {
+      if (row >= taken_.size() || !taken_[row]) return false;
+    }
+    return true;
+  }
   std::optional<std::uint32_t> take(std::uint32_t count, std::uint32_t alignment) {
     for (std::uint32_t first = 0; first + count <= taken_.size(); first += alignment) {
       if (!is_free(first, count)) continue;
@@ -44,7 +53,7 @@ TEST(Blocks, AgreesWithOneFlagPerRow) {
     for (int step = 0; step < 60; ++step) {
       const std::uint32_t count = 1 + random() % 20;
       const std::uint32_t first = random() % kCapacity;
-      switch (random() % 3) {
+      switch (random() % 4) {
         case 0:
           if (first + count > kCapacity) break;
           blocks.reserve(first, count);
@@ -52,6 +61,11 @@ TEST(Blocks, AgreesWithOneFlagPerRow) {
           break;
         case 1:
           ASSERT_EQ(blocks.is_free(first, count), slow.is_free(first, count)) << "seed " << seed << " step " << step;
+          break;
+        case 2:
+          if (!slow.is_taken(first, count)) break;
+          blocks.release(first, count);
+          slow.release(first, count);
           break;
         default: {
           const std::uint32_t alignment = 1U << (random() % 5);
