@@ -19,7 +19,7 @@ extern "C" {
 #endif
 
 // Bumped with every change of a layout below; held in mesh_config.abi.
-#define MESH_ABI_VERSION 2u
+#define MESH_ABI_VERSION 3u
 
 // ---- limits -----------------------------------------------------------------------------------------------------
 #define MESH_NODES_MAX 4096u            // node numbers 1..4095: 12 bits of the tunnel header
@@ -70,7 +70,7 @@ extern "C" {
   X(mesh_backends, "backends of all published ports")                                      \
   X(mesh_backend_counters, "packets that this host's entry sent to each backend, per CPU") \
   X(mesh_bindings, "backends on this host")                                                \
-  X(mesh_binding_counters, "packets to and from each backend of this host, per CPU")       \
+  X(mesh_binding_counters, "traffic, connections, resets of each backend here, per CPU")   \
   X(mesh_flows, "flow records")                                                            \
   X(mesh_filters, "filters over flows that need a look-up in any case")                    \
   X(mesh_endpoints, "where each endpoint address is")                                      \
@@ -249,8 +249,11 @@ MESH_SIZE(struct mesh_binding, 40);
 struct mesh_binding_traffic {
   struct mesh_traffic in;   // to the endpoint
   struct mesh_traffic out;  // its replies
+  __u64 connections;        // flows that began: a TCP connection, or UDP of one client's port
+  __u64 resets_in;          // TCP resets of clients
+  __u64 resets_out;         // ... and of the endpoint
 };
-MESH_SIZE(struct mesh_binding_traffic, 32);
+MESH_SIZE(struct mesh_binding_traffic, 56);
 
 // mesh_flows: ARRAY of sets. A flow has one record, found from both sides, because both know the client: its address
 // and port choose the set (and the tag), what else a side knows is compared. Only a flow of which the endpoint sees

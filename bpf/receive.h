@@ -169,12 +169,19 @@ MESH_INLINE const struct mesh_binding* mesh_header_binding(const struct mesh_wor
   return binding->published_port == work->packet.destination_port ? binding : 0;
 }
 
-// Returns a number that changes with every packet to the binding, to choose samples by.
-MESH_INLINE __u64 mesh_count_in(__u32 binding, __u32 bytes) {
+// `resets`: 0 or 1, TCP resets of the client. Returns a number that changes with every packet to the binding, to choose
+// samples by.
+MESH_INLINE __u64 mesh_count_in(__u32 binding, __u32 bytes, __u32 resets) {
   struct mesh_binding_traffic* traffic = bpf_map_lookup_elem(&mesh_binding_counters, &binding);
   if (!traffic) return 0;
   traffic->in.bytes += bytes;
+  traffic->resets_in += resets;
   return ++traffic->in.packets;
+}
+
+MESH_INLINE void mesh_count_connection(__u32 binding) {
+  struct mesh_binding_traffic* traffic = bpf_map_lookup_elem(&mesh_binding_counters, &binding);
+  if (traffic) traffic->connections++;
 }
 
 // This host's own view of the packet's slot.
@@ -289,6 +296,8 @@ MESH_SEPARATE __u32 mesh_use_record(__u64 hash, const struct mesh_segment* segme
   }
   if (set->tag[way] != tag) return 0;
   __u8 state = mesh_flow_state_after(MESH_FLOW_MARK_STATE(before), 1, segment);
+  // The same backend's next connection with the same ports.
+  if (segment->begins && mesh_flow_closed(MESH_FLOW_MARK_STATE(before))) mesh_count_connection(index);
   __u32 mark = MESH_FLOW_MARK(now, state);
   if (mark != before) set->mark[way] = mark;
   if (state & MESH_FLOW_CONFIRMED) mesh_confirm(tag);
@@ -404,7 +413,7 @@ MESH_INLINE int mesh_find(struct mesh_work* work, const struct mesh_service* ser
   int trusted = !known && mesh_may_trust(work, service, begins, mesh_flow_tag(hash));
   MESH_OPAQUE(trusted);
   if (trusted) {
-    __u64 number = mesh_count_in(work->header.binding, packet->length);
+    __u64 number = mesh_count_in(work->header.binding, packet->length, 0);
     work->counted = 1;
     if (mesh_mix(number) & MESH_REFRESH_MASK) return MESH_TRUSTED;
   }
@@ -432,6 +441,7 @@ MESH_INLINE __be16 mesh_record_flow(const struct mesh_work* work, const struct m
   __u32 given = mesh_make_record(begins);
   if (!given) given = mesh_make_two_records(begins);
   if (given) mesh_count(begins ? MESH_COUNT_FLOW_CREATED : MESH_COUNT_FLOW_REOPENED);
+  if (given && begins) mesh_count_connection(work->header.binding);
   if (given && begins && MESH_OPTIONS_AFFINITY(work->service->options)) mesh_keep_affinity();
   return (__be16)given;
 }
@@ -455,6 +465,6 @@ MESH_INLINE int mesh_receive(struct mesh_work* work) {
     given = mesh_record_flow(work, binding);
     if (!given) return mesh_drop(work, MESH_COUNT_NO_PORT);
   }
-  if (!work->counted) mesh_count_in(work->header.binding, work->packet.length);
+  if (!work->counted) mesh_count_in(work->header.binding, work->packet.length, mesh_packet_resets(&work->packet));
   return mesh_deliver_binding(work, binding, given);
 }

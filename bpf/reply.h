@@ -96,6 +96,7 @@ MESH_INLINE int mesh_reply(struct mesh_work* work, const __u8* source_mac) {
   if (traffic) {
     traffic->out.packets++;
     traffic->out.bytes += packet->length;
+    if (packet->tcp_flags & MESH_TCP_RST) traffic->resets_out++;  // a quoted error has another flag
   }
   mesh_count(packet->quoted ? MESH_COUNT_ERROR_TRANSLATED : MESH_COUNT_REPLY_OUT);
   __u16 entry = record->entry;

@@ -49,16 +49,27 @@ struct Traffic {
 struct PortCounters {
   Protocol protocol = Protocol::kTcp;
   std::uint16_t port = 0;
+  std::string service_name;
   Traffic entry;  // client packets that entered the mesh on this host
+  struct Backend {
+    std::uint16_t node = 0;
+    std::uint16_t binding = 0;  // on that node
+    Traffic entry;              // ... and went to this backend by the ring
+  };
+  std::vector<Backend> backends;
 };
 struct BindingCounters {
   std::uint16_t binding = 0;
   std::string task_id;
   Protocol protocol = Protocol::kTcp;
-  std::uint16_t port = 0;   // published
-  Traffic in;               // delivered to the task
-  Traffic out;              // its replies
-  std::uint64_t flows = 0;  // records held now
+  std::uint16_t port = 0;         // published
+  std::string service_name;       // of the port
+  Traffic in;                     // delivered to the task
+  Traffic out;                    // its replies
+  std::uint64_t connections = 0;  // that began here; of UDP: flows of one client address and port
+  std::uint64_t resets_in = 0;    // TCP resets of clients
+  std::uint64_t resets_out = 0;   // ... and of the task
+  std::uint64_t flows = 0;        // records held now
 };
 // A reason why packets were dropped, or something that happened to packets or flows.
 struct DropCounter {

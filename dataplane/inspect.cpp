@@ -59,16 +59,20 @@ Result<Counters> read_counters(const Kernel& kernel, const Desired& desired, con
   for (const PublishedPort& port : desired.ports) {
     const auto row = picture[MapId::kServices].find(bytes_of(service_index(port.protocol, port.port)));
     if (row == picture[MapId::kServices].end()) continue;
-    PortCounters one{.protocol = port.protocol, .port = port.port};
+    PortCounters one{.protocol = port.protocol, .port = port.port, .service_name = port.service_name};
     const auto service = value_of<mesh_service>(row->second);
     for (std::uint32_t i = 0; i < port.backends.size(); ++i) {
       const auto values = TRY(kernel.read("mesh_backend_counters", bytes_of(service.backends + i)));
       const auto traffic = sum_of<mesh_traffic>(values);
       one.entry.packets += traffic.packets;
       one.entry.bytes += traffic.bytes;
+      const Backend& backend = port.backends[i];
+      if (backend.node != 0) one.backends.push_back({backend.node, backend.binding, traffic_of(traffic)});
     }
-    counters.ports.push_back(one);
+    counters.ports.push_back(std::move(one));
   }
+  std::map<std::pair<Protocol, std::uint16_t>, std::string> names;
+  for (const PublishedPort& port : desired.ports) names[{port.protocol, port.port}] = port.service_name;
   std::map<std::uint16_t, std::uint64_t> flows;
   TRY(kernel.for_each_flow([&](const FlowEntry& flow) {
     if ((flow.record.kind & MESH_FLOW_FORWARD) != 0) ++flows[flow.record.binding];
@@ -80,8 +84,12 @@ Result<Counters> read_counters(const Kernel& kernel, const Desired& desired, con
                                  .task_id = binding.task_id,
                                  .protocol = binding.protocol,
                                  .port = binding.published_port,
+                                 .service_name = names[{binding.protocol, binding.published_port}],
                                  .in = traffic_of(traffic.in),
                                  .out = traffic_of(traffic.out),
+                                 .connections = traffic.connections,
+                                 .resets_in = traffic.resets_in,
+                                 .resets_out = traffic.resets_out,
                                  .flows = flows[binding.index]});
   }
   std::ranges::sort(counters.ports, {}, [](const PortCounters& p) { return std::pair(p.protocol, p.port); });

@@ -124,6 +124,11 @@ MESH_INLINE int mesh_packet_begins(const struct mesh_packet* packet) {
   return packet->protocol == MESH_UDP || (packet->tcp_flags & (MESH_TCP_SYN | MESH_TCP_ACK)) == MESH_TCP_SYN;
 }
 
+// 1: a TCP reset, 0: anything else. An error is read with that flag too.
+MESH_INLINE __u32 mesh_packet_resets(const struct mesh_packet* packet) {
+  return (packet->tcp_flags / MESH_TCP_RST) & 1u & (packet->quoted ^ 1u);
+}
+
 MESH_INLINE __u64 mesh_packet_ring_hash(const struct mesh_packet* packet) {
   return mesh_ring_hash(&packet->source, &packet->destination, packet->source_port, packet->destination_port,
                         packet->protocol);

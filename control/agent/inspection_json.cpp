@@ -50,6 +50,58 @@ JsonObject port_json(const dataplane::InspectedPort& port) {
   return object;
 }
 
+// What passed a backend: "In" to it, "Out" from it.
+void add_backend_counters(JsonObject& object, const dataplane::BindingCounters& counters) {
+  object["In"] = traffic(counters.in);
+  object["Out"] = traffic(counters.out);
+  object["Connections"] = counters.connections;
+  object["ClientResets"] = counters.resets_in;
+  object["BackendResets"] = counters.resets_out;
+  object["Flows"] = counters.flows;
+}
+
+void add(dataplane::Traffic& to, const dataplane::Traffic& from) {
+  to.packets += from.packets;
+  to.bytes += from.bytes;
+}
+
+// One row for each published port: what entered here, and the sum of its backends here.
+JsonArray port_traffic(const dataplane::Counters& counters) {
+  JsonArray rows;
+  for (const auto& port : counters.ports) {
+    dataplane::BindingCounters sum;
+    for (const auto& binding : counters.bindings) {
+      if (binding.protocol != port.protocol || binding.port != port.port) continue;
+      add(sum.in, binding.in);
+      add(sum.out, binding.out);
+      sum.connections += binding.connections;
+      sum.resets_in += binding.resets_in;
+      sum.resets_out += binding.resets_out;
+      sum.flows += binding.flows;
+    }
+    JsonObject row;
+    row["Service"] = port.service_name;
+    row["Protocol"] = text(dataplane::protocol_name(port.protocol));
+    row["Port"] = port.port;
+    row["Entry"] = traffic(port.entry);
+    add_backend_counters(row, sum);
+    rows.emplace_back(std::move(row));
+  }
+  return rows;
+}
+
+JsonArray named(const std::vector<dataplane::DropCounter>& counters) {
+  JsonArray list;
+  for (const auto& counter : counters) {
+    JsonObject entry;
+    entry["Reason"] = counter.reason;
+    entry["Description"] = counter.description;
+    entry["Packets"] = counter.packets;
+    list.emplace_back(std::move(entry));
+  }
+  return list;
+}
+
 }  // namespace
 
 JsonObject inspection_status(const dataplane::Inspection& inspection) {
@@ -82,7 +134,7 @@ JsonObject inspection_status(const dataplane::Inspection& inspection) {
   return status;
 }
 
-JsonObject inspection_services(const dataplane::Inspection& inspection) {
+JsonObject inspection_services(const dataplane::Inspection& inspection, const dataplane::Counters& counters) {
   JsonArray ports;
   for (const auto& port : inspection.ports) ports.emplace_back(port_json(port));
   JsonArray vips;
@@ -96,6 +148,7 @@ JsonObject inspection_services(const dataplane::Inspection& inspection) {
   }
   JsonObject services;
   services["Ports"] = std::move(ports);
+  services["Traffic"] = port_traffic(counters);
   services["VirtualIPs"] = std::move(vips);
   return services;
 }
@@ -107,18 +160,27 @@ JsonObject inspection_backends(const dataplane::Inspection& inspection, const da
     entry["Binding"] = binding.binding;
     entry["Task"] = binding.task_id;
     entry["Protocol"] = text(dataplane::protocol_name(binding.protocol));
+    entry["Service"] = binding.service_name;
     entry["Port"] = binding.port;
-    entry["In"] = traffic(binding.in);
-    entry["Out"] = traffic(binding.out);
-    entry["Flows"] = binding.flows;
+    add_backend_counters(entry, binding);
     backends.emplace_back(std::move(entry));
   }
   JsonArray ports;
   for (const auto& port : counters.ports) {
     JsonObject entry;
+    entry["Service"] = port.service_name;
     entry["Protocol"] = text(dataplane::protocol_name(port.protocol));
     entry["Port"] = port.port;
     entry["Entry"] = traffic(port.entry);
+    JsonArray to;
+    for (const auto& backend : port.backends) {
+      JsonObject one;
+      one["Node"] = backend.node;
+      one["Binding"] = backend.binding;
+      one["Entry"] = traffic(backend.entry);
+      to.emplace_back(std::move(one));
+    }
+    entry["Backends"] = std::move(to);
     ports.emplace_back(std::move(entry));
   }
   JsonObject result;
@@ -154,16 +216,9 @@ JsonObject inspection_flows(const std::vector<dataplane::FlowRecord>& flows, boo
 }
 
 JsonObject inspection_drops(const dataplane::Counters& counters) {
-  JsonArray list;
-  for (const auto& drop : counters.drops) {
-    JsonObject entry;
-    entry["Reason"] = drop.reason;
-    entry["Description"] = drop.description;
-    entry["Packets"] = drop.packets;
-    list.emplace_back(std::move(entry));
-  }
   JsonObject result;
-  result["Drops"] = std::move(list);
+  result["Drops"] = named(counters.drops);
+  result["Events"] = named(counters.events);
   return result;
 }
 

@@ -1,10 +1,12 @@
 // What `meshctl dataplane …` shows: the data plane's inspection as JSON objects. Pure.
 //
 //   status    Kernel and Desired counts, Hooks, Maps, Differences; the agent adds Tables, Uplink, Problems, Names
-//   services  Ports (ring and backends as the kernel holds them, AsDesired) and VirtualIPs
-//   backends  Backends of this host with their counters, and Ports' entry counters
+//   services  Ports (ring and backends as the kernel holds them, AsDesired), Traffic of each published port, VirtualIPs
+//   backends  Backends of this host with their counters; Ports: what entered here, to which backend of which node
 //   flows     Flows whose backend is here; More: the list was cut
-//   drops     Drops, every reason
+//   drops     Drops, every reason; Events: what else happened to packets and flows
+//
+// A port's connections and resets are those of its backends on this host: they are counted where its flows' records are.
 #pragma once
 
 #include "base/json.h"
@@ -15,7 +17,8 @@ namespace mesh::agent {
 inline constexpr std::size_t kInspectedFlowsMax = 1000;
 
 [[nodiscard]] JsonObject inspection_status(const dataplane::Inspection& inspection);
-[[nodiscard]] JsonObject inspection_services(const dataplane::Inspection& inspection);
+[[nodiscard]] JsonObject inspection_services(const dataplane::Inspection& inspection,
+                                             const dataplane::Counters& counters);
 [[nodiscard]] JsonObject inspection_backends(const dataplane::Inspection& inspection,
                                              const dataplane::Counters& counters);
 [[nodiscard]] JsonObject inspection_flows(const std::vector<dataplane::FlowRecord>& flows, bool more);

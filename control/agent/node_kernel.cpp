@@ -257,7 +257,7 @@ Result<Json> NodeKernel::inspect(api::DataplanePart part) const {
     case api::DataplanePart::kStatus:
       return inspect_status();
     case api::DataplanePart::kServices:
-      return Json(inspection_services(TRY(dataplane_->inspect())));
+      return Json(inspection_services(TRY(dataplane_->inspect()), TRY(dataplane_->counters())));
     case api::DataplanePart::kBackends:
       return Json(inspection_backends(TRY(dataplane_->inspect()), TRY(dataplane_->counters())));
     case api::DataplanePart::kFlows: {

@@ -314,6 +314,11 @@ TEST_P(Path, FlowsAndInspectionShowWhatIsThere) {
   EXPECT_GE(binding->flows, 1U);
   EXPECT_GE(binding->in.packets, 3U);
   EXPECT_GE(binding->out.packets, 2U);
+  EXPECT_EQ(binding->service_name, counters->ports.at(0).service_name);
+  EXPECT_GE(binding->connections, 1U);
+  EXPECT_EQ(binding->resets_in + binding->resets_out, 0U);
+  const auto& to = counters->ports.at(0).backends;
+  EXPECT_TRUE(std::ranges::any_of(to, [](const auto& one) { return one.node == 2 && one.entry.packets > 2; }));
   Cluster::inside(cluster_->host(1).netns, [&] {
     const auto inspection = cluster_->host(1).dataplane->inspect();
     ASSERT_TRUE(inspection) << inspection.error().message;

@@ -71,6 +71,22 @@ __u64 Kernel::total(const std::string& name, __u32 index) {
   return sum;
 }
 
+mesh_binding_traffic Kernel::traffic(__u32 binding) {
+  std::vector<mesh_binding_traffic> values(static_cast<std::size_t>(libbpf_num_possible_cpus()));
+  if (bpf_map_lookup_elem(map("mesh_binding_counters"), &binding, values.data()) != 0) give_up("reading counters");
+  mesh_binding_traffic sum{};
+  for (const mesh_binding_traffic& value : values) {
+    sum.in.packets += value.in.packets;
+    sum.in.bytes += value.in.bytes;
+    sum.out.packets += value.out.packets;
+    sum.out.bytes += value.out.bytes;
+    sum.connections += value.connections;
+    sum.resets_in += value.resets_in;
+    sum.resets_out += value.resets_out;
+  }
+  return sum;
+}
+
 Outcome Kernel::run(const std::string& name, const Bytes& frame, std::uint32_t gso_size) {
   Outcome outcome;
   outcome.frame.resize(frame.size() + 512);

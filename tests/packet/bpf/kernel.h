@@ -32,6 +32,9 @@ class Kernel : public Tables {
   bool get(const std::string& map, const void* key, void* value) override;
   __u64 total(const std::string& map, __u32 index) override;
 
+  // What is counted of a backend, of all CPUs.
+  [[nodiscard]] mesh_binding_traffic traffic(__u32 binding);
+
   // gso_size 0: an ordinary packet. The packet arrives on ifindex 1.
   [[nodiscard]] Outcome run(const std::string& program, const Bytes& frame, std::uint32_t gso_size = 0);
   // Runs mesh_sweep over `count` sets.

@@ -136,4 +136,12 @@ __u64 Pair::grown(__u32 counter) {
   return now - before;
 }
 
+mesh_binding_traffic Pair::traffic(__u32 binding) {
+  const mesh_binding_traffic sum = kernel_.traffic(binding);
+  mesh_binding_traffic native{};
+  native_.get("mesh_binding_counters", &binding, &native);
+  EXPECT_EQ(std::memcmp(&sum, &native, sizeof(sum)), 0) << "counters of binding " << binding << " differ";
+  return sum;
+}
+
 }  // namespace mesh::packet

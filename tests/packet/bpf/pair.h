@@ -28,6 +28,8 @@ class Pair {
   [[nodiscard]] std::string redirect() const { return native_.redirect(); }
   // How much the counter has grown since the last call; both must agree.
   __u64 grown(__u32 counter);
+  // What is counted of a backend; both must agree.
+  [[nodiscard]] mesh_binding_traffic traffic(__u32 binding);
   [[nodiscard]] __u32 uplink() const { return uplink_; }
   [[nodiscard]] Kernel& kernel() { return kernel_; }
 
