@@ -271,6 +271,14 @@ Result<Inspection> Dataplane::inspect() const {
   return inspection;
 }
 
+std::vector<MapMemory> Dataplane::memory() const {
+  std::vector<MapMemory> maps;
+  for (const Kernel::MapDescription& map : state_->kernel.maps()) {
+    maps.push_back({map.name, state_->kernel.bytes_of_map(map.name)});
+  }
+  return maps;
+}
+
 Status Dataplane::cleanup(const Options& options) { return Kernel::cleanup(options); }
 
 }  // namespace mesh::dataplane

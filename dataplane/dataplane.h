@@ -83,6 +83,14 @@ struct Counters {
   std::vector<BindingCounters> bindings;  // desired bindings, by index
   std::vector<DropCounter> drops;         // every reason, zero included
   std::vector<DropCounter> events;        // what happened to packets and flows, zero included
+  std::uint64_t flow_records = 0;         // in use
+  std::uint64_t flow_records_max = 0;     // that the table has room for
+};
+
+// What a map costs, as the kernel accounts it.
+struct MapMemory {
+  std::string name;
+  std::uint64_t bytes = 0;
 };
 
 // A flow whose backend is on this host.
@@ -181,6 +189,7 @@ class Dataplane {
   [[nodiscard]] Result<Report> change(const Change& change);
 
   [[nodiscard]] Result<Counters> counters() const;
+  [[nodiscard]] std::vector<MapMemory> memory() const;
   // At most `limit` flows from table position `cursor` on; `cursor` becomes where to go on, 0 at the end.
   [[nodiscard]] Result<std::vector<FlowRecord>> flows(std::uint64_t& cursor, std::size_t limit) const;
   // One walk over the flow table: what this host still holds for others (one entry per desired port, held may be

@@ -74,7 +74,9 @@ Result<Counters> read_counters(const Kernel& kernel, const Desired& desired, con
   std::map<std::pair<Protocol, std::uint16_t>, std::string> names;
   for (const PublishedPort& port : desired.ports) names[{port.protocol, port.port}] = port.service_name;
   std::map<std::uint16_t, std::uint64_t> flows;
+  counters.flow_records_max = (std::uint64_t{kernel.facts().flow_mask} + 1) * MESH_FLOW_WAYS;
   TRY(kernel.for_each_flow([&](const FlowEntry& flow) {
+    ++counters.flow_records;
     if ((flow.record.kind & MESH_FLOW_FORWARD) != 0) ++flows[flow.record.binding];
   }));
   for (const Binding& binding : desired.bindings) {

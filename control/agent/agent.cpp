@@ -1,5 +1,6 @@
 #include "control/agent/agent.h"
 
+#include <algorithm>
 #include <cstring>
 #include <ifaddrs.h>
 #include <netinet/in.h>
@@ -309,6 +310,26 @@ void Agent::dataplane(api::DataplanePart part, std::function<void(Result<Json>)>
         return kernel->inspect(part);
       },
       std::move(done));
+}
+
+void Agent::metrics(std::function<void(Result<api::NodeMetrics>)> done) {
+  auto finish = [weak = std::weak_ptr(impl_), done = std::move(done)](Result<api::NodeMetrics> found) {
+    const auto impl = weak.lock();
+    if (!found || !impl) return done(std::move(found));
+    for (api::BackendMetrics& backend : found->backends) {
+      const auto row = std::ranges::find(impl->tables_->endpoints, backend.task, &model::EndpointRow::task_id);
+      if (row != impl->tables_->endpoints.end()) backend.task = row->name;
+    }
+    found->number = impl->gateway_.node_number;
+    found->drift = impl->drift_;
+    found->problems = impl->problems_.size();
+    done(std::move(found));
+  };
+  impl_->kernel_pool_.run(
+      [kernel = impl_->kernel_]() -> Result<api::NodeMetrics> {
+        return kernel ? kernel->metrics() : Result<api::NodeMetrics>(api::NodeMetrics());
+      },
+      std::move(finish));
 }
 
 }  // namespace mesh::agent

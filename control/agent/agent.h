@@ -86,6 +86,7 @@ class Agent final : public api::LocalNode {
                      std::function<void(Result<api::RemoteImage>)> done) override;
   [[nodiscard]] std::vector<model::NetworkRow> networks() const override;
   void dataplane(api::DataplanePart part, std::function<void(Result<Json>)> done) override;
+  void metrics(std::function<void(Result<api::NodeMetrics>)> done) override;
 
  private:
   class Impl;

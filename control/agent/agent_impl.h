@@ -141,6 +141,7 @@ class Agent::Impl : public std::enable_shared_from_this<Agent::Impl> {
   std::optional<model::TableVersion> acknowledged_;  // in this session
   std::set<std::string> linked_;
   std::vector<std::string> problems_;
+  std::uint64_t drift_ = 0;                 // since start()
   std::vector<std::string> problems_told_;  // with the last acknowledgement
   std::vector<IpAddress> addresses_;
   IpAddress address_;

@@ -129,6 +129,7 @@ void Agent::Impl::applied(const KernelOutput& output) {
   if (output.drift > 0) {
     spdlog::warn("kernel was changed by something else and is mended differences={}", output.drift);
   }
+  drift_ += output.drift;
   addresses_ = output.addresses;
   // This host left its cluster meanwhile.
   if (gateway_.node_number == 0) return;

@@ -222,6 +222,36 @@ JsonObject inspection_drops(const dataplane::Counters& counters) {
   return result;
 }
 
+api::NodeMetrics node_metrics(const dataplane::Counters& counters, const std::vector<dataplane::MapMemory>& memory) {
+  const auto metrics_of = [](const dataplane::Traffic& traffic) {
+    return api::TrafficMetrics{traffic.packets, traffic.bytes};
+  };
+  api::NodeMetrics metrics;
+  metrics.in_kernel = true;
+  for (const auto& port : counters.ports) {
+    metrics.ports.push_back(
+        {port.service_name, std::string(dataplane::protocol_name(port.protocol)), port.port, metrics_of(port.entry)});
+  }
+  for (const auto& one : counters.bindings) {
+    metrics.backends.push_back({.service = one.service_name,
+                                .task = one.task_id,
+                                .protocol = std::string(dataplane::protocol_name(one.protocol)),
+                                .port = one.port,
+                                .in = metrics_of(one.in),
+                                .out = metrics_of(one.out),
+                                .connections = one.connections,
+                                .resets_in = one.resets_in,
+                                .resets_out = one.resets_out,
+                                .flows = one.flows});
+  }
+  for (const auto& drop : counters.drops) metrics.drops.push_back({drop.reason, drop.packets});
+  for (const auto& event : counters.events) metrics.events.push_back({event.reason, event.packets});
+  metrics.flow_records = counters.flow_records;
+  metrics.flow_records_max = counters.flow_records_max;
+  for (const auto& map : memory) metrics.maps.push_back({map.name, map.bytes});
+  return metrics;
+}
+
 std::string mode_reason(dataplane::ModeRequest request, const std::string& driver, bool native_xdp) {
   if (request == dataplane::ModeRequest::kTc) return "as uplink-mode=tc asks for";
   if (request == dataplane::ModeRequest::kXdp) return "as uplink-mode=xdp asks for";

@@ -6,10 +6,12 @@
 //   flows     Flows whose backend is here; More: the list was cut
 //   drops     Drops, every reason; Events: what else happened to packets and flows
 //
-// A port's connections and resets are those of its backends on this host: they are counted where its flows' records are.
+// A port's connections and resets are those of its backends on this host: they are counted where its flows' records
+// are.
 #pragma once
 
 #include "base/json.h"
+#include "control/api/node_metrics.h"
 #include "dataplane/dataplane.h"
 
 namespace mesh::agent {
@@ -23,6 +25,9 @@ inline constexpr std::size_t kInspectedFlowsMax = 1000;
                                              const dataplane::Counters& counters);
 [[nodiscard]] JsonObject inspection_flows(const std::vector<dataplane::FlowRecord>& flows, bool more);
 [[nodiscard]] JsonObject inspection_drops(const dataplane::Counters& counters);
+// For /metrics. Tasks are named by their ids.
+[[nodiscard]] api::NodeMetrics node_metrics(const dataplane::Counters& counters,
+                                            const std::vector<dataplane::MapMemory>& memory);
 // `why`: of its mode.
 [[nodiscard]] JsonObject uplink_json(const dataplane::Uplink& uplink, const std::string& why);
 // Why dataplane::choose_mode() chose what it did.

@@ -271,4 +271,12 @@ Result<Json> NodeKernel::inspect(api::DataplanePart part) const {
   return Json(inspection_drops(TRY(dataplane_->counters())));
 }
 
+Result<api::NodeMetrics> NodeKernel::metrics() const {
+  const std::lock_guard lock(mutex_);
+  if (!dataplane_) return api::NodeMetrics();
+  api::NodeMetrics metrics = node_metrics(TRY(dataplane_->counters()), dataplane_->memory());
+  metrics.tables = applied_;
+  return metrics;
+}
+
 }  // namespace mesh::agent

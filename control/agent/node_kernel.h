@@ -58,6 +58,8 @@ class NodeKernel {
   // FLOWS, DROP: only ports where the tables say that this host may hold foreign flows.
   [[nodiscard]] std::vector<dataplane::ForeignHeld> scan(const model::EndpointTables& tables, std::uint16_t self);
   [[nodiscard]] Result<Json> inspect(api::DataplanePart part) const;
+  // What the kernel has counted; without a data plane nothing, `in_kernel` says so. Tasks are named by their ids.
+  [[nodiscard]] Result<api::NodeMetrics> metrics() const;
   // Empties the kernel (hooks, links, namespaces, names): this host has left its cluster.
   Status clear();
 

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "control/api/node_metrics.h"
 #include "control/model/endpoint_table.h"
 
 namespace mesh::api {
@@ -109,6 +110,8 @@ class LocalNode {
 
   // Reads the kernel. Each part is a JSON object; which keys it has is the data plane's business, documented there.
   virtual void dataplane(DataplanePart part, std::function<void(Result<Json>)> done) = 0;
+  // Reads the kernel's counters; in no cluster there are none, which is no error.
+  virtual void metrics(std::function<void(Result<NodeMetrics>)> done) = 0;
 };
 
 }  // namespace mesh::api

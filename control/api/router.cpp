@@ -35,7 +35,7 @@ Status strip_version(std::string& path) {
 }
 
 constexpr std::array kTables{&system_routes,  &swarm_routes, &node_routes, &service_routes,    &task_routes,
-                             &network_routes, &image_routes, &mesh_routes, &unsupported_routes};
+                             &network_routes, &image_routes, &mesh_routes, &metric_routes, &unsupported_routes};
 
 // Keeps the head of an answer to HEAD.
 class HeadOnly final : public Responder {

@@ -27,6 +27,7 @@ struct Route {
 [[nodiscard]] std::span<const Route> network_routes();
 [[nodiscard]] std::span<const Route> image_routes();
 [[nodiscard]] std::span<const Route> mesh_routes();
+[[nodiscard]] std::span<const Route> metric_routes();
 [[nodiscard]] std::span<const Route> unsupported_routes();
 
 // Strips and checks the version prefix, finds the route, runs it. 404 "page not found", 405 for another method, 400 for

@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "control/agent/agent.h"
+#include "control/api/metrics_server.h"
 #include "control/api/server.h"
 #include "control/meshd/dns_process.h"
 #include "control/meshd/lock.h"
@@ -73,6 +74,11 @@ Status run(const Options& options) {
   api::Context context{agent, swarm, {kVersion, "", "", options.data_dir}, [&] { return agent.description(); }};
   api::Server server(loop, context);
   TRY(server.listen(options.socket));
+  api::MetricsServer metrics(loop, context);
+  if (!options.metrics_addr.empty()) {
+    const SocketAddress open = TRY(metrics.listen(TRY(SocketAddress::parse(options.metrics_addr))));
+    spdlog::info("metrics are open to everybody who reaches them listen={}", open.to_string());
+  }
 
   asio::signal_set signals(loop, SIGTERM, SIGINT);
   signals.async_wait([&](const boost::system::error_code& error, int signal) {
@@ -80,6 +86,7 @@ Status run(const Options& options) {
     spdlog::info("meshd stops signal={}; containers, traffic and names go on", signal);
     log_notify("STOPPING=1");
     server.stop();
+    metrics.stop();
     swarm.stop();
     agent.shutdown();
     loop.stop();

@@ -28,6 +28,9 @@ constexpr std::array kSettings{
     Setting{"cgroup-root", &Options::cgroup_root, "cgroup below which containers live and hooks are attached"},
     Setting{"registry-mirror", &Options::registry_mirror,
             "[https://]HOST[:PORT] of a mirror of docker.io; without https:// its certificate is not checked"},
+    Setting{
+        "metrics-addr", &Options::metrics_addr,
+        "address and port for /metrics, ADDRESS:PORT; readable by everybody who reaches it. Empty: only on the socket"},
     Setting{"log-level", &Options::log_level, "trace, debug, info, warn or error"},
 };
 
@@ -105,6 +108,7 @@ Status check(const Options& options) {
   TRY_IN("listen", SocketAddress::parse(options.listen, kClusterPort));
   if (!options.advertise_addr.empty())
     TRY_IN("advertise-addr", SocketAddress::parse(options.advertise_addr, kClusterPort));
+  if (!options.metrics_addr.empty()) TRY_IN("metrics-addr", SocketAddress::parse(options.metrics_addr));
   if (!options.registry_mirror.empty()) TRY(check_mirror(options.registry_mirror));
   for (const Setting& path : kSettings) {
     const std::string_view name = path.name;

@@ -23,6 +23,7 @@ struct Options {
   std::string uplink_mode = "auto";
   std::string cgroup_root;
   std::string registry_mirror;
+  std::string metrics_addr;
   std::string log_level = "info";
 
   std::string config;  // the YAML file, or MESHD_CONFIG; not a key of itself

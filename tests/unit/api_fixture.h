@@ -50,6 +50,9 @@ struct FakeNode final : LocalNode {
     done(Json(JsonObject{{"Part", static_cast<int>(part)}}));
   }
 
+  void metrics(std::function<void(Result<NodeMetrics>)> done) override { done(counted); }
+
+  Result<NodeMetrics> counted = NodeMetrics();
   std::vector<ImageSummary> image_list{{"sha256:1", {"nginx:1"}, {"nginx@sha256:9"}, Time{}, 100, {{"a", "b"}}}};
   LimitSupport supported_limits;
   std::vector<PullProgress> pull_lines;

@@ -40,7 +40,7 @@ TEST_F(OptionsTest, EverySettingIsAFlagAVariableAndAKey) {
     const std::string value = name == "uplink-mode"                          ? "tc"
                               : name == "log-level"                          ? "debug"
                               : name == "registry-mirror"                    ? "mirror:5000"
-                              : name == "listen" || name == "advertise-addr" ? "10.1.2.3:99"
+                              : name == "listen" || name == "advertise-addr" || name == "metrics-addr" ? "10.1.2.3:99"
                                                                              : "/a/b";
     std::string variable = "MESHD_";
     for (const char c : name) variable += c == '-' ? '_' : static_cast<char>(std::toupper(c));
@@ -97,6 +97,9 @@ TEST_F(OptionsTest, MistakesAreNamed) {
       {{"--log-level", "loud"}, "loud"},
       {{"--listen", "nowhere"}, "listen"},
       {{"--advertise-addr", "300.1.1.1"}, "advertise-addr"},
+      {{"--metrics-addr", "somewhere:9100"}, "metrics-addr"},
+      {{"--metrics-addr", "192.0.2.1"}, "metrics-addr"},
+      {{"--metrics-addr", "192.0.2.1:99999"}, "metrics-addr"},
       {{"--data-dir", "relative"}, "absolute"},
       {{"--registry-mirror", "ftp://mirror"}, "registry-mirror: \"ftp://mirror\""},
       {{"--registry-mirror", "https://"}, "registry-mirror"},
