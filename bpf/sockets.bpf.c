@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// Attached to the cgroup root: addresses that sockets ask for. Virtual IPs become a backend once, at connect;
-// 127.0.0.11 port 53 becomes mesh-dns; the host's own localhost:PORT of a published port becomes the mesh address. Only
-// sockets of network namespaces that are ours are touched.
+// Attached to the cgroup root: addresses that sockets ask for. Virtual IPs become a backend: once, at connect; for each
+// datagram of a socket that is not connected the same one, as long as the backends stay; 127.0.0.11 port 53 becomes
+// mesh-dns; the host's own localhost:PORT of a published port becomes the mesh address. Only sockets of network
+// namespaces that are ours are touched.
+#include "bpf/lib/hash.h"
 #include "bpf/tables.h"
 
 #define MESH_DNS_ADDRESS mesh_be32(0x7f00000bu)  // 127.0.0.11, where Docker's containers expect their resolver
@@ -74,7 +76,9 @@ MESH_INLINE int mesh_translate_host(const struct mesh_config* config, __u8 proto
   return MESH_CHANGED;
 }
 
-MESH_INLINE int mesh_translate_endpoint(const struct mesh_config* config, __u64 cookie, struct mesh_request* request) {
+// `draw` chooses the backend.
+MESH_INLINE int mesh_translate_endpoint(const struct mesh_config* config, __u64 cookie, __u32 draw,
+                                        struct mesh_request* request) {
   const struct mesh_address* asked = &request->address;
   if (mesh_address_is_v4(asked) && asked->word[3] == MESH_DNS_ADDRESS && request->port == MESH_DNS_PORT) {
     request->address = config->gateway_v4;
@@ -88,7 +92,7 @@ MESH_INLINE int mesh_translate_endpoint(const struct mesh_config* config, __u64 
   if (!bpf_map_lookup_elem(&mesh_members, &member)) return MESH_UNCHANGED;  // another network's: the packet is dropped
   __u32 count = vip->count;
   if (!count) return MESH_UNREACHABLE;
-  __u32 index = vip->first + (__u32)(((__u64)bpf_get_prandom_u32() * count) >> 32);
+  __u32 index = vip->first + (__u32)(((__u64)draw * count) >> 32);
   const struct mesh_address* backend = bpf_map_lookup_elem(&mesh_vip_backends, &index);
   if (!backend) return MESH_UNREACHABLE;
   request->address = *backend;
@@ -96,7 +100,13 @@ MESH_INLINE int mesh_translate_endpoint(const struct mesh_config* config, __u64 
   return MESH_CHANGED;
 }
 
-MESH_INLINE int mesh_translate(struct bpf_sock_addr* context, struct mesh_request* request) {
+// Of a socket's datagrams to one address: those of one exchange must not go to different backends.
+MESH_INLINE __u32 mesh_datagram_draw(struct bpf_sock_addr* context, const struct mesh_request* asked) {
+  __u64 asked_hash = mesh_affinity_hash(&asked->address, asked->port, (__u8)context->protocol);
+  return (__u32)(mesh_mix(asked_hash ^ bpf_get_socket_cookie(context)) >> 32);
+}
+
+MESH_INLINE int mesh_translate(struct bpf_sock_addr* context, int connects, struct mesh_request* request) {
   const struct mesh_config* config = mesh_settings();
   if (!config) return MESH_UNCHANGED;
   __u64 cookie = bpf_get_netns_cookie(context);
@@ -105,15 +115,16 @@ MESH_INLINE int mesh_translate(struct bpf_sock_addr* context, struct mesh_reques
   if (cookie == config->host_cookie) {
     outcome = mesh_translate_host(config, (__u8)context->protocol, request);
   } else if (bpf_map_lookup_elem(&mesh_namespaces, &cookie)) {
-    outcome = mesh_translate_endpoint(config, cookie, request);
+    __u32 draw = connects ? bpf_get_prandom_u32() : mesh_datagram_draw(context, request);
+    outcome = mesh_translate_endpoint(config, cookie, draw, request);
   }
   if (outcome == MESH_CHANGED) mesh_remember(context, &asked, request);
   return outcome;
 }
 
-MESH_INLINE int mesh_request_forward(struct bpf_sock_addr* context, int v6) {
+MESH_INLINE int mesh_request_forward(struct bpf_sock_addr* context, int connects, int v6) {
   struct mesh_request request = v6 ? mesh_request_v6(context) : mesh_request_v4(context);
-  int outcome = mesh_translate(context, &request);
+  int outcome = mesh_translate(context, connects, &request);
   if (outcome == MESH_UNREACHABLE) {
     bpf_set_retval(-MESH_EHOSTUNREACH);
     return MESH_SOCK_REFUSE;
@@ -146,16 +157,16 @@ MESH_INLINE int mesh_request_back(struct bpf_sock_addr* context, int v6) {
 }
 
 SEC("cgroup/connect4")
-int mesh_connect4(struct bpf_sock_addr* context) { return mesh_request_forward(context, 0); }
+int mesh_connect4(struct bpf_sock_addr* context) { return mesh_request_forward(context, 1, 0); }
 
 SEC("cgroup/connect6")
-int mesh_connect6(struct bpf_sock_addr* context) { return mesh_request_forward(context, 1); }
+int mesh_connect6(struct bpf_sock_addr* context) { return mesh_request_forward(context, 1, 1); }
 
 SEC("cgroup/sendmsg4")
-int mesh_sendmsg4(struct bpf_sock_addr* context) { return mesh_request_forward(context, 0); }
+int mesh_sendmsg4(struct bpf_sock_addr* context) { return mesh_request_forward(context, 0, 0); }
 
 SEC("cgroup/sendmsg6")
-int mesh_sendmsg6(struct bpf_sock_addr* context) { return mesh_request_forward(context, 1); }
+int mesh_sendmsg6(struct bpf_sock_addr* context) { return mesh_request_forward(context, 0, 1); }
 
 SEC("cgroup/recvmsg4")
 int mesh_recvmsg4(struct bpf_sock_addr* context) { return mesh_request_back(context, 0); }

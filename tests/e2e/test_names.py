@@ -20,6 +20,15 @@ data, sender = s.recvfrom(2000)
 print(*sender[:2], *data.decode().split()[3:5])
 """
 
+# ADDRESS: 20 datagrams of one socket that is not connected; each answer is awaited.
+SENDER = """
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(5)
+for i in range(20):
+    s.sendto(f"7 {i}\\n".encode(), (sys.argv[1], 9000))
+    s.recvfrom(2000)
+"""
+
 
 class TestNames(ClusterTest):
     @classmethod
@@ -110,6 +119,27 @@ class TestNames(ClusterTest):
                     output = self.cluster.beside(task, "/usr/bin/python3", "-c", ASKER, family, address,
                                                  "connected" if connected else "").stdout
                     self.assertEqual(output.split(), [address, "9000", "7", "1"], f"connected: {connected}")
+
+    def test_datagrams_of_a_socket_that_is_not_connected_go_to_one_task(self):
+        self.create_service("echoes", "mesh-tools", "/usr/bin/mesh-echo", "9000",
+                            options=("--network", "backend", "--replicas", "3"), running=3)
+        vip = self.cluster.vip_of("echoes", "backend")
+
+        def received():
+            return [self.datagrams_received(task) for task in self.cluster.running("echoes")]
+
+        used = set()
+        for _ in range(12):
+            before = received()
+            self.cluster.beside(self.tools[0], "/usr/bin/python3", "-c", SENDER, vip)
+            grown = [after - one for one, after in zip(before, received())]
+            self.assertEqual(sorted(grown), [0, 0, 20], "all of one socket's datagrams reached one task")
+            used.add(grown.index(20))
+        self.assertGreater(len(used), 1, "sockets are spread")
+
+    def datagrams_received(self, task):
+        names, values = re.findall(r"(?m)^Udp: (.*)$", self.cluster.inside(task, "cat", "/proc/net/snmp").stdout)
+        return int(values.split()[names.split().index("InDatagrams")])
 
     def test_answers_too_long_for_a_datagram(self):
         """RFC 1035 4.2.1, RFC 6891: cut off and marked, then whole by TCP or in a larger datagram."""
