@@ -50,6 +50,7 @@
   X(FLOW_EVICTED, "flow_evicted", "live flow records that had to make room")                       \
   X(FLOW_REWRITTEN, "flow_rewritten", "flows whose client port was changed")                       \
   X(TOO_BIG_ANSWERED, "too_big_answered", "ICMP packet-too-big sent")                              \
+  X(NOBODY_ANSWERED, "nobody_answered", "resets and ICMP errors sent for want of an endpoint")     \
   X(NEIGHBOUR_ANSWERED, "neighbour_answered", "ARP and neighbour requests answered")               \
   X(ECHO_ANSWERED, "echo_answered", "ping of a virtual IP answered")                               \
   X(SLOW_PATH, "slow_path", "packets that XDP left to tc")                                         \

@@ -3,6 +3,7 @@
 #include "bpf/entry.h"
 #include "bpf/lib/icmp.h"
 #include "bpf/lib/neighbour.h"
+#include "bpf/lib/nobody.h"
 #include "bpf/reply.h"
 #include "bpf/skb_edit.h"
 
@@ -106,10 +107,33 @@ MESH_INLINE int mesh_leave(struct mesh_work* work, const struct mesh_source* sou
   const struct mesh_network* network = bpf_map_lookup_elem(&mesh_networks, &prefix);
   if (network) {
     int own = network->vni == source->vni && !ingress;
-    return mesh_drop(work, own ? MESH_COUNT_NO_ENDPOINT : MESH_COUNT_ISOLATED);
+    return own ? MESH_NOBODY : mesh_drop(work, MESH_COUNT_ISOLATED);
   }
   if (source->flags & MESH_SOURCE_NO_EXIT) return mesh_drop(work, MESH_COUNT_INTERNAL);
   return ingress ? MESH_EXIT : mesh_drop(work, MESH_COUNT_ISOLATED);
+}
+
+// An address of the sender's network that no endpoint has, or none any more: who waits for it hears so at once.
+MESH_SEPARATE int mesh_nobody(struct __sk_buff* skb, const struct mesh_packet* packet) {
+  const struct mesh_config* config = mesh_settings();
+  if (!packet || !config) return TC_ACT_SHOT;
+  int v6 = packet->v6;
+  mesh_count(MESH_COUNT_NO_ENDPOINT);
+  int action = TC_ACT_SHOT;
+  switch (mesh_nobody_answer(packet, mesh_skb_start(skb), mesh_skb_end(skb))) {
+    case MESH_ANSWER_RESET:
+      if (bpf_skb_change_tail(skb, MESH_ETH_SIZE + (v6 ? 40 : 20) + sizeof(struct mesh_tcp), 0)) return TC_ACT_SHOT;
+      if (mesh_reset(mesh_skb_start(skb), mesh_skb_end(skb), packet, config->gateway_mac)) return TC_ACT_SHOT;
+      action = (int)bpf_redirect(skb->ifindex, 0);
+      break;
+    case MESH_ANSWER_ERROR:
+      action = mesh_skb_error(skb, v6, mesh_unreachable(v6, packet->protocol == MESH_UDP));
+      break;
+    default:
+      break;
+  }
+  if (action != TC_ACT_SHOT) mesh_count(MESH_COUNT_NOBODY_ANSWERED);
+  return action;
 }
 
 MESH_INLINE int mesh_from_endpoint(struct __sk_buff* skb, struct mesh_work* work) {
@@ -138,6 +162,7 @@ MESH_INLINE int mesh_from_endpoint(struct __sk_buff* skb, struct mesh_work* work
     }
     action = mesh_settle(work, action);
     if (action == MESH_PASS) action = mesh_leave(work, source);
+    if (action == MESH_NOBODY) return mesh_nobody(skb, &work->packet);
   }
   return mesh_skb_apply(skb, work, mesh_conclude(work, action));
 }

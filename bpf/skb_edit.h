@@ -180,27 +180,31 @@ MESH_INLINE int mesh_skb_send_on(struct __sk_buff* skb, struct mesh_work* work) 
 }
 
 // The packet is cut to what is quoted, headers are put before it, and it goes back where it came from.
-MESH_INLINE int mesh_skb_too_big(struct __sk_buff* skb, struct mesh_work* work) {
-  int v6 = work->packet.v6;
+MESH_INLINE int mesh_skb_error(struct __sk_buff* skb, int v6, struct mesh_error error) {
   __u32 quote = v6 ? MESH_QUOTE_V6 : MESH_QUOTE_V4;
-  __u32 room = v6 ? MESH_TOO_BIG_V6 : MESH_TOO_BIG_V4;
+  __u32 room = v6 ? MESH_ERROR_V6 : MESH_ERROR_V4;
   __u8 macs[12];
   __u8* start = mesh_skb_start(skb);
-  mesh_count(MESH_COUNT_TOO_BIG);
   if (start + MESH_ETH_SIZE > mesh_skb_end(skb)) return TC_ACT_SHOT;
   __builtin_memcpy(macs, start, sizeof(macs));
   if (bpf_skb_change_tail(skb, MESH_ETH_SIZE + quote, 0)) return TC_ACT_SHOT;
   if (bpf_skb_adjust_room(skb, (int)room, BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO)) return TC_ACT_SHOT;
   start = mesh_skb_start(skb);
   if (v6) {
-    if (start + MESH_ETH_SIZE + MESH_TOO_BIG_V6 + MESH_QUOTE_V6 > mesh_skb_end(skb)) return TC_ACT_SHOT;
-    mesh_too_big_v6(start, macs, work->mtu);
+    if (start + MESH_ETH_SIZE + MESH_ERROR_V6 + MESH_QUOTE_V6 > mesh_skb_end(skb)) return TC_ACT_SHOT;
+    mesh_error_v6(start, macs, error);
   } else {
-    if (start + MESH_ETH_SIZE + MESH_TOO_BIG_V4 + MESH_QUOTE_V4 > mesh_skb_end(skb)) return TC_ACT_SHOT;
-    mesh_too_big_v4(start, macs, work->mtu);
+    if (start + MESH_ETH_SIZE + MESH_ERROR_V4 + MESH_QUOTE_V4 > mesh_skb_end(skb)) return TC_ACT_SHOT;
+    mesh_error_v4(start, macs, error);
   }
-  mesh_count(MESH_COUNT_TOO_BIG_ANSWERED);
   return (int)bpf_redirect(skb->ifindex, 0);
+}
+
+MESH_INLINE int mesh_skb_too_big(struct __sk_buff* skb, struct mesh_work* work) {
+  int action = mesh_skb_error(skb, work->packet.v6, mesh_too_big(work->packet.v6, work->mtu));
+  mesh_count(MESH_COUNT_TOO_BIG);
+  if (action != TC_ACT_SHOT) mesh_count(MESH_COUNT_TOO_BIG_ANSWERED);
+  return action;
 }
 
 MESH_INLINE int mesh_skb_exit(struct __sk_buff* skb) {

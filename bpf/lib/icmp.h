@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-// ICMP: "packet too big" in front of the packet that it is about (RFC 1191, RFC 8201), and echo replies in place.
+// ICMP: errors in front of the packet that they are about (RFC 792, RFC 4443; "packet too big": RFC 1191, RFC 8201),
+// and echo replies in place.
 #pragma once
 
 #include "bpf/lib/checksum.h"
@@ -17,12 +18,29 @@ MESH_SIZE(struct mesh_icmp, 8);
 // still to be filled in cannot be cut inside.
 #define MESH_QUOTE_V4 40u
 #define MESH_QUOTE_V6 60u
-#define MESH_TOO_BIG_V4 28u  // IP and ICMP header in front of the quote
-#define MESH_TOO_BIG_V6 48u
+#define MESH_ERROR_V4 28u  // IP and ICMP header in front of the quote
+#define MESH_ERROR_V6 48u
+
+struct mesh_error {
+  __u8 type;
+  __u8 code;
+  __u16 mtu;  // 0 unless it is about that
+};
+
+MESH_INLINE struct mesh_error mesh_too_big(int v6, __u16 mtu) {
+  struct mesh_error error = {v6 ? 2 : 3, v6 ? 0 : 4, mtu};
+  return error;
+}
+
+// Of a port: a connected UDP socket reports it at once. Of the host: so does a TCP socket that connects.
+MESH_INLINE struct mesh_error mesh_unreachable(int v6, int port) {
+  struct mesh_error error = {v6 ? 1 : 3, v6 ? (port ? 4 : 3) : (port ? 3 : 1), 0};
+  return error;
+}
 
 // `start` is where the new Ethernet header goes; behind it the room for IP and ICMP headers, and behind that the quote.
 // `macs` holds destination and source as the packet came. The caller has checked the bounds.
-MESH_INLINE void mesh_too_big_v4(__u8* start, const __u8* macs, __u16 mtu) {
+MESH_INLINE void mesh_error_v4(__u8* start, const __u8* macs, struct mesh_error error) {
   struct mesh_eth* eth = (struct mesh_eth*)start;
   struct mesh_ipv4* ip = (struct mesh_ipv4*)(start + MESH_ETH_SIZE);
   struct mesh_icmp* icmp = (struct mesh_icmp*)(ip + 1);
@@ -32,7 +50,7 @@ MESH_INLINE void mesh_too_big_v4(__u8* start, const __u8* macs, __u16 mtu) {
   eth->type = MESH_TYPE_IPV4;
   ip->version_ihl = 0x45;
   ip->tos = 0xc0;  // internetwork control, as routers mark ICMP errors (RFC 1812 §4.3.2.5)
-  ip->length = mesh_be16(MESH_TOO_BIG_V4 + MESH_QUOTE_V4);
+  ip->length = mesh_be16(MESH_ERROR_V4 + MESH_QUOTE_V4);
   ip->id = 0;
   ip->fragment = mesh_be16(0x4000);
   ip->ttl = 64;
@@ -41,15 +59,15 @@ MESH_INLINE void mesh_too_big_v4(__u8* start, const __u8* macs, __u16 mtu) {
   ip->source = quoted->destination;
   ip->destination = quoted->source;
   ip->checksum = (__be16)~mesh_fold(mesh_sum(ip, sizeof(*ip)));
-  icmp->type = 3;
-  icmp->code = 4;
+  icmp->type = error.type;
+  icmp->code = error.code;
   icmp->checksum = 0;
   icmp->word[0] = 0;
-  icmp->word[1] = mesh_be16(mtu);
+  icmp->word[1] = mesh_be16(error.mtu);
   icmp->checksum = (__be16)~mesh_fold(mesh_sum(icmp, sizeof(*icmp)) + mesh_sum(quoted, MESH_QUOTE_V4));
 }
 
-MESH_INLINE void mesh_too_big_v6(__u8* start, const __u8* macs, __u16 mtu) {
+MESH_INLINE void mesh_error_v6(__u8* start, const __u8* macs, struct mesh_error error) {
   struct mesh_eth* eth = (struct mesh_eth*)start;
   struct mesh_ipv6* ip = (struct mesh_ipv6*)(start + MESH_ETH_SIZE);
   struct mesh_icmp* icmp = (struct mesh_icmp*)(ip + 1);
@@ -64,11 +82,11 @@ MESH_INLINE void mesh_too_big_v6(__u8* start, const __u8* macs, __u16 mtu) {
   ip->hop_limit = 64;
   ip->source = quoted->destination;
   ip->destination = quoted->source;
-  icmp->type = 2;
-  icmp->code = 0;
+  icmp->type = error.type;
+  icmp->code = error.code;
   icmp->checksum = 0;
   icmp->word[0] = 0;
-  icmp->word[1] = mesh_be16(mtu);
+  icmp->word[1] = mesh_be16(error.mtu);
   __u64 sum = mesh_sum(&ip->source, 32) + mesh_sum(icmp, sizeof(*icmp)) + mesh_sum(quoted, MESH_QUOTE_V6) +
               mesh_be16((__u16)payload) + mesh_be16(MESH_ICMPV6);
   icmp->checksum = (__be16)~mesh_fold(sum);

@@ -29,6 +29,20 @@ for i in range(20):
     s.recvfrom(2000)
 """
 
+# ADDRESS: how a connection to it and a datagram end, with a time limit far above what it should take.
+REFUSED = """
+import errno, socket, sys
+def name(call):
+    try: call()
+    except TimeoutError: return "timeout"
+    except OSError as error: return errno.errorcode[error.errno]
+    return "done"
+tcp = socket.socket(); tcp.settimeout(5)
+print(name(lambda: tcp.connect((sys.argv[1], 80))))
+udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); udp.settimeout(5); udp.connect((sys.argv[1], 80)); udp.send(b"x" * 40)
+print(name(lambda: udp.recv(10)))
+"""
+
 
 class TestNames(ClusterTest):
     @classmethod
@@ -140,6 +154,11 @@ class TestNames(ClusterTest):
     def datagrams_received(self, task):
         names, values = re.findall(r"(?m)^Udp: (.*)$", self.cluster.inside(task, "cat", "/proc/net/snmp").stdout)
         return int(values.split()[names.split().index("InDatagrams")])
+
+    def test_an_address_that_nobody_has_is_refused_at_once(self):
+        unused = self.vip.rsplit(".", 1)[0] + ".250"
+        self.assertEqual(self.cluster.beside(self.tools[0], "/usr/bin/python3", "-c", REFUSED, unused).stdout.split(),
+                         ["EHOSTUNREACH", "ECONNREFUSED"])
 
     def test_answers_too_long_for_a_datagram(self):
         """RFC 1035 4.2.1, RFC 6891: cut off and marked, then whole by TCP or in a larger datagram."""

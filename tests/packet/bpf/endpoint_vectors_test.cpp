@@ -237,7 +237,6 @@ TEST(Endpoint, IsIsolated) {
       drop("other network", "10.0.0.5", "10.2.0.6", 6, 80, MESH_COUNT_ISOLATED),
       drop("other network, from a network", "10.1.0.5", "10.2.0.6", 6, 80, MESH_COUNT_ISOLATED),
       drop("ingress network", "10.0.0.5", "10.0.0.6", 6, 80, MESH_COUNT_ISOLATED),
-      drop("nobody in its network", "10.1.0.5", "10.1.0.99", 6, 80, MESH_COUNT_NO_ENDPOINT),
       drop("the mesh address", "10.0.0.5", "10.0.0.2", 6, 8001, MESH_COUNT_ISOLATED),
       drop("tunnel to a node", "10.0.0.5", "192.0.2.2", 17, 4789, MESH_COUNT_TUNNEL_FORGED),
       drop("tunnel to its own host", "10.0.0.5", "192.0.2.1", 17, 4789, MESH_COUNT_TUNNEL_FORGED),
@@ -256,6 +255,78 @@ TEST(Endpoint, IsIsolated) {
   check(pair, drop("internal: a host", "10.0.0.5", "192.0.2.2", 6, 22, MESH_COUNT_INTERNAL));
   check(pair, pass("internal: DNS", "10.0.0.5", "10.0.0.1", 17, 7953));
   pair.fill([](World& world) { world.endpoint(kIngressVni, "10.0.0.5", "10.0.0.5", 1, kEndpointA); });
+}
+
+// From the address that was asked to the asker, with right checksums.
+void expect_answers(const Bytes& answer, const Bytes& asked, bool v6) {
+  const long addresses = v6 ? 22 : 26, size = v6 ? 16 : 4, l4 = v6 ? 54 : 34;
+  const auto part = [](const Bytes& frame, long from, long bytes) {
+    return Bytes(frame.begin() + from, frame.begin() + from + bytes);
+  };
+  EXPECT_EQ(hex(part(answer, 0, 6)), hex(part(asked, 6, 6)));
+  EXPECT_EQ(hex(part(answer, 6, 6)), hex(Bytes(kGateway.begin(), kGateway.end())));
+  EXPECT_EQ(hex(part(answer, addresses, size)), hex(part(asked, addresses + size, size)));
+  EXPECT_EQ(hex(part(answer, addresses + size, size)), hex(part(asked, addresses, size)));
+  const std::uint8_t protocol = answer[v6 ? 20 : 23];
+  Bytes covered;
+  if (v6 || protocol == 6) {
+    covered = part(answer, addresses, 2 * size);
+    covered.insert(covered.end(), {0, static_cast<std::uint8_t>(static_cast<long>(answer.size()) - l4), 0, protocol});
+  }
+  covered.insert(covered.end(), answer.begin() + l4, answer.end());
+  EXPECT_EQ(slow_checksum(covered), 0);
+  if (!v6) EXPECT_EQ(slow_checksum(part(answer, 14, 20)), 0);
+}
+
+// An address of its own network that no endpoint has (any more).
+TEST(Endpoint, HearsAtOnceThatNobodyIsThere) {
+  enum Answer { kNothing, kReset, kHostError, kPortError };
+  struct Case {
+    const char* name;
+    __u8 protocol, tcp_flags;
+    Answer answer;
+  };
+  const Case table[] = {
+      {"data of a connection", 6, 0x18, kReset},
+      {"its acknowledgement", 6, 0x10, kReset},
+      {"its end", 6, 0x11, kReset},
+      {"the answer to a SYN", 6, 0x12, kReset},
+      {"a new connection", 6, 0x02, kHostError},
+      {"a reset", 6, 0x14, kNothing},
+      {"a datagram", 17, 0, kPortError},
+  };
+  for (const auto& [name, protocol, tcp_flags, answer] : table) {
+    for (const bool v6 : {false, true}) {
+      const std::string own = v6 ? "fd01::5" : "10.1.0.5", gone = v6 ? "fd01::99" : "10.1.0.99";
+      Frame sent = from_a(own, gone, protocol, 1000, 80);
+      sent.tcp_flags = tcp_flags;
+      Pair& pair = Pair::cleared();
+      pair.grown(MESH_COUNT_NOBODY_ANSWERED);
+      if (answer == kNothing) {
+        check(pair, {name, sent.bytes(), Verdict::kDrop, {}, "", MESH_COUNT_NO_ENDPOINT});
+        EXPECT_EQ(pair.grown(MESH_COUNT_NOBODY_ANSWERED), 0U);
+        continue;
+      }
+      const Outcome outcome = pair.run(kProgram, sent.bytes());
+      SCOPED_TRACE(name);
+      EXPECT_EQ(outcome.verdict, code(kProgram, Verdict::kRedirect));
+      EXPECT_EQ(pair.redirect(), "to 1");
+      EXPECT_EQ(pair.grown(MESH_COUNT_NOBODY_ANSWERED), 1U);
+      const std::size_t l4 = v6 ? 54 : 34;
+      expect_answers(outcome.frame, sent.bytes(), v6);
+      if (answer == kReset) {
+        Bytes segment(outcome.frame.begin() + static_cast<long>(l4), outcome.frame.end());
+        ASSERT_EQ(segment.size(), 20U);
+        segment[16] = segment[17] = 0;  // the checksum
+        // From port 80 to 1000, with the number that was acknowledged.
+        EXPECT_EQ(hex(segment), hex({0, 80, 3, 0xe8, 0, 0, 0, 2, 0, 0, 0, 0, 0x50, 4, 0, 0, 0, 0, 0, 0}));
+      } else {
+        ASSERT_EQ(outcome.frame.size(), l4 + 8 + (v6 ? 60 : 40));
+        EXPECT_EQ(outcome.frame[l4], v6 ? 1 : 3);
+        EXPECT_EQ(outcome.frame[l4 + 1], answer == kPortError ? (v6 ? 4 : 3) : (v6 ? 3 : 1));
+      }
+    }
+  }
 }
 
 TEST(Endpoint, PingsVirtualIps) {

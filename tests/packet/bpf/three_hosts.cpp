@@ -13,6 +13,7 @@ void fill_three_hosts(World& world, __u32 uplink) {
   world.node({3, "192.0.2.3", kNode3Mac, kUplinkMac, uplink, false, "2001:db8::3"});
   world.node({4, "192.0.2.4", {}, kUplinkMac, 0, false, ""});
   world.network(4100, "10.1.0.0", 120);
+  world.network(4100, "fd01::", 64);
   world.network(4101, "10.2.0.0", 120);
   for (const char* text : {"10.0.0.5", "fd00::5"}) world.endpoint(kIngressVni, text, "10.0.0.5", 1, kEndpointA);
   for (const char* text : {"10.1.0.5", "fd01::5"}) world.endpoint(4100, text, "10.0.0.5", 1, kEndpointA);
