@@ -50,6 +50,10 @@ class Cluster:
             raise harness.CommandFailed(f"{method} {path} answered {status}: {text}")
         return json.loads(text) if text.strip() else None
 
+    def mesh(self, path):
+        """The decoded answer of one of the mesh's own routes."""
+        return self.api("GET", "/mesh" + path)
+
     def create_network(self, name, *options):
         self.lab.meshctl(self.manager, "network", "create", "-d", "overlay", *options, name)
 
