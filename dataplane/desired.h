@@ -37,6 +37,7 @@ struct Node {
   IpAddress source;                  // outer source
   MacAddress next_hop;               // outer destination MAC
   MacAddress egress_mac;             // outer source MAC
+  std::uint16_t mtu = 0;             // of the way there, where it is less than the uplink's; 0: it is not
   std::vector<IpAddress> addresses;  // every address of that host on which it answers published ports
 };
 

@@ -10,8 +10,9 @@ namespace mesh::dataplane {
 namespace {
 
 constexpr std::uint16_t kOuterSizeV4 = MESH_OUTER_SIZE;
-constexpr std::uint16_t kOuterSizeV6 = 70;    // an IPv6 header is 20 bytes longer
-constexpr std::uint16_t kUnderlayMtu = 1500;  // while no uplink is known
+constexpr std::uint16_t kOuterSizeV6 = 70;       // an IPv6 header is 20 bytes longer
+constexpr std::uint16_t kUnderlayMtu = 1500;     // while no uplink is known
+constexpr std::uint16_t kWayMtuMin = 1280 + 70;  // RFC 8200 §5, in the larger of the tunnel's headers
 
 mesh_subnet to_subnet(const Cidr& cidr) {
   mesh_subnet subnet{.address = to_abi(cidr.network), .mask = {}};
@@ -54,6 +55,12 @@ class Writer {
       if (uplink.ifindex == ifindex) return uplink.mtu;
     }
     return kUnderlayMtu;
+  }
+
+  [[nodiscard]] std::uint16_t mtu_towards(const Node& node, std::uint32_t ifindex) const {
+    const std::uint16_t most = mtu_of(ifindex);
+    // Less than IPv6 needs in the tunnel is no way, and a lie.
+    return node.mtu == 0 ? most : std::min(most, std::max(node.mtu, kWayMtuMin));
   }
 
   void config() {
@@ -157,8 +164,8 @@ class Writer {
       std::ranges::copy(node.egress_mac.bytes, value.egress_mac);
       value.ifindex = node.next_hop == MacAddress{} ? 0 : node.ifindex;
     }
-    value.inner_mtu =
-        static_cast<std::uint16_t>(mtu_of(value.ifindex) - (node.address.is_v4() ? kOuterSizeV4 : kOuterSizeV6));
+    value.inner_mtu = static_cast<std::uint16_t>(mtu_towards(node, value.ifindex) -
+                                                 (node.address.is_v4() ? kOuterSizeV4 : kOuterSizeV6));
     put(MapId::kNodes, std::uint32_t{node.number}, value);
   }
 

@@ -26,7 +26,14 @@ struct RouteAnswer {
   IpAddress source;
   IpAddress gateway;
   std::uint8_t type = RTN_UNSPEC;
+  std::uint16_t mtu = 0;
 };
+
+// Set by the operator, or what routers on the way have said (RFC 1191); an answer about a single destination has both.
+std::uint16_t mtu_of(const Attributes& route) {
+  const nlattr* metrics = route.find(RTA_METRICS);
+  return metrics == nullptr ? std::uint16_t{0} : static_cast<std::uint16_t>(Attributes(metrics).u32(RTAX_MTU));
+}
 
 // What `ip route get` says. No route is an answer: ifindex 0.
 Result<RouteAnswer> look_up_route(NetlinkSocket& socket, const IpAddress& destination) {
@@ -39,8 +46,8 @@ Result<RouteAnswer> look_up_route(NetlinkSocket& socket, const IpAddress& destin
   const Status status = socket.query(message, "route to " + destination.to_string(), [&](const nlmsghdr* answer) {
     const auto* info = static_cast<const rtmsg*>(mnl_nlmsg_get_payload(answer));
     const Attributes attributes(answer, sizeof(rtmsg));
-    result = {attributes.u32(RTA_OIF), attributes.address(RTA_PREFSRC), attributes.address(RTA_GATEWAY),
-              info->rtm_type};
+    result = {attributes.u32(RTA_OIF), attributes.address(RTA_PREFSRC), attributes.address(RTA_GATEWAY), info->rtm_type,
+              mtu_of(attributes)};
     if (const nlattr* via = attributes.find(RTA_VIA); via != nullptr && mnl_attr_get_payload_len(via) == 18) {
       IpAddress::Bytes bytes{};  // an IPv4 destination behind an IPv6 gateway
       std::memcpy(bytes.data(), static_cast<const std::uint8_t*>(mnl_attr_get_payload(via)) + 2, bytes.size());
@@ -104,7 +111,7 @@ Result<std::vector<NextHop>> resolve(const std::vector<IpAddress>& destinations)
   std::vector<NextHop> hops;
   for (const IpAddress& destination : destinations) {
     const RouteAnswer route = TRY(look_up_route(socket, destination));
-    NextHop hop{.destination = destination, .ifindex = route.ifindex, .source = route.source};
+    NextHop hop{.destination = destination, .ifindex = route.ifindex, .source = route.source, .mtu = route.mtu};
     if (route.ifindex != 0) {
       const IpAddress& next = route.gateway.is_unset() ? destination : route.gateway;
       hop.egress = mac_of(socket, route.ifindex);

@@ -36,6 +36,7 @@ struct NextHop {
   IpAddress source;           // the address that the kernel would choose
   MacAddress next_hop;        // of the gateway, or of the destination on the same link
   MacAddress egress;          // of the interface
+  std::uint16_t mtu = 0;      // of the way, where it is less than its interface's: set on the route, or learned; 0: not
   bool resolved = false;      // next_hop is known; if not, the kernel is asking for it and an event follows
 };
 [[nodiscard]] Result<std::vector<NextHop>> resolve(const std::vector<IpAddress>& destinations);

@@ -71,6 +71,7 @@ void NodeKernel::add_routes(HostFacts& facts, const model::EndpointTables& table
     node.source = hop.source;
     node.next_hop = hop.next_hop;
     node.egress_mac = hop.egress;
+    node.mtu = hop.mtu;
     facts.routes.push_back(node);
   }
 }

@@ -324,6 +324,10 @@ TEST(NextHops, AreFoundWithoutAnyTrafficAndEventsTell) {
     EXPECT_EQ(hop.egress, find_uplink("up0")->mac);
   }
   EXPECT_EQ(resolve({ip("fd99::1")}).value().at(0).ifindex, 0U) << "no route is no error";
+  EXPECT_EQ(resolved(events, ip("192.168.7.1")).mtu, 0U) << "the route does not say";
+  shell("ip route add 203.0.113.9/32 via 192.168.7.1 dev up0 mtu 1400");
+  EXPECT_EQ(resolved(events, ip("203.0.113.9")).mtu, 1400U);
+  shell("ip route del 203.0.113.9/32");
   EXPECT_FALSE(resolve({ip("192.168.7.99")}).value().at(0).resolved);
 
   (void)events.drain();

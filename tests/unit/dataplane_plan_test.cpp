@@ -290,6 +290,7 @@ TEST(DataplanePlan, OnlyTasksOfInternalNetworksMayNotLeave) {
 TEST(DataplanePlan, NodesAreResolvedSelfOrNotReachable) {
   Desired desired = cluster(0);
   desired.nodes[2].next_hop = {};
+  desired.nodes[2].mtu = 1400;
   const Observed wanted = wanted_tables(desired, facts());
   const auto node = [&](std::uint32_t number) {
     return value_of<mesh_node>(wanted[MapId::kNodes].at(bytes_of(number)));
@@ -297,6 +298,7 @@ TEST(DataplanePlan, NodesAreResolvedSelfOrNotReachable) {
   EXPECT_EQ(node(1).flags, MESH_NODE_VALID | MESH_NODE_SELF);
   EXPECT_EQ(node(2).ifindex, 7U);
   EXPECT_EQ(node(2).inner_mtu, 1450);
+  EXPECT_EQ(node(3).inner_mtu, 1350) << "the way there is narrower than the uplink";
   EXPECT_EQ(node(3).ifindex, 0U) << "without a next hop there is no way to it";
   const auto role = [&](const char* address) {
     return value_of<mesh_address_role>(wanted[MapId::kAddresses].at(bytes_of(to_abi(ip(address)))));
