@@ -9,7 +9,7 @@
 namespace mesh::bench {
 namespace {
 
-constexpr std::uint32_t kBackendBlock = 16;  // rows that the data plane gives to ten backends (dataplane/layout.h)
+constexpr std::uint32_t kBackendBlock = 12;  // rows that the data plane gives to ten backends (dataplane/layout.h)
 constexpr std::uint32_t kSlots = 256;
 constexpr std::uint32_t kNodesMany = 10;
 constexpr std::uint32_t kRingVersion = 1;
@@ -199,11 +199,6 @@ Result<MeshObject> load_mesh(bool everything) {
   bpf_map* map = nullptr;
   bpf_object__for_each_map(map, mesh->obj) bpf_map__set_pin_path(map, nullptr);
   bpf_map__set_max_entries(mesh->maps.mesh_flows, kFlowSets);
-  // The tables as they are hold 65,536 rows of backends: 4,096 services of ten.
-  const std::uint32_t rows = (kServicesMany + 16) * kBackendBlock;
-  for (bpf_map* backends : {mesh->maps.mesh_backends, mesh->maps.mesh_backend_counters}) {
-    if (bpf_map__max_entries(backends) < rows) bpf_map__set_max_entries(backends, rows);
-  }
   bpf_program* program = nullptr;
   bpf_object__for_each_program(program, mesh->obj) {
     const bool measured = program == mesh->progs.mesh_uplink_xdp || program == mesh->progs.mesh_uplink_tc ||

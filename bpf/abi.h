@@ -24,24 +24,25 @@ extern "C" {
 // ---- limits -----------------------------------------------------------------------------------------------------
 #define MESH_NODES_MAX 4096u            // node numbers 1..4095: 12 bits of the tunnel header
 #define MESH_SERVICES_MAX 131072u       // {tcp, udp} x 65536 ports
-#define MESH_RING_CHUNKS_MAX 65536u     // of 64 slots: 16,384 rings of 256
-#define MESH_BACKENDS_MAX 131072u       // records of all published ports together
+#define MESH_RING_CHUNKS_MAX 49152u     // of 64 slots: 12,288 rings of 256
+#define MESH_BACKENDS_MAX 131072u       // records of all published ports together: 10,922 ports of ten
 #define MESH_SERVICE_BACKENDS_MAX 127u  // per published port: 7 bits of a ring slot
-#define MESH_BINDINGS_MAX 65536u        // index 1..65535; 0 is "none"
+#define MESH_BINDINGS_MAX 16384u        // index 1..16383; 0 is "none"
 #define MESH_FLOW_SETS 32768u           // default; a power of two: 229,376 flows in 16 MiB
 #define MESH_FLOW_WAYS 7u               // records of a set
-#define MESH_ROWS_MAX 262144u
+#define MESH_ROWS_MAX 131072u
 #define MESH_ROW_HOSTS_MAX 13u  // hosts that a slot can remember (its F); more than any cluster churns in a row
 #define MESH_ENDPOINTS_MAX 131072u
 #define MESH_SOURCES_MAX 16384u
 #define MESH_ADDRESSES_MAX 16384u
 #define MESH_NETWORKS_MAX 8192u
 #define MESH_VIPS_MAX 65536u
-#define MESH_VIP_BACKENDS_MAX 262144u
+#define MESH_VIP_BACKENDS_MAX 131072u
 #define MESH_NAMESPACES_MAX 16384u
-#define MESH_MEMBERS_MAX 65536u
-#define MESH_ORIGINS_MAX 65536u
-#define MESH_LOCALS_MAX 30u  // backends of one service that a host can prefer; the others are found by the ring
+#define MESH_MEMBERS_MAX 32768u
+#define MESH_ORIGINS_MAX 16384u  // sockets of this host; of those beyond, the one that was silent longest is forgotten
+#define MESH_LOCALS_MAX 30u      // backends of one service that a host can prefer; the others are found by the ring
+#define MESH_LOCAL_SERVICES_MAX 16384u
 #define MESH_BOUND_MAX 8192u
 #define MESH_ALLOWED_MAX 65536u
 #define MESH_FILTER_WORDS 1024u    // 64 Ki bits of each filter

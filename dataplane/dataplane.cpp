@@ -120,6 +120,7 @@ Status Dataplane::State::look(Report& report) {
   Observed observed = TRY(kernel.observe());
   if (picture) report.drift = plan(desired(), kernel.facts(), observed).actions.size();
   picture = std::move(observed);
+  exact = exact && report.drift == 0;
   return {};
 }
 
@@ -140,7 +141,15 @@ Report Dataplane::State::plan_all(Report report) {
   exact = false;
   admit(report);
   Room room;
-  carry_out(plan(desired(), kernel.facts(), *picture, room), report);
+  // Rings that are replaced leave their room to those that wait for it.
+  for (std::size_t waiting = SIZE_MAX; waiting > 0;) {
+    Plan todo = plan(desired(), kernel.facts(), *picture, room);
+    const bool goes_on = !todo.waiting.empty() && todo.waiting.size() < waiting;
+    waiting = goes_on ? todo.waiting.size() : 0;
+    if (!goes_on) std::ranges::move(todo.waiting, std::back_inserter(todo.problems));
+    if (goes_on) todo.problems.clear();
+    carry_out(todo, report);
+  }
   if (exact) ledger.settle(std::move(room), *picture);
   return report;
 }
@@ -150,6 +159,9 @@ Result<Report> Dataplane::reconcile(const Desired& desired, Pass pass) {
   Report report;
   report.recreated = std::exchange(state.recreated, {});
   if (pass == Pass::kFull || !state.picture) TRY(state.look(report));
+  if (state.exact) {
+    if (const auto some = state.ledger.difference(desired)) return change(*some);
+  }
   state.ledger = Ledger(desired);
   return state.plan_all(std::move(report));
 }

@@ -27,6 +27,7 @@ struct Uplink {
   UplinkMode mode = UplinkMode::kTc;
   std::vector<IpAddress> addresses;  // the host's own; published ports answer on these
   std::uint16_t mtu = 1500;
+  bool operator==(const Uplink&) const = default;
 };
 
 // A host of the cluster as this host reaches it. `number` is the node id on the wire (1..4095).
@@ -39,6 +40,7 @@ struct Node {
   MacAddress egress_mac;             // outer source MAC
   std::uint16_t mtu = 0;             // of the way there, where it is less than the uplink's; 0: it is not
   std::vector<IpAddress> addresses;  // every address of that host on which it answers published ports
+  bool operator==(const Node&) const = default;
 };
 
 struct Network {
@@ -47,6 +49,7 @@ struct Network {
   std::optional<Cidr> subnet_v6;
   bool internal = false;  // no way out of the cluster
   bool ingress = false;
+  bool operator==(const Network&) const = default;
 };
 
 struct EndpointAddress {
@@ -101,9 +104,10 @@ struct PublishedPort {
 };
 inline constexpr std::size_t kAllowMax = 64;  // prefixes per published port
 
+inline constexpr std::uint16_t kBindingMax = 16383;
 // A backend of this host: where a tunnel packet with this binding is delivered.
 struct Binding {
-  std::uint16_t index = 0;  // 1..65535
+  std::uint16_t index = 0;  // 1..kBindingMax
   std::string task_id;
   Protocol protocol = Protocol::kTcp;
   std::uint16_t published_port = 0;

@@ -241,7 +241,7 @@ std::vector<InspectedMap> inspect_maps(const Kernel& kernel, const Observed& obs
   std::vector<InspectedMap> maps;
   for (const Kernel::MapDescription& description : kernel.maps()) {
     InspectedMap map{
-        .name = description.name, .entries_max = description.rows_max, .bytes = kernel.bytes_of_map(description.name)};
+        .name = description.name, .entries_max = description.rows_max, .bytes = kernel.memory_of(description.name)};
     for (std::size_t i = 0; i < kMapCount; ++i) {
       if (map_info(static_cast<MapId>(i)).name == description.name) map.entries = observed.tables[i].size();
     }

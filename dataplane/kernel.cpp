@@ -76,6 +76,17 @@ Result<std::string> Kernel::read_rows(std::string_view map, std::uint32_t first,
   return rows;
 }
 
+std::uint64_t Kernel::memory_of(std::string_view map) const {
+  const Result<int> fd = fd_of(map);
+  if (!fd) return 0;
+  constexpr std::string_view kKey = "memlock:";
+  const std::string info = read_file(fmt::format("/proc/self/fdinfo/{}", *fd)).value_or("");
+  for (const std::string_view line : split(info, '\n')) {
+    if (line.starts_with(kKey)) return parse_number<std::uint64_t>(trim(line.substr(kKey.size()))).value_or(0);
+  }
+  return 0;
+}
+
 std::uint64_t Kernel::count_rows(std::string_view map) const {
   const Result<int> fd = fd_of(map);
   const auto description = std::ranges::find(descriptions_, map, &MapDescription::name);
@@ -89,17 +100,6 @@ std::uint64_t Kernel::count_rows(std::string_view map) const {
     key = next;
   }
   return count;
-}
-
-std::uint64_t Kernel::bytes_of_map(std::string_view map) const {
-  const Result<int> fd = fd_of(map);
-  const Result<std::string> text = fd ? read_file(fmt::format("/proc/self/fdinfo/{}", *fd)) : std::string();
-  constexpr std::string_view kMemory = "memlock:";
-  for (const std::string_view line : split(text.value_or(""), '\n')) {
-    if (!line.starts_with(kMemory)) continue;
-    return parse_number<std::uint64_t>(trim(line.substr(kMemory.size()))).value_or(0);
-  }
-  return 0;
 }
 
 std::string Kernel::mapped_row(MapId map, std::uint32_t row) const {
@@ -148,8 +148,9 @@ Status Kernel::observe_table(MapId map, Observed& observed) const {
   const char* name = map_info(map).name;
   const int fd = TRY(fd_of(name));
   const auto description = std::ranges::find(descriptions_, name, &MapDescription::name);
-  std::string key(description->key_size, '\0');
-  std::string next(description->key_size, '\0');
+  if (observe_batches(fd, *description, observed[map])) return {};
+  observed[map].clear();
+  std::string key(description->key_size, '\0'), next(description->key_size, '\0');
   std::string value(description->value_size, '\0');
   // Nobody else writes these maps; the limit is against a table that someone changes under us without end.
   std::uint64_t left = std::uint64_t{description->rows_max} * 2;
@@ -159,6 +160,31 @@ Status Kernel::observe_table(MapId map, Observed& observed) const {
     key = next;
   }
   return {};
+}
+
+// False: not all could be read so; this kernel has no batches for this kind of table, or more rows fell on one bucket.
+bool Kernel::observe_batches(int fd, const MapDescription& description, Table& table) {
+  constexpr std::uint32_t kBatch = 4096;
+  std::string keys(std::size_t{kBatch} * description.key_size, '\0');
+  std::string values(std::size_t{kBatch} * description.value_size, '\0');
+  std::string position(std::max<std::size_t>(description.key_size, sizeof(std::uint32_t)), '\0'), next = position;
+  bpf_map_batch_opts options{};
+  options.sz = sizeof options;
+  for (std::uint64_t rows = 0; rows <= std::uint64_t{description.rows_max} * 2;) {
+    std::uint32_t count = kBatch;
+    void* from = rows == 0 ? nullptr : position.data();
+    const int outcome = bpf_map_lookup_batch(fd, from, next.data(), keys.data(), values.data(), &count, &options);
+    const bool is_last = outcome != 0 && errno == ENOENT;
+    if (outcome != 0 && !is_last) return false;
+    for (std::size_t i = 0; i < count; ++i) {
+      table[keys.substr(i * description.key_size, description.key_size)] =
+          values.substr(i * description.value_size, description.value_size);
+    }
+    if (is_last) return true;
+    rows += std::max<std::uint32_t>(count, 1);
+    position.swap(next);
+  }
+  return false;
 }
 
 Status Kernel::observe_array(MapId map, Observed& observed) const {
@@ -175,6 +201,7 @@ Status Kernel::observe_array(MapId map, Observed& observed) const {
 
 // Services and virtual IPs, and of the arrays behind them what they point at.
 void Kernel::observe_pieces(Observed& observed) const {
+  std::vector<std::uint32_t> blocks;
   for (std::uint32_t index = 0; index < MESH_SERVICES_MAX; ++index) {
     const auto* ring = reinterpret_cast<const std::uint64_t*>(
         static_cast<const char*>(mappings_.at(MapId::kServices).data) + std::size_t{index} * sizeof(mesh_service));
@@ -186,9 +213,16 @@ void Kernel::observe_pieces(Observed& observed) const {
       const std::uint32_t chunk = MESH_RING_CHUNK(service.ring) + i;
       observed[MapId::kRings][bytes_of(chunk)] = mapped_row(MapId::kRings, chunk);
     }
-    for (std::uint32_t i = 0; i < MESH_SERVICE_BACKENDS_MAX; ++i) {
-      std::string row = mapped_row(MapId::kBackends, service.backends + i);
-      if (!is_zero(row)) observed[MapId::kBackends][bytes_of(service.backends + i)] = std::move(row);
+    blocks.push_back(service.backends);
+  }
+  // As far as programs could be led, each row once.
+  std::ranges::sort(blocks);
+  std::uint32_t row = 0;
+  for (const std::uint32_t first : blocks) {
+    const std::uint32_t end = std::min(first, MESH_BACKENDS_MAX) + MESH_SERVICE_BACKENDS_MAX;
+    for (row = std::max(row, first); row < end; ++row) {
+      std::string value = mapped_row(MapId::kBackends, row);
+      if (!is_zero(value)) observed[MapId::kBackends][bytes_of(row)] = std::move(value);
     }
   }
   for (const auto& [key, value] : observed[MapId::kVips]) {

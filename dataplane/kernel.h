@@ -52,8 +52,8 @@ class Kernel {
     bool is_array = false, is_per_cpu = false;
   };
   [[nodiscard]] const std::vector<MapDescription>& maps() const { return descriptions_; }
-  [[nodiscard]] std::uint64_t count_rows(std::string_view map) const;    // of a hash map
-  [[nodiscard]] std::uint64_t bytes_of_map(std::string_view map) const;  // of memory, as the kernel counts it
+  [[nodiscard]] std::uint64_t memory_of(std::string_view map) const;   // bytes, as the kernel accounts it
+  [[nodiscard]] std::uint64_t count_rows(std::string_view map) const;  // of a hash map
 
   static constexpr std::uint32_t kSetsPerRead = 1024;  // of mesh_flows, 512 KiB
   // Every record in use, once.
@@ -90,6 +90,7 @@ class Kernel {
   [[nodiscard]] Result<mesh_sweep> sweep(std::uint32_t first, std::uint32_t count) const;
   [[nodiscard]] Result<int> fd_of(std::string_view map) const;
   [[nodiscard]] Status observe_table(MapId map, Observed& observed) const;
+  static bool observe_batches(int fd, const MapDescription& description, Table& table);
   [[nodiscard]] Status observe_array(MapId map, Observed& observed) const;
   void observe_pieces(Observed& observed) const;
   void observe_links(Observed& observed) const;

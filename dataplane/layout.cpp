@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstddef>
 #include <iterator>
 #include <map>
 #include <optional>
@@ -58,15 +59,16 @@ class Builder {
     return {};
   }
 
-  void refuse(const PublishedPort& port, const std::string& why) {
+  static Problem problem_of(const PublishedPort& port, const std::string& why) {
     const std::string subject = fmt::format("{}/{}", port.port, protocol_name(port.protocol));
-    layout_.problems.push_back(
-        {.kind = Problem::Kind::kPort,
-         .subject = subject,
-         .message = fmt::format("published port {} of service {}: {}", subject, port.service_name, why),
-         .protocol = port.protocol,
-         .port = port.port});
+    return {.kind = Problem::Kind::kPort,
+            .subject = subject,
+            .message = fmt::format("published port {} of service {}: {}", subject, port.service_name, why),
+            .protocol = port.protocol,
+            .port = port.port};
   }
+
+  void refuse(const PublishedPort& port, const std::string& why) { layout_.problems.push_back(problem_of(port, why)); }
 
   [[nodiscard]] mesh_service live(std::uint32_t index) const {
     const auto row = observed_[MapId::kServices].find(bytes_of(index));
@@ -88,6 +90,14 @@ class Builder {
   void place(std::uint32_t index, const PublishedPort& port) {
     const std::optional<std::uint32_t> backends = place_backends(index, port);
     const std::optional<std::uint64_t> ring = backends ? place_ring(index, port.ring) : std::nullopt;
+    const mesh_service before = live(index);
+    if (backends && !ring && MESH_RING_IS_VALID(before.ring)) {
+      PublishedPort waiting = port;
+      waiting.ring = live_ring(index, before.ring);
+      add_rows(layout_.tables, self_, waiting, mesh_service{.ring = before.ring, .backends = *backends, .options = 0});
+      layout_.waiting.push_back(problem_of(port, "its new ring waits for room (MESH_RING_CHUNKS_MAX)"));
+      return;
+    }
     if (!ring) {
       refuse(port, fmt::format("the kernel tables of this host have no room left for its {}",
                                backends ? "ring (MESH_RING_CHUNKS_MAX)" : "backends (MESH_BACKENDS_MAX)"));
@@ -119,6 +129,28 @@ class Builder {
     const auto chunk = room_.chunks.take(static_cast<std::uint32_t>(slots.size() / kSlotsPerChunk));
     if (!chunk) return std::nullopt;
     return MESH_RING(*chunk, log2, MESH_RING_VALID, ring.version);
+  }
+
+  // As the kernel has it.
+  [[nodiscard]] Ring live_ring(std::uint32_t index, std::uint64_t word) const {
+    Ring ring{.version = MESH_RING_VERSION(word), .owners = {}, .previous = {}, .foreign = {}};
+    bool has_owners = false;
+    for (const char slot : ring_slots(observed_, word)) {
+      ring.owners.push_back(static_cast<std::uint8_t>(slot) & MESH_SLOT_OWNER);
+      has_owners = has_owners || ring.owners.back() != MESH_SLOT_NONE;
+    }
+    if (!has_owners) ring.owners.clear();
+    const Table& rows = observed_[MapId::kRows];
+    const std::string first = bytes_of(mesh_row_key{.service = index, .version = ring.version, .slot = 0});
+    const std::string_view common = std::string_view(first).substr(0, offsetof(mesh_row_key, slot));
+    for (auto row = rows.lower_bound(first); row != rows.end() && row->first.starts_with(common); ++row) {
+      const auto slot = static_cast<std::uint16_t>(value_of<mesh_row_key>(row->first).slot);
+      const auto value = value_of<mesh_row>(row->second);
+      if (value.previous != MESH_SLOT_NONE) ring.previous[slot] = value.previous;
+      if (value.count > 0)
+        ring.foreign[slot].assign(value.host, value.host + std::min<std::size_t>(value.count, MESH_ROW_HOSTS_MAX));
+    }
+    return ring;
   }
 
   void place(const VirtualIp& vip) {

@@ -39,6 +39,7 @@ struct Layout {
   // Rows of kServices, kRings, kRows, kBackends, kBound, kAllowed, kLocals, kVips, kVipBackends that are wanted.
   Observed tables;
   std::vector<Problem> problems;         // ports and virtual IPs for which there is no room; they are left out
+  std::vector<Problem> waiting;          // ports that keep the ring they have: there is no room for both at once
   std::vector<RowRange> fresh_backends;  // rows of mesh_backend_counters that get another meaning
   std::vector<RowRange> left_backends;   // blocks that became too small
 };

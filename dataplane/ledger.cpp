@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <tuple>
 #include <utility>
 
 #include "dataplane/wanted.h"
@@ -67,6 +68,36 @@ bool collides(const Observed& before, const Observed& wanted, const Observed& ke
   return std::ranges::any_of(wanted.hooks, [&](const auto& entry) {
     return !before.hooks.contains(entry.first) && kernel.hooks.contains(entry.first);
   });
+}
+
+// Rows that are new or different, and the names of those that went. False: a name is there twice.
+template <class Row, class Index, class Name>
+bool differ(const std::vector<Row>& before, const Index& index, const std::vector<Row>& after, std::vector<Row>& put,
+            std::vector<Name>& gone, Name (*told)(const Row&)) {
+  bool in_place = before.size() == after.size();
+  for (std::size_t i = 0; i < after.size(); ++i) {
+    // Mostly it is where it was.
+    const bool same_name = i < before.size() && name_of(before[i]) == name_of(after[i]);
+    in_place = in_place && same_name;
+    const Row* is = same_name ? &before[i] : find_in(before, index, name_of(after[i]));
+    if (is == nullptr || *is != after[i]) put.push_back(after[i]);
+  }
+  if (in_place) return true;
+  std::unordered_map<typename Index::key_type, std::size_t> names;
+  if (!index_rows(after, names)) return false;
+  for (const Row& row : before) {
+    if (!names.contains(name_of(row))) gone.push_back(told(row));
+  }
+  return true;
+}
+
+// Everything but the pieces.
+bool same_frame(const Desired& a, const Desired& b) {
+  const auto frame = [](const Desired& d) {
+    return std::tie(d.self, d.uplinks, d.nodes, d.networks, d.gateway_v4, d.gateway_v6, d.mesh_v4, d.mesh_v6,
+                    d.mesh_ifindex, d.mesh_peer_ifindex, d.dns_port, d.cgroup_root);
+  };
+  return frame(a) == frame(b);
 }
 
 // How many rows of kEndpoints the endpoints would have if each were one's alone; the local ones by their attachment.
@@ -196,6 +227,25 @@ void Ledger::apply(const Change& change) {
   for (const VirtualIp& vip : change.virtual_ips) put(desired_.virtual_ips, virtual_ips_, vip);
 }
 
+std::optional<Change> Ledger::difference(const Desired& wanted) const {
+  if (!divisible_ || !same_frame(desired_, wanted)) return std::nullopt;
+  Change change;
+  const bool plain =
+      differ<Endpoint, Index<std::string>, std::string>(desired_.endpoints, endpoints_, wanted.endpoints,
+                                                        change.endpoints, change.endpoints_gone,
+                                                        [](const Endpoint& one) { return one.task_id; }) &&
+      differ<PublishedPort, Index<std::uint32_t>, std::pair<Protocol, std::uint16_t>>(
+          desired_.ports, ports_, wanted.ports, change.ports, change.ports_gone,
+          [](const PublishedPort& one) { return std::pair(one.protocol, one.port); }) &&
+      differ<Binding, Index<std::uint16_t>, std::uint16_t>(desired_.bindings, bindings_, wanted.bindings,
+                                                           change.bindings, change.bindings_gone,
+                                                           [](const Binding& one) { return one.index; }) &&
+      differ<VirtualIp, Index<std::string>, IpAddress>(desired_.virtual_ips, virtual_ips_, wanted.virtual_ips,
+                                                       change.virtual_ips, change.virtual_ips_gone,
+                                                       [](const VirtualIp& one) { return one.address; });
+  return plain ? std::optional(std::move(change)) : std::nullopt;
+}
+
 std::optional<Plan> Ledger::plan(const Change& change, const HostFacts& facts, const Observed& kernel) {
   const Touched touched = touch(change);
   const std::optional<Observed> before = divisible_ ? rows_of(select(touched), facts, kernel) : std::nullopt;
@@ -205,6 +255,7 @@ std::optional<Plan> Ledger::plan(const Change& change, const HostFacts& facts, c
   Observed wanted = wanted_rows(desired_, facts, pieces);
   if (collides(*before, wanted, kernel)) return std::nullopt;
   Layout layout = lay_out(desired_.self, pieces, *before, room_);
+  if (!layout.waiting.empty()) return std::nullopt;
   vacate(room_, *before, layout);
   Plan plan{.actions = {}, .problems = std::move(layout.problems)};
   const std::vector<RowRange> fresh_backends = layout.fresh_backends;

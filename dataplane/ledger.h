@@ -29,11 +29,14 @@ class Ledger {
   // A whole plan was made and done: what it took, and what the kernel holds.
   void settle(Room room, const Observed& kernel);
 
-  // The change becomes part of desired(). Nothing: its pieces share rows with others, so that everything must be
-  // planned together.
+  // The change becomes part of desired(). Nothing: its pieces share rows with others, or wait for the room of others,
+  // so that everything must be planned together.
   [[nodiscard]] std::optional<Plan> plan(const Change& change, const HostFacts& facts, const Observed& kernel);
   // The same without a plan.
   void apply(const Change& change);
+
+  // The change that makes `wanted` of desired(); nothing where more than pieces differs.
+  [[nodiscard]] std::optional<Change> difference(const Desired& wanted) const;
 
   [[nodiscard]] const Desired& desired() const { return desired_; }
   [[nodiscard]] const PublishedPort* find(Protocol protocol, std::uint16_t port) const;

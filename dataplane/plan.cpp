@@ -182,6 +182,7 @@ Plan plan(const Desired& desired, const HostFacts& facts, const Observed& observ
   Plan plan;
   plan.problems = limit_problems(desired);
   std::ranges::move(layout.problems, std::back_inserter(plan.problems));
+  plan.waiting = std::move(layout.waiting);
   const std::vector<RowRange> fresh_backends = layout.fresh_backends;
   take_tables(wanted, std::move(layout));
   plan.actions = steps(wanted, observed, fresh_backends);

@@ -45,6 +45,7 @@ using Action = std::variant<WriteRow, DeleteRow, ResetTraffic, RemoveFlows, Atta
 struct Plan {
   std::vector<Action> actions;
   std::vector<Problem> problems;  // parts of Desired that were left out
+  std::vector<Problem> waiting;   // ... for room that these actions free: the next plan has it
 };
 [[nodiscard]] Plan plan(const Desired& desired, const HostFacts& facts, const Observed& observed);
 // `room` becomes what is taken in the array maps when every action is done.

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "dataplane/desired.h"
+
 namespace mesh::dataplane {
 
 const MapInfo& map_info(MapId map) {
@@ -24,10 +26,12 @@ const MapInfo& map_info(MapId map) {
       {"mesh_members", false, MESH_MEMBERS_MAX},
       {"mesh_bound", false, MESH_BOUND_MAX},
       {"mesh_allowed", false, MESH_ALLOWED_MAX},
-      {"mesh_locals", false, MESH_SERVICES_MAX},
+      {"mesh_locals", false, MESH_LOCAL_SERVICES_MAX},
   }};
   return kMaps[static_cast<std::size_t>(map)];
 }
+
+static_assert(kBindingMax < MESH_BINDINGS_MAX);
 
 bool is_zero(const std::string& bytes) {
   return std::ranges::all_of(bytes, [](char c) { return c == 0; });

@@ -194,18 +194,18 @@ std::vector<dataplane::ForeignHeld> NodeKernel::scan(const model::EndpointTables
     spdlog::warn("flow records cannot be walked reason=\"{}\"", held.error().message);
     return {};
   }
-  const auto may_hold = [&](const dataplane::ForeignHeld& one) {
-    for (const model::ServiceRow& service : tables.services) {
-      for (const model::PortRow& port : service.ports) {
-        if (port.published != one.port || port.protocol != dataplane::protocol_name(one.protocol)) continue;
-        return std::ranges::any_of(port.moved, [&](const model::RingSlot& slot) {
-          return std::ranges::find(slot.foreign, self) != slot.foreign.end();
-        });
-      }
+  std::set<std::pair<std::string_view, std::uint16_t>> may_hold;
+  for (const model::ServiceRow& service : tables.services) {
+    for (const model::PortRow& port : service.ports) {
+      const bool remembers = std::ranges::any_of(port.moved, [&](const model::RingSlot& slot) {
+        return std::ranges::find(slot.foreign, self) != slot.foreign.end();
+      });
+      if (remembers) may_hold.emplace(port.protocol, port.published);
     }
-    return false;
-  };
-  std::erase_if(*held, [&](const dataplane::ForeignHeld& one) { return !may_hold(one); });
+  }
+  std::erase_if(*held, [&](const dataplane::ForeignHeld& one) {
+    return !may_hold.contains({dataplane::protocol_name(one.protocol), one.port});
+  });
   return std::move(*held);
 }
 

@@ -10,6 +10,7 @@ namespace mesh::agent {
 namespace {
 
 static_assert(model::kAllowMax <= dataplane::kAllowMax, "what the API takes fits into the kernel");
+static_assert(model::kBindingMax <= dataplane::kBindingMax, "what the manager gives fits into the kernel");
 
 constexpr std::uint16_t kTunnelBytesV4 = 50;
 constexpr std::uint16_t kTunnelBytesV6 = 70;

@@ -148,13 +148,14 @@ std::set<std::uint16_t> bindings_of(const store::View& view, const std::string& 
 }
 
 std::uint16_t next_index(std::set<std::uint16_t>& used) {
-  constexpr std::uint16_t kMax = 65535;
   std::uint16_t index = used.empty() ? std::uint16_t{1} : *used.rbegin();
   if (!used.empty()) {
-    if (index < kMax) {
+    if (index < model::kBindingMax) {
       ++index;
     } else {
-      for (index = 1; index != 0 && used.contains(index);) ++index;  // 0 after 65535: all in use
+      index = 1;
+      while (used.contains(index)) ++index;
+      if (index > model::kBindingMax) index = 0;  // all in use
     }
   }
   if (index != 0) used.insert(index);

@@ -102,12 +102,13 @@ constexpr bool json_fields(const NetworkAttachment*, Visit&& visit) {
          visit("Addresses", &NetworkAttachment::addresses, kOmitEmpty);
 }
 
+inline constexpr std::uint16_t kBindingMax = 16383;  // per node; what a host's kernel tables hold
 // One published port of the service at this task: tunnel packets to it carry `index`, unique on the task's node.
 struct TaskBinding {
   PortProtocol protocol = PortProtocol::kTcp;
   std::uint16_t published_port = 0;
   std::uint16_t target_port = 0;
-  std::uint16_t index = 0;  // 1..65535; 0 before the task is assigned
+  std::uint16_t index = 0;  // 1..kBindingMax; 0 before the task is assigned
   bool operator==(const TaskBinding&) const = default;
 };
 template <class Visit>

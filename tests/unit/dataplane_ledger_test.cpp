@@ -167,6 +167,50 @@ TEST(DataplaneLedger, ChangesLeadToTheSameKernelAsAWholePlan) {
   EXPECT_LT(whole, steps / 20) << "of " << steps << " changes were planned as a whole";
 }
 
+TEST(DataplaneLedger, TheDifferenceOfTwoDesiredLeadsFromOneToTheOther) {
+  int known = 0;
+  for (std::uint32_t seed = 0; seed < 100; ++seed) {
+    std::mt19937 random(seed);
+    Host host{.ledger = Ledger(random_pieces(random)), .kernel = {}};
+    host.plan_all();
+    for (int step = 0; step < 6; ++step) {
+      Desired next = random_pieces(random);
+      std::ranges::shuffle(next.endpoints, random);
+      const auto change = host.ledger.difference(next);
+      ASSERT_TRUE(change);
+      ++known;
+      if (const auto some = host.ledger.plan(*change, facts(), host.kernel)) {
+        carry_out(host.kernel, some->actions);
+      } else {
+        host.plan_all();
+      }
+      ASSERT_EQ(describe(plan(next, facts(), host.kernel).actions), "") << "seed " << seed << " step " << step;
+    }
+  }
+  EXPECT_EQ(known, 600);
+}
+
+TEST(DataplaneLedger, WhatIsNotAPieceOrIsThereTwiceMakesNoDifference) {
+  const Desired desired = cluster(3);
+  struct Case {
+    const char* what;
+    void (*spoil)(Desired&);
+  };
+  const Case cases[] = {{"a node", [](Desired& d) { d.nodes[1].next_hop = {}; }},
+                        {"the gateway", [](Desired& d) { d.gateway_v4 = ip("10.0.0.9"); }},
+                        {"an uplink", [](Desired& d) { d.uplinks.clear(); }},
+                        {"a task twice", [](Desired& d) { d.endpoints.push_back(d.endpoints[0]); }},
+                        {"a task instead of another", [](Desired& d) { d.endpoints[1] = d.endpoints[0]; }},
+                        {"a port twice", [](Desired& d) { d.ports.push_back(d.ports[0]); }}};
+  for (const Case& c : cases) {
+    Host host{.ledger = Ledger(desired), .kernel = {}};
+    host.plan_all();
+    Desired next = desired;
+    c.spoil(next);
+    EXPECT_FALSE(host.ledger.difference(next)) << c.what;
+  }
+}
+
 TEST(DataplaneLedger, AChangeTouchesNothingElse) {
   Desired desired = cluster(9);
   for (std::uint16_t number = 1; number < 50; ++number) {

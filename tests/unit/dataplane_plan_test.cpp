@@ -362,6 +362,34 @@ TEST(DataplaneLayout, ManyPortsFillTheTablesAndSayWhenTheyAreFull) {
   EXPECT_THAT(layout.problems[0].message, HasSubstr("MESH_BACKENDS_MAX"));
 }
 
+// Two rings of a port at once need twice the room.
+TEST(DataplaneLayout, WithoutRoomForNewRingsThePortsKeepTheirOldOnesUntilThereIs) {
+  Desired desired = cluster(3);
+  const PublishedPort first = desired.ports[0];
+  desired.ports.clear();
+  constexpr std::uint32_t kPorts = 9000, kRings = MESH_RING_CHUNKS_MAX / 4;
+  for (std::uint32_t number = 0; number < kPorts; ++number) {
+    desired.ports.push_back(first);
+    desired.ports.back().port = static_cast<std::uint16_t>(1000 + number);
+    desired.ports.back().ring.foreign[7] = {2};
+    desired.ports.back().ring.previous[7] = 1;
+  }
+  Observed kernel;
+  for (const Action& action : plan(desired, facts(), kernel).actions) track(kernel, action);
+  for (PublishedPort& port : desired.ports) port.ring = round_ring(2, {2, 1, 0});
+  const std::size_t waiting[] = {kPorts - (kRings - kPorts), kPorts - 2 * (kRings - kPorts), 0};
+  for (const std::size_t count : waiting) {
+    const Plan some = plan(desired, facts(), kernel);
+    EXPECT_THAT(some.problems, IsEmpty());
+    ASSERT_EQ(some.waiting.size(), count);
+    for (const Action& action : some.actions) track(kernel, action);
+    const std::size_t rows = kernel[MapId::kRows].size();
+    EXPECT_EQ(rows, count) << "an old ring's memory stays with it";
+    EXPECT_EQ(kernel[MapId::kServices].size(), kPorts);
+  }
+  EXPECT_EQ(describe(plan(desired, facts(), kernel).actions), "");
+}
+
 TEST(UplinkMode, IsChosenByDriverAndRequest) {
   struct Case {
     ModeRequest request;
