@@ -43,6 +43,12 @@ Status write_and_rename(int fd, const std::string& temporary, const std::string&
   return {};
 }
 
+Status sync_directory(const std::string& path) {
+  const Fd directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!directory || ::fsync(directory.get()) != 0) return fail_errno(fmt::format("sync {}", path), errno);
+  return {};
+}
+
 using Directory = std::unique_ptr<DIR, decltype([](DIR* dir) { ::closedir(dir); })>;
 
 Result<std::vector<std::string>> names_in(DIR* directory, const std::string& path) {
@@ -124,9 +130,15 @@ Status write_file(const std::string& path, std::string_view content, mode_t mode
     (void)::unlink(temporary.c_str());
     return status;
   }
-  const Fd parent(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!parent || ::fsync(parent.get()) != 0) return fail_errno(fmt::format("sync {}", directory), errno);
-  return {};
+  return sync_directory(directory);
+}
+
+Status append_file(const std::string& path, std::string_view content, mode_t mode) {
+  const Fd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, mode));
+  if (!fd) return fail_errno(fmt::format("open {}", path), errno);
+  TRY(write_all(fd.get(), content, path));
+  if (::fdatasync(fd.get()) != 0) return fail_errno(fmt::format("sync {}", path), errno);
+  return sync_directory(parent_of(path));
 }
 
 Status write_kernel_file(const std::string& path, std::string_view content) {

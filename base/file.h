@@ -19,6 +19,10 @@ namespace mesh {
 // Written to a temporary file beside it, synced, renamed; the directory is synced too.
 Status write_file(const std::string& path, std::string_view content, mode_t mode = 0644);
 
+// Adds to the end of `path`, made with `mode` if it is absent; synced, and the directory too. A crash can leave a part
+// of `content`.
+Status append_file(const std::string& path, std::string_view content, mode_t mode = 0644);
+
 // Writes to a file that exists and is not replaced: /proc/sys, cgroup and other kernel files.
 Status write_kernel_file(const std::string& path, std::string_view content);
 

@@ -199,6 +199,7 @@ void Agent::Impl::finish_leaving() {
   names_watch_.reset();
   names_pid_ = 0;
   unsaved_ = false;
+  unsaved_changes_.reset();
   save_problem_.clear();
   saved_tables_ = tables_;
   apply_wanted_ = false;

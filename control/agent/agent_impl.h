@@ -154,6 +154,8 @@ class Agent::Impl : public std::enable_shared_from_this<Agent::Impl> {
   bool save_scheduled_ = false;
   bool unsaved_ = false;  // tables_, gateway_ or assignments are not on the disk: before the next pass
   std::shared_ptr<const model::EndpointTables> saved_tables_;  // given to the disk; what passes are made from
+  // Since then; nothing: not all that came were changes of what is on the disk, or it is not known what that is.
+  std::optional<std::vector<model::TableChange>> unsaved_changes_;
   std::string save_problem_;                                   // why they are not there; "": they are
   pid_t names_pid_ = 0;                                        // the mesh-dns that names_watch_ waits for
   Time names_seen_at_{};

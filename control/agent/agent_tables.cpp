@@ -33,6 +33,7 @@ void Agent::Impl::take_welcome(const cluster::Welcome& welcome) {
 void Agent::Impl::take_tables(const model::EndpointTables& tables) {
   tables_ = std::make_shared<model::EndpointTables>(tables);
   unsaved_ = true;
+  unsaved_changes_.reset();
   acknowledged_.reset();
   apply_soon();
 }
@@ -46,6 +47,7 @@ void Agent::Impl::take_table_change(const model::TableChange& change) {
   }
   tables_ = std::move(next);
   unsaved_ = true;
+  if (unsaved_changes_) unsaved_changes_->push_back(change);
   apply_soon();
 }
 
@@ -77,11 +79,13 @@ void Agent::Impl::save_then_program() {
   unsaved_ = false;
   const auto tables = tables_ != saved_tables_ || !save_problem_.empty() ? tables_ : nullptr;
   saved_tables_ = tables_;
+  std::optional<std::vector<model::TableChange>> changes;
+  if (tables) changes = std::exchange(unsaved_changes_, std::vector<model::TableChange>());
   disk_.run(
-      [records = make_records(), tables, data_dir = options_.data_dir]() -> Status {
+      [records = make_records(), tables, changes = std::move(changes), data_dir = options_.data_dir]() -> Status {
         TRY(save_records(data_dir, *records));
-        if (tables) TRY(save_tables(data_dir, *tables));
-        return {};
+        if (!tables || (changes && TRY(save_changes(data_dir, *changes)))) return {};
+        return save_tables(data_dir, *tables);
       },
       guarded([this](const Status& saved) {
         // This host left its cluster meanwhile: its kernel is being emptied.
@@ -92,6 +96,7 @@ void Agent::Impl::save_then_program() {
         save_problem_.clear();
         if (!saved) {
           unsaved_ = true;
+          unsaved_changes_.reset();  // what is on the disk is not known
           save_problem_ = fmt::format(
               "state of this host could not be saved, a restart of meshd would program what was saved before: {}",
               saved.error().message);

@@ -2,6 +2,8 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <string_view>
+#include <unordered_map>
 
 #include "control/agent/node_view.h"
 
@@ -94,13 +96,22 @@ void add_task(Names& names, const model::EndpointRow& task, const model::Network
 
 dns::Desired make_names(const View& view) {
   dns::Desired desired;
-  std::map<std::string, std::vector<const model::EndpointRow*>> tasks_of;
-  for (const model::EndpointRow& row : view.tables.endpoints) tasks_of[row.service_id].push_back(&row);
+  // Nobody here can ask for names of other networks.
+  std::set<std::string> asked;
+  for (const model::Task& task : view.tasks) {
+    for (const model::NetworkAddress& address : task.mesh.networks) asked.insert(address.network_id);
+  }
+  std::unordered_map<std::string_view, std::vector<const model::EndpointRow*>> tasks_of;
+  if (!asked.empty()) {
+    for (const model::EndpointRow& row : view.tables.endpoints) tasks_of[row.service_id].push_back(&row);
+  }
   for (const model::NetworkRow& network : view.tables.networks) {
-    if (network.ingress) continue;
+    if (network.ingress || !asked.contains(network.id)) continue;
     Names names;
     for (const model::ServiceRow& service : view.tables.services) {
-      add_service(names, service, network, tasks_of[service.id]);
+      const auto tasks = tasks_of.find(service.id);
+      add_service(names, service, network,
+                  tasks == tasks_of.end() ? std::vector<const model::EndpointRow*>{} : tasks->second);
     }
     for (const model::EndpointRow& row : view.tables.endpoints) add_task(names, row, network);
     desired.networks.push_back(std::move(names).finish(network));

@@ -1,8 +1,11 @@
 #include "control/agent/records.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/text.h"
+#include "control/agent/table_merge.h"
 
 namespace mesh::agent {
 namespace {
@@ -10,6 +13,9 @@ namespace {
 constexpr std::size_t kRecordBytesMax = 256U << 20U;  // tables of 10,000 services with their rings
 
 std::string records_path(const std::string& data_dir) { return data_dir + "/agent/tasks.json"; }
+constexpr std::size_t kChangesBytesMax = 4U << 20U;  // a second's reading at the start
+
+std::string changes_path(const std::string& data_dir) { return data_dir + "/agent/tables.changes"; }
 std::string tables_path(const std::string& data_dir) { return data_dir + "/agent/tables.json"; }
 
 template <class T>
@@ -23,8 +29,20 @@ Result<T> load(const std::string& path) {
 }  // namespace
 
 Result<NodeRecords> load_records(const std::string& data_dir) { return load<NodeRecords>(records_path(data_dir)); }
+// A crash can leave a part of a line, which nobody was told of; what does not follow from the tables (theirs were
+// written meanwhile, or lost) is no change of them.
 Result<model::EndpointTables> load_tables(const std::string& data_dir) {
-  return load<model::EndpointTables>(tables_path(data_dir));
+  auto tables = TRY(load<model::EndpointTables>(tables_path(data_dir)));
+  const std::string path = changes_path(data_dir);
+  if (access(path.c_str(), F_OK) != 0) return tables;
+  const std::string text = TRY(read_file(path, kRecordBytesMax));
+  TableMerger merger(tables);
+  for (const std::string_view line : split(text, '\n')) {
+    const Result<Json> value = parse_json(line, kRecordBytesMax);
+    const auto change = value ? decode<model::TableChange>(*value) : Result<model::TableChange>(model::TableChange{});
+    if (value && change) (void)merger.merge(*change);
+  }
+  return tables;
 }
 
 Status save_records(const std::string& data_dir, const NodeRecords& records) {
@@ -34,7 +52,21 @@ Status save_records(const std::string& data_dir, const NodeRecords& records) {
 
 Status save_tables(const std::string& data_dir, const model::EndpointTables& tables) {
   TRY(make_directories(data_dir + "/agent", 0700));
-  return write_file(tables_path(data_dir), to_text(encode(tables)), 0600);
+  TRY(write_file(tables_path(data_dir), to_text(encode(tables)), 0600));
+  return remove_tree(changes_path(data_dir));
+}
+
+Result<bool> save_changes(const std::string& data_dir, const std::vector<model::TableChange>& changes) {
+  const std::string path = changes_path(data_dir);
+  // The line before may be torn: each begins and ends its own.
+  std::string lines;
+  for (const model::TableChange& change : changes) lines += "\n" + to_text(encode(change)) + "\n";
+  struct stat before{};
+  const bool exists = stat(path.c_str(), &before) == 0;
+  const std::size_t size = lines.size() + (exists ? static_cast<std::size_t>(before.st_size) : 0);
+  if (size > kChangesBytesMax || access(tables_path(data_dir).c_str(), F_OK) != 0) return false;
+  TRY(append_file(path, lines, 0600));
+  return true;
 }
 
 Status remove_records(const std::string& data_dir) { return remove_tree(data_dir + "/agent"); }

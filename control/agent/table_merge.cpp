@@ -1,8 +1,6 @@
 #include "control/agent/table_merge.h"
 
-#include <algorithm>
-#include <unordered_map>
-#include <unordered_set>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -14,15 +12,28 @@ const std::string& key_of(const model::NetworkRow& row) { return row.id; }
 const std::string& key_of(const model::ServiceRow& row) { return row.id; }
 const std::string& key_of(const model::EndpointRow& row) { return row.task_id; }
 
-template <class Row>
-void merge_rows(std::vector<Row>& rows, const std::vector<Row>& upsert, const std::vector<std::string>& removed) {
+template <class Row, class Index>
+void merge_rows(std::vector<Row>& rows, Index& index, const std::vector<Row>& upsert,
+                const std::vector<std::string>& removed) {
   if (upsert.empty() && removed.empty()) return;
-  const std::unordered_set<std::string> gone(removed.begin(), removed.end());
-  std::erase_if(rows, [&](const Row& row) { return gone.contains(key_of(row)); });
-  std::unordered_map<std::string, std::size_t> index;
-  for (std::size_t i = 0; i < rows.size(); ++i) index.emplace(key_of(rows[i]), i);
+  if (!index) {
+    index.emplace();
+    index->reserve(rows.size());
+    for (std::size_t i = 0; i < rows.size(); ++i) index->emplace(key_of(rows[i]), i);
+  }
+  for (const std::string& id : removed) {
+    const auto found = index->find(id);
+    if (found == index->end()) continue;
+    const std::size_t at = found->second;
+    index->erase(found);
+    if (at + 1 != rows.size()) {
+      rows[at] = std::move(rows.back());
+      (*index)[key_of(rows[at])] = at;
+    }
+    rows.pop_back();
+  }
   for (const Row& row : upsert) {
-    const auto [at, added] = index.emplace(key_of(row), rows.size());
+    const auto [at, added] = index->emplace(key_of(row), rows.size());
     if (added) {
       rows.push_back(row);
     } else {
@@ -33,8 +44,8 @@ void merge_rows(std::vector<Row>& rows, const std::vector<Row>& upsert, const st
 
 }  // namespace
 
-Status merge(model::EndpointTables& tables, const model::TableChange& change) {
-  const model::TableVersion have = tables.version;
+Status TableMerger::merge(const model::TableChange& change) {
+  const model::TableVersion have = tables_.version;
   const model::TableVersion reached = change.upsert.version;
   if (reached.epoch == have.epoch && reached <= have) return {};
   if (change.from != have) {
@@ -42,12 +53,17 @@ Status merge(model::EndpointTables& tables, const model::TableChange& change) {
                 fmt::format("table change from version {}.{}, but this host holds {}.{}: a change was missed",
                             change.from.epoch, change.from.version, have.epoch, have.version));
   }
-  merge_rows(tables.nodes, change.upsert.nodes, change.removed_nodes);
-  merge_rows(tables.networks, change.upsert.networks, change.removed_networks);
-  merge_rows(tables.services, change.upsert.services, change.removed_services);
-  merge_rows(tables.endpoints, change.upsert.endpoints, change.removed_endpoints);
-  tables.version = reached;
+  const model::EndpointTables& upsert = change.upsert;
+  merge_rows(tables_.nodes, nodes_, upsert.nodes, change.removed_nodes);
+  merge_rows(tables_.networks, networks_, upsert.networks, change.removed_networks);
+  merge_rows(tables_.services, services_, upsert.services, change.removed_services);
+  merge_rows(tables_.endpoints, endpoints_, upsert.endpoints, change.removed_endpoints);
+  tables_.version = reached;
   return {};
+}
+
+Status merge(model::EndpointTables& tables, const model::TableChange& change) {
+  return TableMerger(tables).merge(change);
 }
 
 }  // namespace mesh::agent

@@ -33,6 +33,16 @@ class FileTest : public testing::Test {
   std::string directory_;
 };
 
+TEST_F(FileTest, appends_to_what_is_there_or_begins_it) {
+  ASSERT_TRUE(append_file(at("log"), "one\n", 0600));
+  ASSERT_TRUE(append_file(at("log"), "two\n", 0644));
+  EXPECT_EQ(read_file(at("log")), "one\ntwo\n");
+  EXPECT_EQ(mode_of(at("log")), 0600U) << "as it was made";
+  const Status nowhere = append_file(at("absent/log"), "x");
+  ASSERT_FALSE(nowhere);
+  EXPECT_THAT(nowhere.error().message, testing::HasSubstr("absent/log"));
+}
+
 TEST_F(FileTest, writes_and_reads_whole_files) {
   const std::string content(200'000, 'x');
   ASSERT_TRUE(write_file(at("a"), content, 0640));
