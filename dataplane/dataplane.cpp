@@ -15,9 +15,14 @@
 #include "dataplane/ledger.h"
 #include "dataplane/plan.h"
 #include "dataplane/port_holder.h"
+#include "dataplane/trace.h"
+#include "dataplane/tracer.h"
 
 namespace mesh::dataplane {
 namespace {
+
+// After the last packet of a trace its programs and tables stay for the next one; a pass comes every 30 s.
+constexpr auto kTracerKept = std::chrono::seconds(30);
 
 std::uint32_t ifindex_of(const Action& action) {
   if (const auto* attach = std::get_if<Attach>(&action)) return attach->hook.ifindex;
@@ -61,8 +66,17 @@ struct Dataplane::State {
   bool exact = false;               // the kernel holds what was planned: nothing failed, nothing was left out
   std::string cgroup_root;          // in use
   Status cgroup_status;
+  struct Tracing {
+    Tracer tracer;
+    std::string trace;  // whose packets its tables know
+    std::chrono::steady_clock::time_point used_at;
+  };
+  std::optional<Tracing> tracing;
 
   [[nodiscard]] const Desired& desired() const { return admitted ? *admitted : ledger.desired(); }
+  [[nodiscard]] Result<Tracer*> tracer_for(const std::string& trace);
+  [[nodiscard]] std::optional<TracedSlot> slot_of(const TracedPacket& packet) const;
+  [[nodiscard]] std::uint32_t endpoint_behind(const TracedFrame& frame) const;
   void admit(Report& report);
   Status look(Report& report);
   Report plan_all(Report report);
@@ -159,6 +173,7 @@ Result<Report> Dataplane::reconcile(const Desired& desired, Pass pass) {
   Report report;
   report.recreated = std::exchange(state.recreated, {});
   if (pass == Pass::kFull || !state.picture) TRY(state.look(report));
+  if (state.tracing && std::chrono::steady_clock::now() - state.tracing->used_at > kTracerKept) state.tracing.reset();
   if (state.exact) {
     if (const auto some = state.ledger.difference(desired)) return change(*some);
   }
@@ -289,6 +304,71 @@ std::vector<MapMemory> Dataplane::memory() const {
     maps.push_back({map.name, state_->kernel.bytes_of_map(map.name)});
   }
   return maps;
+}
+
+Result<Tracer*> Dataplane::State::tracer_for(const std::string& trace) {
+  if (!tracing) tracing = Tracing{TRY(Tracer::load(options.pin_dir)), {}, {}};
+  tracing->used_at = std::chrono::steady_clock::now();
+  if (tracing->trace != trace) {
+    tracing->trace.clear();
+    TRY(tracing->tracer.copy_tables(kernel));
+    tracing->trace = trace;
+  }
+  return &tracing->tracer;
+}
+
+std::optional<TracedSlot> Dataplane::State::slot_of(const TracedPacket& packet) const {
+  const auto protocol = static_cast<Protocol>(packet.protocol);
+  if (!picture || (protocol != Protocol::kTcp && protocol != Protocol::kUdp)) return std::nullopt;
+  const auto row = (*picture)[MapId::kServices].find(bytes_of(service_index(protocol, packet.destination.port)));
+  if (row == (*picture)[MapId::kServices].end()) return std::nullopt;
+  const auto service = value_of<mesh_service>(row->second);
+  const std::string slots = ring_slots(*picture, service.ring);
+  if (slots.empty()) return std::nullopt;
+  TracedSlot found{.version = MESH_RING_VERSION(service.ring), .slots = static_cast<std::uint32_t>(slots.size())};
+  found.slot = ring_slot_of(packet, service);
+  const auto byte = static_cast<std::uint8_t>(slots.at(found.slot));
+  found.moved = (byte & MESH_SLOT_MOVED) != 0;
+  const std::uint32_t owner = byte & MESH_SLOT_OWNER;
+  const auto backend = (*picture)[MapId::kBackends].find(bytes_of(service.backends + owner));
+  if (owner == MESH_SLOT_NONE || backend == (*picture)[MapId::kBackends].end()) return found;
+  found.node = value_of<mesh_backend>(backend->second).node;
+  found.binding = value_of<mesh_backend>(backend->second).binding;
+  return found;
+}
+
+// Of this host's endpoints the one that a delivered frame is for; 0: none.
+std::uint32_t Dataplane::State::endpoint_behind(const TracedFrame& frame) const {
+  if (!picture || !frame.packet || frame.tunnel) return 0;
+  const mesh_address address = to_abi(frame.packet->destination.ip);
+  for (const auto& [key, value] : (*picture)[MapId::kEndpoints]) {
+    const auto endpoint = value_of<mesh_endpoint>(value);
+    const auto row = value_of<mesh_endpoint_key>(key);
+    if (endpoint.ifindex == 0 || std::memcmp(&row.address, &address, sizeof address) != 0) continue;
+    if (std::equal(frame.to.bytes.begin(), frame.to.bytes.end(), endpoint.mac)) return endpoint.ifindex;
+  }
+  return 0;
+}
+
+std::uint32_t Dataplane::ifindex_of(const std::string& task_id) const {
+  const auto found = std::ranges::find(state_->desired().endpoints, task_id, &Endpoint::task_id);
+  return found == state_->desired().endpoints.end() || !found->attachment ? 0 : found->attachment->ifindex;
+}
+
+Result<TraceRun> Dataplane::trace(const TraceOrder& order) {
+  State& state = *state_;
+  Tracer& tracer = *TRY(state.tracer_for(order.trace));
+  const TracedFrame before = read_frame(order.frame);
+  const bool by_endpoint = order.program == "mesh_endpoint_tc";
+  std::optional<FlowEntry> flow;
+  if (before.packet) {
+    flow = TRY(tracer.find_flow(*before.packet, by_endpoint ? order.ifindex : 0, state.kernel.facts()));
+  }
+  TraceRun run = TRY(tracer.run(order));
+  if (flow) run.flow = state.describe(*flow, TRY(state.kernel.now()));
+  if (before.packet && !(by_endpoint && flow)) run.slot = state.slot_of(*before.packet);
+  if (run.verdict == TraceRun::Verdict::kRedirect) run.endpoint_ifindex = state.endpoint_behind(read_frame(run.frame));
+  return run;
 }
 
 Status Dataplane::cleanup(const Options& options) { return Kernel::cleanup(options); }

@@ -21,6 +21,9 @@
 
 namespace mesh::dataplane {
 
+struct TraceOrder;  // trace.h
+struct TraceRun;
+
 struct Options {
   std::string pin_dir = "/sys/fs/bpf/meshd";  // on a bpffs; made if absent
 };
@@ -196,6 +199,10 @@ class Dataplane {
   // empty). Removes records of bindings that are gone and of flows idle beyond their protocol's limit.
   [[nodiscard]] Result<std::vector<ForeignHeld>> scan_foreign();
   [[nodiscard]] Result<Inspection> inspect() const;
+  // What a program would do with a packet. Nothing of it stays but for the other packets of the same trace.
+  [[nodiscard]] Result<TraceRun> trace(const TraceOrder& order);
+  // Host side of a task's veth; 0: it is not attached here.
+  [[nodiscard]] std::uint32_t ifindex_of(const std::string& task_id) const;
 
   // Detaches every program and removes every pin. Goes on after an error and reports all in one message. Nothing there
   // is success.

@@ -13,6 +13,16 @@ std::uint32_t seconds_since(std::uint32_t mark, std::uint32_t now, std::uint8_t 
   return static_cast<std::uint32_t>(mesh_flow_idle(mark, now) * seconds_per_tick);
 }
 
+std::uint32_t ring_slot_of(const TracedPacket& packet, const mesh_service& service) {
+  const mesh_address client = to_abi(packet.source.ip);
+  const mesh_address asked = to_abi(packet.destination.ip);
+  const __be16 port = htons(packet.destination.port);
+  const std::uint64_t hash = MESH_OPTIONS_AFFINITY(service.options) != 0
+                                 ? mesh_affinity_hash(&client, port, packet.protocol)
+                                 : mesh_ring_hash(&client, &asked, htons(packet.source.port), port, packet.protocol);
+  return mesh_ring_slot(hash, MESH_RING_LOG2(service.ring));
+}
+
 std::string flow_state(const FlowEntry& flow) {
   const std::uint8_t state = MESH_FLOW_MARK_STATE(flow.mark);
   if ((state & MESH_FLOW_DATAGRAMS) != 0) return (state & MESH_FLOW_ANSWERED) != 0 ? "established" : "new";

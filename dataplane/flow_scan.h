@@ -10,11 +10,15 @@
 
 #include "dataplane/dataplane.h"
 #include "dataplane/state.h"
+#include "dataplane/trace.h"
 
 namespace mesh::dataplane {
 
 // Seconds since a mark was made. `now`: a tick of the same table (Kernel::now).
 [[nodiscard]] std::uint32_t seconds_since(std::uint32_t mark, std::uint32_t now, std::uint8_t tick_shift);
+
+// Which of a service's slots a client's packet belongs to.
+[[nodiscard]] std::uint32_t ring_slot_of(const TracedPacket& packet, const mesh_service& service);
 
 [[nodiscard]] std::string flow_state(const FlowEntry& flow);
 

@@ -85,6 +85,7 @@ class Agent::Impl : public std::enable_shared_from_this<Agent::Impl> {
   void acknowledge();
   void tell_routes(const std::vector<Cidr>& routes);
   void answer_ports(const cluster::PortQuestion& question);
+  void answer_trace(const model::TraceQuestion& question);
   void watch_network();
   void tick_scan();
   void tick_full_pass();

@@ -192,6 +192,17 @@ void Agent::Impl::answer_ports(const cluster::PortQuestion& question) {
               }));
 }
 
+void Agent::Impl::answer_trace(const model::TraceQuestion& question) {
+  const auto walk = [kernel = kernel_, tables = tables_, self = gateway_.node_number, question] {
+    return kernel->trace(*tables, self, question);
+  };
+  kernel_pool_.run(walk, guarded([this](const model::TraceAnswer& answer) {
+                     cluster::AgentMessage message;
+                     message.trace_answer = answer;
+                     send(message);
+                   }));
+}
+
 void Agent::Impl::watch_network() {
   events_descriptor_->async_wait(boost::asio::posix::stream_descriptor::wait_read,
                                  guarded([this](const boost::system::error_code& error) {

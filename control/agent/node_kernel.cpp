@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "control/agent/host_walk.h"
 #include "control/agent/inspection_json.h"
 
 namespace mesh::agent {
@@ -270,6 +271,16 @@ Result<Json> NodeKernel::inspect(api::DataplanePart part) const {
       break;
   }
   return Json(inspection_drops(TRY(dataplane_->counters())));
+}
+
+model::TraceAnswer NodeKernel::trace(const model::EndpointTables& tables, std::uint16_t self,
+                                     const model::TraceQuestion& question) {
+  const std::lock_guard lock(mutex_);
+  if (dataplane_) return walk_host(*dataplane_, desired_uplink_, tables, self, question);
+  model::TraceAnswer answer;
+  answer.id = question.id;
+  answer.error = "the data plane is not open";
+  return answer;
 }
 
 Result<api::NodeMetrics> NodeKernel::metrics() const {

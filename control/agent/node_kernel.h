@@ -12,6 +12,7 @@
 #include "control/agent/dns_process.h"
 #include "control/agent/node_view.h"
 #include "control/api/local_node.h"
+#include "control/model/trace.h"
 #include "dataplane/dataplane.h"
 #include "vxlan/overlay.h"
 #include "vxlan/uplink.h"
@@ -58,6 +59,9 @@ class NodeKernel {
   // FLOWS, DROP: only ports where the tables say that this host may hold foreign flows.
   [[nodiscard]] std::vector<dataplane::ForeignHeld> scan(const model::EndpointTables& tables, std::uint16_t self);
   [[nodiscard]] Result<Json> inspect(api::DataplanePart part) const;
+  // This host's part of a packet's walk.
+  [[nodiscard]] model::TraceAnswer trace(const model::EndpointTables& tables, std::uint16_t self,
+                                         const model::TraceQuestion& question);
   // What the kernel has counted; without a data plane nothing, `in_kernel` says so. Tasks are named by their ids.
   [[nodiscard]] Result<api::NodeMetrics> metrics() const;
   // Empties the kernel (hooks, links, namespaces, names): this host has left its cluster.

@@ -12,6 +12,7 @@
 #include "control/model/endpoint_table.h"
 #include "control/model/node.h"
 #include "control/model/port.h"
+#include "control/model/trace.h"
 
 namespace mesh::manager {
 class Manager;
@@ -113,6 +114,9 @@ class Swarm {
   // had two seconds.
   virtual void ask_ports(const std::vector<model::PortConfig>& ports, const std::set<std::string>& nodes,
                          std::function<void(Status)> done) = 0;
+  // Managers only. Asks one node, which has a session, for its part of a packet's walk.
+  virtual void ask_trace(const std::string& node_id, const model::TraceQuestion& question,
+                         std::function<void(Result<model::TraceAnswer>)> done) = 0;
   // Node id -> version of the tables that its kernel holds, for nodes with a session.
   [[nodiscard]] virtual const std::map<std::string, model::TableVersion>& acknowledged() const = 0;
   // Counters of the cluster port and the session, for `meshctl status`.

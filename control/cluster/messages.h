@@ -11,6 +11,7 @@
 #include "control/model/endpoint_table.h"
 #include "control/model/node.h"
 #include "control/model/task.h"
+#include "control/model/trace.h"
 
 namespace mesh::cluster {
 
@@ -108,6 +109,7 @@ struct AgentMessage {
   std::optional<Acknowledge> acknowledge;
   std::optional<std::vector<ForeignReport>> foreign;
   std::optional<PortAnswer> port_answer;
+  std::optional<model::TraceAnswer> trace_answer;
   std::optional<RouteReport> routes;
   std::optional<Heartbeat> heartbeat;
   std::optional<Renew> renew;
@@ -119,6 +121,7 @@ struct ManagerMessage {
   std::optional<model::EndpointTables> tables;
   std::optional<model::TableChange> table_change;
   std::optional<PortQuestion> port_question;
+  std::optional<model::TraceQuestion> trace_question;
   std::optional<Heartbeat> heartbeat;  // echo
   std::optional<Certificate> certificate;
 };
@@ -194,15 +197,17 @@ template <class Visit>
 constexpr bool json_fields(const AgentMessage*, Visit&& visit) {
   return visit("Hello", &AgentMessage::hello) && visit("Status", &AgentMessage::status) &&
          visit("Acknowledge", &AgentMessage::acknowledge) && visit("Foreign", &AgentMessage::foreign) &&
-         visit("PortAnswer", &AgentMessage::port_answer) && visit("Routes", &AgentMessage::routes) &&
-         visit("Heartbeat", &AgentMessage::heartbeat) && visit("Renew", &AgentMessage::renew);
+         visit("PortAnswer", &AgentMessage::port_answer) && visit("TraceAnswer", &AgentMessage::trace_answer) &&
+         visit("Routes", &AgentMessage::routes) && visit("Heartbeat", &AgentMessage::heartbeat) &&
+         visit("Renew", &AgentMessage::renew);
 }
 template <class Visit>
 constexpr bool json_fields(const ManagerMessage*, Visit&& visit) {
   return visit("Welcome", &ManagerMessage::welcome) && visit("Assignments", &ManagerMessage::assignments) &&
          visit("AssignmentChange", &ManagerMessage::assignment_change) && visit("Tables", &ManagerMessage::tables) &&
          visit("TableChange", &ManagerMessage::table_change) && visit("PortQuestion", &ManagerMessage::port_question) &&
-         visit("Heartbeat", &ManagerMessage::heartbeat) && visit("Certificate", &ManagerMessage::certificate);
+         visit("TraceQuestion", &ManagerMessage::trace_question) && visit("Heartbeat", &ManagerMessage::heartbeat) &&
+         visit("Certificate", &ManagerMessage::certificate);
 }
 
 }  // namespace mesh::cluster

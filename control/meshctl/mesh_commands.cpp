@@ -1,4 +1,4 @@
-// meshctl publish, unpublish, status, doctor, dataplane: what docker has no command for.
+// meshctl publish, unpublish, status, doctor, dataplane, trace: what docker has no command for.
 #include <algorithm>
 #include <cstdio>
 #include <map>
@@ -16,6 +16,7 @@
 #include "control/meshctl/report.h"
 #include "control/meshctl/service_flags.h"
 #include "control/meshctl/status.h"
+#include "control/meshctl/trace.h"
 #include "control/meshctl/wait_notice.h"
 
 namespace mesh::meshctl {
@@ -226,6 +227,8 @@ void add_mesh_commands(CLI::App& app, Cli& cli) {
 
   command = app.add_subcommand("doctor", "What is wrong here, and what to try; status 1 if something is");
   set_action(*command, cli, doctor);
+
+  add_trace(app, cli);
 
   CLI::App* group = add_group(app, "dataplane", "What this host's kernel really holds, next to what it should");
   for (const auto& [part, what] :

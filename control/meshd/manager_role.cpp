@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "control/cluster/token.h"
 #include "control/meshd/port_inquiry.h"
+#include "control/meshd/trace_inquiry.h"
 #include "control/store/sqlite_store.h"
 
 namespace mesh::meshd {
@@ -42,6 +43,7 @@ class ManagerRole::Impl : public std::enable_shared_from_this<Impl> {
         callbacks_(std::move(callbacks)),
         seal_(seal),
         inquiries_(loop, [this](const std::string& node, const auto& message) { send(node, message); }),
+        traces_(loop, [this](const std::string& node, const auto& message) { send(node, message); }),
         tick_timer_(loop),
         renewal_timer_(loop) {}
 
@@ -85,6 +87,11 @@ class ManagerRole::Impl : public std::enable_shared_from_this<Impl> {
   void deliver(const manager::Delivery& delivery);
 
   PortInquiries inquiries_;
+
+ public:
+  TraceInquiries traces_;
+
+ private:
   asio::steady_timer tick_timer_, renewal_timer_;
   bool tick_due_ = false;
   bool stopped_ = false;
@@ -269,6 +276,7 @@ void ManagerRole::Impl::close_session(const std::string& node_id, const std::str
   spdlog::info("session closed node={} reason=\"{}\"", node_id, why);
   acknowledged_.erase(node_id);
   inquiries_.lost(node_id);
+  traces_.lost(node_id);
   manager_->session_closed(node_id, wall_now());
   changed();
 }
@@ -282,6 +290,7 @@ void ManagerRole::Impl::receive(const std::string& node_id, const cluster::Agent
     return send(node_id, echo);
   }
   if (message.port_answer) return inquiries_.answer(node_id, *message.port_answer);
+  if (message.trace_answer) return traces_.answer(node_id, *message.trace_answer);
   if (message.status) {
     std::vector<manager::TaskReport> reports;
     reports.reserve(message.status->tasks.size());
@@ -416,6 +425,10 @@ Status ManagerRole::rotate_tokens(bool worker, bool manager) { return impl_->rot
 void ManagerRole::ask_ports(const std::vector<model::PortConfig>& ports, const std::set<std::string>& nodes,
                             std::function<void(Status)> done) {
   impl_->ask_ports(ports, nodes, std::move(done));
+}
+void ManagerRole::ask_trace(const std::string& node_id, const model::TraceQuestion& question,
+                            std::function<void(Result<model::TraceAnswer>)> done) {
+  impl_->traces_.ask(node_id, question, std::move(done));
 }
 void ManagerRole::changed() { impl_->changed(); }
 

@@ -433,6 +433,10 @@ void SwarmNode::ask_ports(const std::vector<model::PortConfig>& ports, const std
                           std::function<void(Status)> done) {
   if (impl_->role_) impl_->role_->ask_ports(ports, nodes, std::move(done));
 }
+void SwarmNode::ask_trace(const std::string& node_id, const model::TraceQuestion& question,
+                          std::function<void(Result<model::TraceAnswer>)> done) {
+  if (impl_->role_) impl_->role_->ask_trace(node_id, question, std::move(done));
+}
 const std::map<std::string, model::TableVersion>& SwarmNode::acknowledged() const {
   static const std::map<std::string, model::TableVersion> kNone;
   return impl_->role_ ? impl_->role_->acknowledged() : kNone;

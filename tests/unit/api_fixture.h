@@ -96,6 +96,14 @@ struct FakeSwarm final : Swarm {
     }
     done(free);
   }
+  void ask_trace(const std::string& node_id, const model::TraceQuestion& question,
+                 std::function<void(Result<model::TraceAnswer>)> done) override {
+    traced.emplace_back(node_id, question);
+    if (trace_answers.empty()) return done(fail(ErrorKind::kTimeout, "the host does not answer"));
+    const model::TraceAnswer answer = trace_answers.front();
+    trace_answers.erase(trace_answers.begin());
+    done(answer);
+  }
   [[nodiscard]] const std::map<std::string, model::TableVersion>& acknowledged() const override { return held; }
   [[nodiscard]] Json session_status() const override { return JsonObject{}; }
 
@@ -107,6 +115,8 @@ struct FakeSwarm final : Swarm {
   std::vector<std::string> asked_ports;            // "8010/tcp"
   std::vector<std::set<std::string>> asked_nodes;  // of each question
   std::set<std::string> used_ports;                // by programs of a host
+  std::vector<std::pair<std::string, model::TraceQuestion>> traced;
+  std::vector<model::TraceAnswer> trace_answers;  // one for each question
   int rotations = 0;
   int changes = 0;
 };

@@ -5,5 +5,6 @@ mesh_add_test(agent_test
     unit/agent_image_test.cpp
     unit/agent_records_test.cpp
     unit/agent_task_test.cpp
+    unit/agent_trace_text_test.cpp
     unit/agent_view_test.cpp
   LIBS mesh_control_agent)

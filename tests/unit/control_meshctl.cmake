@@ -5,6 +5,7 @@ mesh_add_test(meshctl_text_test
           ${CMAKE_CURRENT_SOURCE_DIR}/unit/meshctl_service_flags_test.cpp
           ${CMAKE_CURRENT_SOURCE_DIR}/unit/meshctl_progress_test.cpp
           ${CMAKE_CURRENT_SOURCE_DIR}/unit/meshctl_report_test.cpp
+          ${CMAKE_CURRENT_SOURCE_DIR}/unit/meshctl_trace_test.cpp
           ${CMAKE_CURRENT_SOURCE_DIR}/unit/meshctl_doctor_test.cpp
   LIBS mesh_control_meshctl)
 # The program itself against a daemon that answers from a script.

@@ -1,0 +1,16 @@
+// One host's part of the walk of a traced packet (control/model/trace.h): from where it comes in to where it leaves,
+// and if that is a container, that container's answer on its way out.
+#pragma once
+
+#include "control/model/endpoint_table.h"
+#include "control/model/trace.h"
+#include "dataplane/dataplane.h"
+
+namespace mesh::agent {
+
+// `self`: this node's number. An error is in the answer.
+[[nodiscard]] model::TraceAnswer walk_host(dataplane::Dataplane& dataplane, const dataplane::Uplink& uplink,
+                                           const model::EndpointTables& tables, std::uint16_t self,
+                                           const model::TraceQuestion& question);
+
+}  // namespace mesh::agent
