@@ -157,6 +157,7 @@ MESH_SIZE(struct mesh_service, 16);
 #define MESH_SERVICE_BOUND 0x04     // answers only on the addresses in mesh_bound
 #define MESH_SERVICE_ALLOW 0x08     // only for clients in mesh_allowed
 #define MESH_SERVICE_NO_ENTRY 0x10  // this host does not answer; it may have backends
+#define MESH_SERVICE_READY 0x20     // it has ready backends: a slot without an owner is about to get one
 #define MESH_SERVICE_INDEX(protocol, port) (((protocol) == 17 ? 65536u : 0u) | (__u32)(port))
 // chunk: index in mesh_rings of slots 0..63 (24 bits); log2: of the number of slots, 6..16 (5 bits); flags (3 bits).
 #define MESH_RING(chunk, log2, flags, version) \

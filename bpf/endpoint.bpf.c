@@ -151,9 +151,11 @@ MESH_INLINE int mesh_from_endpoint(struct __sk_buff* skb, struct mesh_work* work
     if (action == MESH_PASS && packet->quoted) mesh_forget_quote(&work->packet);
   }
   action = mesh_settle(work, action);
+  __u16 flags = 0;
   if (action == MESH_PASS) {
     const struct mesh_source* source = mesh_source_of(work->ifindex, &packet->source);
     if (!source || !mesh_same_mac(eth->source, source->mac)) return mesh_skb_drop(MESH_COUNT_SPOOFED);
+    flags = source->flags;
     if (source->vni != work->config->ingress_vni) {
       const struct mesh_endpoint* endpoint = mesh_endpoint_of(source->vni, &packet->destination);
       int answered = endpoint ? -1 : mesh_virtual_ip(skb, work, source->vni);
@@ -164,7 +166,10 @@ MESH_INLINE int mesh_from_endpoint(struct __sk_buff* skb, struct mesh_work* work
     if (action == MESH_PASS) action = mesh_leave(work, source);
     if (action == MESH_NOBODY) return mesh_nobody(skb, &work->packet);
   }
-  return mesh_skb_apply(skb, work, mesh_conclude(work, action));
+  action = mesh_conclude(work, action);
+  // Refused by this host's stack: it leaves like all that is no one's.
+  if (action == MESH_PASS) action = flags & MESH_SOURCE_NO_EXIT ? mesh_drop(work, MESH_COUNT_INTERNAL) : MESH_EXIT;
+  return mesh_skb_apply(skb, work, action);
 }
 
 // Reads the headers. Returns a TC action for what needs no further thought, -1 for an IP packet in work->packet.

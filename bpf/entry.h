@@ -42,6 +42,25 @@ MESH_SEPARATE int mesh_refuse_entry(const struct mesh_packet* packet, int from_h
   return mesh_is_allowed(service, index, &packet->source) ? 0 : MESH_COUNT_NOT_ALLOWED;
 }
 
+// In a slot without an owner there may be flows of backends that drain: the hosts that may know them are asked, from
+// here on. A connection is not begun any more.
+MESH_INLINE int mesh_enter_ownerless(struct mesh_work* work, const struct mesh_service* service, __u8 slot) {
+  struct mesh_header* header = &work->header;
+  const struct mesh_packet* packet = &work->packet;
+  if (packet->protocol == MESH_TCP && mesh_packet_begins(packet)) return MESH_PASS;
+  if (!(slot & MESH_SLOT_MOVED)) return mesh_refuse(work, service);
+  header->binding = 0;
+  header->stop = work->config->self;
+  header->backend = MESH_SLOT_NONE;
+  header->stage = MESH_STAGE_ENTRY;
+  header->moved = 1;
+  work->service = service;
+  return MESH_RECEIVE;
+}
+
+// What only some ports need to be asked about.
+#define MESH_ENTRY_CONDITIONS (MESH_SERVICE_BOUND | MESH_SERVICE_ALLOW | MESH_SERVICE_NO_ENTRY)
+
 // Fills in the header by the service's ring.
 MESH_INLINE int mesh_enter_ring(struct mesh_work* work, const struct mesh_service* service) {
   struct mesh_header* header = &work->header;
@@ -49,7 +68,7 @@ MESH_INLINE int mesh_enter_ring(struct mesh_work* work, const struct mesh_servic
   __u8 slot = mesh_slot_of(ring, mesh_ring_slot(work->hash, MESH_RING_LOG2(ring)));
   __u8 owner = slot & MESH_SLOT_OWNER;
   const struct mesh_backend* backend = mesh_backend_of(service, owner);
-  if (!backend) return MESH_PASS;
+  if (!backend) return mesh_enter_ownerless(work, service, slot);
   header->binding = backend->binding;
   header->stop = backend->node;
   header->backend = owner;
@@ -96,7 +115,7 @@ MESH_INLINE int mesh_enter(struct mesh_work* work, enum mesh_place place) {
   if (!packet->has_ports) return MESH_PASS;
   const struct mesh_service* service = mesh_service_of(packet->protocol, packet->destination_port);
   if (!service || !mesh_answers_on(work, place)) return MESH_PASS;
-  if (MESH_OPTIONS_FLAGS(service->options)) {
+  if (MESH_OPTIONS_FLAGS(service->options) & MESH_ENTRY_CONDITIONS) {
     int refusal = mesh_refuse_entry(packet, place == MESH_AT_HOST);
     if (refusal) return refusal == MESH_COUNT_NOT_ALLOWED ? mesh_drop(work, MESH_COUNT_NOT_ALLOWED) : MESH_PASS;
   }

@@ -446,6 +446,18 @@ MESH_INLINE __be16 mesh_record_flow(const struct mesh_work* work, const struct m
   return (__be16)given;
 }
 
+// Nobody here knows the packet's flow, and its slot has no owner: the entry host's own stack refuses. Not if backends
+// are ready: other hosts may have the ring that makes them owners, and the flow may be theirs. Not what that host
+// itself has sent to the mesh address: it would not believe it.
+MESH_INLINE int mesh_refuse(struct mesh_work* work, const struct mesh_service* service) {
+  const struct mesh_config* config = work->config;
+  const struct mesh_address* mesh = work->packet.v6 ? &config->mesh_v6 : &config->mesh_v4;
+  if (work->header.entry != config->self) return mesh_drop(work, MESH_COUNT_NO_BINDING);
+  if (service->options & MESH_SERVICE_READY) return mesh_drop(work, MESH_COUNT_RING_MIXED);
+  if (mesh_address_equal(&work->packet.destination, mesh)) return mesh_drop(work, MESH_COUNT_NO_BACKEND);
+  return work->encapsulated ? MESH_EXIT : MESH_PASS;
+}
+
 // A packet of a client for this host: from another entry host, or from this host's own entry. `work->header` and
 // `work->service` are complete.
 MESH_INLINE int mesh_receive(struct mesh_work* work) {
@@ -456,6 +468,7 @@ MESH_INLINE int mesh_receive(struct mesh_work* work) {
   int finding = mesh_find(work, service, &given, &action);
   MESH_OPAQUE(finding);
   if (finding == MESH_ELSEWHERE) return action;
+  if (finding == MESH_TO_CREATE && !work->header.binding) return mesh_refuse(work, service);
   const struct mesh_binding* binding =
       finding == MESH_FOUND ? mesh_binding_of(work->header.binding) : mesh_header_binding(work);
   if (!binding) return mesh_drop(work, MESH_COUNT_NO_BINDING);

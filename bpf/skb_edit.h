@@ -207,6 +207,15 @@ MESH_INLINE int mesh_skb_too_big(struct __sk_buff* skb, struct mesh_work* work) 
   return action;
 }
 
+// A client's packet that came back in the tunnel to be refused here.
+MESH_INLINE int mesh_skb_refuse(struct __sk_buff* skb, struct mesh_work* work) {
+  if (mesh_skb_unwrap(skb, work)) return mesh_skb_drop(MESH_COUNT_EDIT);
+  if (mesh_skb_write_eth(skb, work->config->mesh_mac, work->config->gateway_mac, work->packet.v6)) {
+    return mesh_skb_drop(MESH_COUNT_EDIT);
+  }
+  return TC_ACT_OK;
+}
+
 MESH_INLINE int mesh_skb_exit(struct __sk_buff* skb) {
   // The endpoint addressed the gateway's MAC, which is not the interface's own.
   bpf_skb_change_type(skb, MESH_PACKET_HOST);
@@ -231,7 +240,7 @@ MESH_INLINE int mesh_skb_apply(struct __sk_buff* skb, struct mesh_work* work, in
     case MESH_TOO_BIG:
       return mesh_skb_too_big(skb, work);
     case MESH_EXIT:
-      return mesh_skb_exit(skb);
+      return work->encapsulated ? mesh_skb_refuse(skb, work) : mesh_skb_exit(skb);
     default:
       return TC_ACT_OK;
   }

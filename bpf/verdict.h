@@ -14,7 +14,7 @@ enum mesh_action {
   MESH_SEND_ON,   // a tunnel packet as it is, with a new header, to the node `to`
   MESH_CLIENT,    // out by the host's routes
   MESH_HOST,      // into mesh0: to a socket of this host
-  MESH_EXIT,      // to this host's stack, which routes or receives it
+  MESH_EXIT,      // to this host's stack, which routes, receives or refuses it
   MESH_TOO_BIG,   // answered with `mtu`
   MESH_NOBODY,    // answered: no endpoint has the destination
   MESH_RECEIVE,   // not yet decided: mesh_receive() looks for the flow's endpoint here

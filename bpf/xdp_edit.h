@@ -142,6 +142,7 @@ MESH_INLINE int mesh_xdp_apply(struct xdp_md* context, struct mesh_work* work, i
     case MESH_CLIENT:
       return mesh_xdp_client(context, work);
     case MESH_HOST:
+    case MESH_EXIT:
     case MESH_TOO_BIG:
       // Rare, and easier with an skb: mesh_uplink_tc sees the packet next.
       mesh_count(MESH_COUNT_SLOW_PATH);

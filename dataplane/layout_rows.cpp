@@ -27,6 +27,10 @@ std::uint32_t options_of(const PublishedPort& port) {
   if (!port.addresses.empty()) flags |= MESH_SERVICE_BOUND;
   if (!port.allow.empty()) flags |= MESH_SERVICE_ALLOW;
   if (!port.entry) flags |= MESH_SERVICE_NO_ENTRY;
+  const auto is_ready = [](const Backend& backend) {
+    return backend.node != 0 && backend.state == EndpointState::kReady;
+  };
+  if (std::ranges::any_of(port.backends, is_ready)) flags |= MESH_SERVICE_READY;
   constexpr std::uint32_t kAffinityMax = 0xffffff;
   return MESH_OPTIONS(flags, std::min(port.affinity_seconds, kAffinityMax));
 }

@@ -19,21 +19,22 @@ struct mesh_view {
 };
 
 enum mesh_step {
-  MESH_STEP_CREATE = 0,  // the record is made here, for the header's binding
+  MESH_STEP_CREATE = 0,  // the record is made here, for the header's binding; without one the packet is refused
   MESH_STEP_SEND = 1,    // to the host `*next`, with the header as it is now
   MESH_STEP_FAIL = 2,    // nobody knows the flow
 };
 
 MESH_INLINE int mesh_version_newer(__u32 left, __u32 right) { return (__s32)(left - right) > 0; }
 
-// Puts this host's row into the header, as an entry would. Rule 3, and the stamping at the entry itself.
+// Puts this host's row into the header, as an entry would. Rule 3, and the stamping at the entry itself. In a slot
+// without an owner the walk begins and ends at the entry host, which refuses what nobody knows.
 MESH_INLINE void mesh_stamp(struct mesh_header* header, const struct mesh_view* view) {
   if (header->ring_version != view->version) header->mixed = 1;
   header->ring_version = view->version;
   header->backend = view->owner;
   header->binding = view->binding;
   header->moved = view->moved;
-  header->stop = view->owner_node;
+  header->stop = view->owner_node ? view->owner_node : header->entry;
   header->prev = 0;
   header->stage = MESH_STAGE_ENTRY;
 }
@@ -126,9 +127,8 @@ MESH_INLINE int mesh_walk(struct mesh_header* header, const struct mesh_view* vi
   if (header->ring_version != view->version) header->mixed = 1;
   if (mesh_version_newer(view->version, header->ring_version)) {
     mesh_stamp(header, view);
-    if (!view->owner_node) return MESH_STEP_FAIL;
-    if (view->owner_node != view->self) {
-      *next = view->owner_node;
+    if (header->stop != view->self) {
+      *next = header->stop;
       return MESH_STEP_SEND;
     }
   }

@@ -4,6 +4,7 @@ import harness
 from cluster import ClusterTest
 
 PORT = 9000
+CURL_COULD_NOT_CONNECT = 7  # at once; 28 would be a silence
 
 
 class TestScale(ClusterTest):
@@ -38,6 +39,19 @@ class TestScale(ClusterTest):
             removed = 3 if load is late else len(before - kept)
             self.assertLessEqual(last["closed"], sum(gone[:removed]), last)
             self.assertEqual(last["open"] + last["closed"], 900, last)
+
+    def test_the_last_backends_keep_their_connections_while_they_drain(self):
+        port = PORT + 1
+        self.create_echo("last", replicas=2, port=port)
+        load = harness.Load(self.lab, "echo", self.cluster.targets(port), "-n", "300", "--first-port", "30000",
+                            "--interval-ms", "100")
+        self.assertEqual(load.report()["opened"], 300)
+        self.scale("last", 0)
+        for host in self.lab.node_names():
+            refused = self.lab.run("client", "curl", "-sS", "--max-time", "3", self.lab.url(host, port), check=False)
+            self.assertEqual(refused.returncode, CURL_COULD_NOT_CONNECT, f"{host}: {refused.stderr}")
+        last = load.stop()
+        self.assertEqual((last["broken"], last["crossed"], last["closed"]), (0, 0, 300), last)
 
     def test_no_request_fails(self):
         load = harness.Load(self.lab, "http", self.cluster.targets(8010), "-n", "12", "--path", "/whoami", "--interval-ms",

@@ -52,6 +52,17 @@ void Chaos::drain() {
   simulation_.leader.look();
 }
 
+// The service is scaled to nothing, and soon up again: until then its port has no owner, only backends that drain.
+void Chaos::scale_to_nothing() {
+  Random& random = simulation_.random;
+  ++simulation_.figures.scaled_to_nothing;
+  for (const ContainerId id : ready()) simulation_.container(id).draining = true;
+  simulation_.leader.look();
+  simulation_.clock.after(kSecond + random.up_to(2 * kSecond), [this] {
+    for (std::size_t i = 0; i < simulation_.scenario.backends_min; ++i) add(some_host_up());
+  });
+}
+
 void Chaos::stop_later(const Container& container) {
   Random& random = simulation_.random;
   Time grace = 2 * kSecond + random.up_to(15 * kSecond);
@@ -129,6 +140,8 @@ void Chaos::one_event() {
     delay_control(3 * kSecond, 4 * kSecond);
   } else if (what < 0.85 && simulation_.scenario.laggards) {
     delay_control(8 * kSecond, 9 * kSecond);
+  } else if (what >= 0.85 && what < 0.87) {
+    scale_to_nothing();
   }
   // Else nothing: what the hosts report shrinks the sets.
 }

@@ -18,6 +18,7 @@ class Chaos {
   void next();
   void one_event();
   void drain();
+  void scale_to_nothing();
   void crash();
   void end(Container& container);
   void lose_host();

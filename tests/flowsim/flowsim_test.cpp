@@ -47,6 +47,7 @@ void expect_enough_happened(const Figures& figures) {
   EXPECT_GT(figures.changes, 100U);
   EXPECT_GT(figures.slots, 256U) << "the ring never grew";
   EXPECT_GT(figures.given_ports, 0U);
+  EXPECT_GT(figures.scaled_to_nothing, 0U);
   EXPECT_GT(figures.reused, 0U);
   EXPECT_GT(figures.longest_idle, 3600);
 }

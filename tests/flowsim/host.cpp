@@ -79,6 +79,10 @@ void Host::apply(const PortRow& row) {
     const Container& container = simulation_.container(backend.container);
     if (backend.node == node_ && container.alive) tables_->bindings[backend.binding] = container.abi_binding();
   }
+  const bool ready = std::ranges::any_of(row.backends, [](const BackendRow& backend) {
+    return backend.container != kNoContainer && backend.state == dataplane::EndpointState::kReady;
+  });
+  tables_->service.options = MESH_OPTIONS(ready ? MESH_SERVICE_READY : 0U, 0U);
   if (row.ring.version == ring_version()) return;
   write_slots(row);
   write_rows(row);

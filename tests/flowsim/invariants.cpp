@@ -39,9 +39,9 @@ std::string Figures::text() const {
       "promised anything {})\nrings {} (of {} slots at last, changes of one backend {}, "
       "acknowledged late {}), hosts "
       "died {}, control restarts "
-      "{}\n",
+      "{}, scaled to nothing {}\n",
       connections, established, reused, collisions, given_ports, excused, changes, slots, single_changes, timeouts,
-      hosts_died, control_restarts);
+      hosts_died, control_restarts, scaled_to_nothing);
   text += fmt::format(
       "packets {} ({:.1f} % to moved slots); told of a gone backend {}, not told {}, refused {}, unanswered {}, lost "
       "{}, lost with "

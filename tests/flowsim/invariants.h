@@ -51,6 +51,7 @@ struct Figures {
   std::uint64_t timeouts = 0;        // ... that a laggard did not acknowledge
   std::uint64_t hosts_died = 0;
   std::uint64_t control_restarts = 0;
+  std::uint64_t scaled_to_nothing = 0;
   std::uint64_t resets = 0;                             // of connections whose backend was gone
   std::uint64_t silent = 0;                             // ... which were told nothing for 51 s
   std::uint64_t refused = 0;                            // SYNs answered by a reset

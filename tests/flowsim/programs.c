@@ -43,7 +43,7 @@ static inline long flowsim_loop(__u32 count, long (*body)(__u32, void*), void* c
 
 static struct flowsim_outcome outcome_of(const struct mesh_work* work, int action) {
   struct flowsim_outcome outcome = {.verdict = FLOWSIM_DROP, .reason = work->reason};
-  if (action == MESH_PASS) outcome.verdict = FLOWSIM_PASS;
+  if (action == MESH_PASS || action == MESH_EXIT) outcome.verdict = FLOWSIM_PASS;
   if (action == MESH_CLIENT) outcome.verdict = FLOWSIM_CLIENT;
   if (action == MESH_DELIVER) {
     outcome.verdict = FLOWSIM_DELIVER;

@@ -110,20 +110,21 @@ TEST(Walk, Ends) {
   EXPECT_EQ(pair.grown(MESH_COUNT_HOPS), 1u);
 }
 
-// Whatever hosts a slot remembers, wherever the walk starts: each is visited once, the owner's host last, within the
-// hops that a packet has.
+// Whatever hosts a slot remembers, wherever the walk starts: each is visited once, the owner's host (without one the
+// entry host) last, within the hops that a packet has.
 TEST(Walk, VisitsEachHostOnceAndEndsAtTheOwner) {
   for (unsigned set = 0; set < 64; set++) {
     for (__u16 stop = 1; stop <= 6; stop++) {
       for (__u16 prev = 0; prev <= 6; prev++) {
-        for (const bool begins : {false, true}) {
+        for (const unsigned how : {0U, 1U, 2U, 3U}) {
+          const bool begins = (how & 1U) != 0, owned = (how & 2U) != 0;
           const auto view_of = [&](__u16 self) {
             mesh_view view{};
             view.version = 3;
             view.self = self;
-            view.owner_node = stop;
+            view.owner_node = owned ? stop : __u16{0};
             view.prev_node = prev;
-            view.binding = 9;
+            view.binding = owned ? 9 : 0;
             view.moved = set != 0;
             for (__u16 host = 1; host <= 6; host++) {
               if (set >> (host - 1) & 1) view.host[view.count++] = host;
@@ -132,7 +133,8 @@ TEST(Walk, VisitsEachHostOnceAndEndsAtTheOwner) {
           };
           mesh_header header{};
           header.ring_version = 3;
-          header.binding = 9;
+          header.binding = owned ? 9 : 0;
+          header.entry = stop;
           header.stop = stop;
           header.moved = set != 0;
           std::multiset<__u16> visited;
@@ -145,7 +147,7 @@ TEST(Walk, VisitsEachHostOnceAndEndsAtTheOwner) {
             step = mesh_walk(&header, &view, begins ? 1 : 0, &next);
             if (step == MESH_STEP_SEND) here = next;
           }
-          const std::string what = fmt::format("F {:06b} stop {} prev {} begins {}", set, stop, prev, begins);
+          const std::string what = fmt::format("F {:06b} stop {} prev {} begins {} owned {}", set, stop, prev, begins, owned);
           EXPECT_EQ(step, static_cast<int>(MESH_STEP_CREATE)) << what;
           EXPECT_EQ(here, stop) << what;
           for (__u16 host = 1; host <= 6; host++) {
