@@ -301,7 +301,7 @@ Result<Inspection> Dataplane::inspect() const {
 std::vector<MapMemory> Dataplane::memory() const {
   std::vector<MapMemory> maps;
   for (const Kernel::MapDescription& map : state_->kernel.maps()) {
-    maps.push_back({map.name, state_->kernel.bytes_of_map(map.name)});
+    maps.push_back({map.name, state_->kernel.memory_of(map.name)});
   }
   return maps;
 }

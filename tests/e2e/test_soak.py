@@ -199,7 +199,8 @@ class TestSoak(ClusterTest):
 
     def resident_kb(self, host):
         """Of meshd and mesh-dns, which is the same program, the greater last."""
-        text = self.lab.run(host, "sh", "-c", "for pid in $(pgrep -x meshd) $(pgrep -f '[d]ns --listen'); do grep VmRSS /proc/$pid/status; done").stdout
+        script = "for pid in $(pgrep -x meshd) $(pgrep -f '[d]ns --listen'); do grep VmRSS /proc/$pid/status; done"
+        text = self.lab.run(host, "sh", "-c", script).stdout
         return sorted(int(line.split()[1]) for line in text.splitlines())
 
     def tables(self, host):

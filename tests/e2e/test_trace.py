@@ -67,7 +67,8 @@ class TestTrace(ClusterTest):
             self.assertEqual((hosts[0], hosts[-1], len(hosts)), (entry, entry, 3), found)
             self.assertEqual(found["End"], "answered")
             text = self.lines(found)
-            self.assertRegex(text, rf"service web, port {PORT}/tcp: ring version \d+, slot \d+ of 256 belongs to task web\.\d\.\w+ on {hosts[1]}")
+            self.assertRegex(text, rf"service web, port {PORT}/tcp: ring version \d+, slot \d+ of 256 belongs to task "
+                                   rf"web\.\d\.\w+ on {hosts[1]}")
             self.assertRegex(text, rf"=> encapsulated to {hosts[1]}")
             self.assertIn("flow: no record here; one is made", text)
             self.assertRegex(text, r"=> delivered to task web\.\d\.\w+ as tcp .* SYN")

@@ -195,7 +195,7 @@ TEST(DataplanePlan, OptionsOfAPortComeAfterWhatTheyPointAtAndGoBefore) {
     return value_of<mesh_service>(kernel[MapId::kServices].at(key)).options;
   };
   steps();
-  EXPECT_EQ(options(), 0U);
+  EXPECT_EQ(options(), MESH_OPTIONS(MESH_SERVICE_READY, 0));
   PublishedPort& port = desired.ports[0];
   port.return_mode = ReturnMode::kDirect;
   port.affinity_seconds = 300;
@@ -206,7 +206,7 @@ TEST(DataplanePlan, OptionsOfAPortComeAfterWhatTheyPointAtAndGoBefore) {
   EXPECT_EQ(steps(), (std::vector<std::string>{"write mesh_bound", "write mesh_allowed", "write mesh_allowed",
                                                "write mesh_locals", "write mesh_services"}));
   EXPECT_EQ(options(), MESH_OPTIONS(MESH_SERVICE_DIRECT | MESH_SERVICE_LOCAL | MESH_SERVICE_BOUND | MESH_SERVICE_ALLOW |
-                                        MESH_SERVICE_NO_ENTRY,
+                                        MESH_SERVICE_NO_ENTRY | MESH_SERVICE_READY,
                                     300));
   const auto local = value_of<mesh_local>(kernel[MapId::kLocals].begin()->second);
   EXPECT_EQ(local.count, 1U) << "backends of other hosts are not preferred";
@@ -216,7 +216,7 @@ TEST(DataplanePlan, OptionsOfAPortComeAfterWhatTheyPointAtAndGoBefore) {
   desired.ports = cluster(3).ports;
   EXPECT_EQ(steps(), (std::vector<std::string>{"write mesh_backends", "write mesh_services", "delete from mesh_bound",
                                                "delete from mesh_allowed", "delete from mesh_allowed"}));
-  EXPECT_EQ(options(), 0U);
+  EXPECT_EQ(options(), MESH_OPTIONS(MESH_SERVICE_READY, 0));
 }
 
 TEST(DataplanePlan, TooManyPrefixesOfClientsAreRefusedAndNobodyIsLetIn) {
