@@ -40,10 +40,10 @@ class TestTrace(ClusterTest):
         return f"{self.lab.address('client')}:{port}"
 
     def remote(self, entry, *options):
-        """A trace of a client whose connection goes to a task on another host than the entry."""
+        """A trace of a client whose connection goes to a task on another host than the entry, straight."""
         for port in range(CLIENT_PORT, CLIENT_PORT + 64):
             found = self.trace(self.client(port), self.lab.address(entry), PORT, *options)
-            if len(self.hosts_of(found)) > 1:
+            if len(self.hosts_of(found)) > 1 and "stage circle" not in self.lines(found):
                 return port, found
         raise AssertionError("64 connections in a row to a task of the entry host")
 
