@@ -42,7 +42,7 @@ MESH_INLINE void mesh_tunnel_encode(struct mesh_tunnel* wire, const struct mesh_
 }
 
 MESH_INLINE __u32 mesh_tunnel_vni(const struct mesh_tunnel* wire) {
-  __be32 word;  // the identifier and the header version
+  __be32 word = 0;  // the identifier and the header version
   __builtin_memcpy(&word, wire->vni, sizeof(word));
   return mesh_swap32(word) >> 8;
 }
@@ -53,7 +53,7 @@ MESH_INLINE int mesh_tunnel_is_known(const struct mesh_tunnel* wire) {
 }
 
 MESH_INLINE void mesh_tunnel_decode(const struct mesh_tunnel* wire, struct mesh_header* header) {
-  __be32 first;  // flags, stop and prev
+  __be32 first = 0;  // flags, stop and prev
   __builtin_memcpy(&first, wire, sizeof(first));
   __u32 stop_prev = mesh_swap32(first) & 0xffffffu;
   header->vni = mesh_tunnel_vni(wire);

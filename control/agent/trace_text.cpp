@@ -155,7 +155,7 @@ std::string packet_text(const TracedPacket& packet) {
 }
 
 std::string frame_text(const TraceNames& names, const TracedFrame& frame) {
-  const std::string packet = frame.packet ? packet_text(*frame.packet) : std::string("no IP packet");
+  std::string packet = frame.packet ? packet_text(*frame.packet) : std::string("no IP packet");
   if (!frame.tunnel) return packet;
   return fmt::format("{}, in VXLAN from {}", packet, names.node_at(frame.tunnel->from));
 }
