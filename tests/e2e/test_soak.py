@@ -105,8 +105,13 @@ class TestSoak(ClusterTest):
                          "all nodes are ready")
 
     def wait_whole(self):
-        """All nodes are there, each knows all the others know, and only the tasks that should run do."""
+        """All nodes are there, each knows the way to the others and all that they know, and only the tasks that should run
+        do. (The kernel asks again for a neighbour that did not answer after five seconds.)"""
         self.wait_ready()
+        started = time.monotonic()
+        for host in self.lab.node_names():
+            harness.wait_for(lambda: self.knows_ways(host), 10, f"{host} knows the way to the others")
+        print(f"ways known after {time.monotonic() - started:.1f} s", flush=True)
         for service in SIZES:
             ready = self.cluster.mesh(f"/services/{service}/ready?timeout=20s")
             self.assertEqual(ready["Problems"], [], service)
@@ -114,6 +119,11 @@ class TestSoak(ClusterTest):
         for host in self.lab.node_names():
             harness.wait_for_value(lambda: self.containers_on(host), hosts.count(host), 20, f"containers on {host}")
             self.lab.wait_agreement(host)
+
+    def knows_ways(self, host):
+        known = self.lab.run(host, "ip", "-4", "neigh", "show", "dev", "eth0").stdout
+        others = [self.lab.address(name) for name in self.lab.node_names() if name != host]
+        return all(re.search(rf"(?m)^{re.escape(address)} lladdr ", known) for address in others)
 
     def containers_on(self, host):
         text = self.lab.run(host, "ip", "-o", "link").stdout
