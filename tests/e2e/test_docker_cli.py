@@ -109,8 +109,7 @@ class TestDockerCli(ClusterTest):
                                 (("network", "prune", "-f"), "network rm"),
                                 (("network", "create", "-d", "overlay", "--subnet", "10.98.0.0/24", "--ip-range",
                                   "10.98.0.128/25", "part"), "IP range"),
-                                (("service", "create", "--publish", "mode=host,target=80,published=8021", "nginx"),
-                                 "mode=host"),
+                                (("service", "create", "--publish", "mode=host,target=80", "nginx"), "mode=host", "name it"),
                                 (("service", "create", "--publish", "8021:80/sctp", "nginx"), "sctp")):
             with self.subTest(command):
                 self.assertRefused(self.lab.run("node1", "docker", *command, check=False), *words)
