@@ -61,7 +61,7 @@ class TestLostHost(ClusterTest):
         requests, failed = last["requests"], last["failed"]
         most = share * requests + 4 * (requests * share * (1 - share)) ** 0.5
         self.assertLessEqual(failed, most, last)
-        self.assertGreater(failed, 0, "the host was not dead")
+        self.assertGreater(failed, 0, f"the host was not dead: {last}")
 
     def test_killed_host(self):
         """Requests that draw the dead host's task are lost until it is noticed, and none after that."""

@@ -34,7 +34,8 @@ class TestRestart(ClusterTest):
         pages.report()
         disturb()
         last = pages.stop()
-        self.assertEqual(last["failed"], 0, last)
+        dropped = {host: self.cluster.drops(host) for host in self.lab.node_names()} if last["failed"] else {}
+        self.assertEqual(last["failed"], 0, f"{last}; dropped: {dropped}")
         last = lines.stop()
         for fault in ("broken", "crossed", "closed", "refused", "unreachable"):
             self.assertEqual(last[fault], 0, last)
