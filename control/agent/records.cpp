@@ -12,9 +12,9 @@ namespace {
 
 constexpr std::size_t kRecordBytesMax = 256U << 20U;  // tables of 10,000 services with their rings
 
-std::string records_path(const std::string& data_dir) { return data_dir + "/agent/tasks.json"; }
 constexpr std::size_t kChangesBytesMax = 4U << 20U;  // a second's reading at the start
 
+std::string records_path(const std::string& data_dir) { return data_dir + "/agent/tasks.json"; }
 std::string changes_path(const std::string& data_dir) { return data_dir + "/agent/tables.changes"; }
 std::string tables_path(const std::string& data_dir) { return data_dir + "/agent/tables.json"; }
 
@@ -29,6 +29,7 @@ Result<T> load(const std::string& path) {
 }  // namespace
 
 Result<NodeRecords> load_records(const std::string& data_dir) { return load<NodeRecords>(records_path(data_dir)); }
+
 // A crash can leave a part of a line, which nobody was told of; what does not follow from the tables (theirs were
 // written meanwhile, or lost) is no change of them.
 Result<model::EndpointTables> load_tables(const std::string& data_dir) {

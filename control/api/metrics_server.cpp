@@ -1,6 +1,5 @@
 #include "control/api/metrics_server.h"
 
-#include <fcntl.h>
 #include <set>
 
 #include <boost/asio.hpp>
@@ -8,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "base/log.h"
+#include "control/api/accept.h"
 #include "control/api/metrics.h"
 
 namespace mesh::api {
@@ -70,7 +70,7 @@ Result<SocketAddress> MetricsServer::Impl::listen(const SocketAddress& address) 
   const Tcp::endpoint endpoint = to_endpoint(address);
   ErrorCode error;
   acceptor_.open(endpoint.protocol(), error);
-  if (!error) ::fcntl(acceptor_.native_handle(), F_SETFD, FD_CLOEXEC);
+  if (!error) close_on_exec(acceptor_.native_handle());
   if (!error) acceptor_.set_option(asio::socket_base::reuse_address(true), error);
   if (!error) acceptor_.bind(endpoint, error);
   if (!error) acceptor_.listen(asio::socket_base::max_listen_connections, error);
@@ -94,18 +94,11 @@ void MetricsServer::Impl::stop() {
 }
 
 asio::awaitable<void> MetricsServer::Impl::accept(std::shared_ptr<Impl> self) {
-  while (!self->stopped_) {
-    auto [error, socket] = co_await acceptor_.async_accept(kAwait);
-    if (stopped_) break;
-    if (error) {
-      spdlog::warn("metrics: accept failed error=\"{}\"", error.message());
-      asio::steady_timer pause(loop_, std::chrono::milliseconds(100));
-      [[maybe_unused]] auto [ignored] = co_await pause.async_wait(kAwait);
-      continue;
-    }
+  constexpr std::string_view kName = "metrics";
+  while (auto socket = co_await next_connection<Tcp>(acceptor_, kName)) {
+    if (self->stopped_) break;
     if (streams_.size() >= kConnectionsMax) continue;
-    ::fcntl(socket.native_handle(), F_SETFD, FD_CLOEXEC);
-    auto stream = std::make_shared<Stream>(std::move(socket));
+    auto stream = std::make_shared<Stream>(std::move(*socket));
     streams_.insert(stream);
     auto work = serve(self, stream);
     asio::co_spawn(loop_, std::move(work), asio::detached);

@@ -1,7 +1,6 @@
 #include "control/api/server.h"
 
 #include <deque>
-#include <fcntl.h>
 #include <set>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -12,6 +11,7 @@
 #include <fmt/format.h>
 
 #include "base/log.h"
+#include "control/api/accept.h"
 #include "control/api/router.h"
 
 namespace mesh::api {
@@ -47,9 +47,6 @@ std::string head_text(const Response& response, const EngineInfo& engine, bool k
   if (!keep_alive) text += "Connection: close\r\n";
   return text + "\r\n";
 }
-
-// Asio does not open its sockets so: a monitor that inherited one would keep our clients waiting after our death.
-void close_on_exec(int descriptor) { ::fcntl(descriptor, F_SETFD, FD_CLOEXEC); }
 
 std::string chunk_text(const std::string& piece) { return fmt::format("{:x}\r\n{}\r\n", piece.size(), piece); }
 
@@ -202,18 +199,11 @@ void Server::Impl::stop() {
 }
 
 asio::awaitable<void> Server::Impl::accept(std::shared_ptr<Impl> self) {
-  while (!self->stopped_) {
-    auto [error, socket] = co_await acceptor_.async_accept(kAwait);
-    if (stopped_) break;
-    if (error) {
-      spdlog::warn("API: accept failed error=\"{}\"", error.message());
-      asio::steady_timer pause(loop_, std::chrono::milliseconds(100));
-      [[maybe_unused]] auto [ignored] = co_await pause.async_wait(kAwait);
-      continue;
-    }
+  constexpr std::string_view kName = "API";
+  while (auto socket = co_await next_connection<Unix>(acceptor_, kName)) {
+    if (self->stopped_) break;
     if (connections_.size() >= kConnectionsMax) continue;
-    close_on_exec(socket.native_handle());
-    auto connection = std::make_shared<Connection>(std::move(socket));
+    auto connection = std::make_shared<Connection>(std::move(*socket));
     connections_.insert(connection);
     auto work = serve(self, connection);
     asio::co_spawn(loop_, std::move(work), asio::detached);

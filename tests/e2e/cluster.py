@@ -57,6 +57,12 @@ class Cluster:
     def create_network(self, name, *options):
         self.lab.meshctl(self.manager, "network", "create", "-d", "overlay", *options, name)
 
+    def create_separate_networks(self, *names):
+        """Each with a service of its name: one task with tools on each of three hosts."""
+        for name in names:
+            self.create_network(name)
+            self.create_service(name, "mesh-tools", options=("--network", name, "--replicas", "3"), running=3)
+
     def create_service(self, name, image, *command, options=(), running=None, timeout_s=RUNNING_S):
         """meshctl service create -d; waits for `running` tasks when given."""
         self.lab.meshctl(self.manager, "service", "create", "-d", "--name", name, *options, image, *command)

@@ -28,9 +28,7 @@ def v6(text):
 class TestGarbage(ClusterTest):
     @classmethod
     def deploy(cls, cluster):
-        for network in ("red", "blue"):
-            cluster.create_network(network)
-            cluster.create_service(network, "mesh-tools", options=("--network", network, "--replicas", "3"), running=3)
+        cluster.create_separate_networks("red", "blue")
         cluster.create_echo(replicas=3, port=PORT, options=("--network", "red"))
 
     def mac(self, host, interface="eth0", task=None):

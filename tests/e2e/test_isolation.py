@@ -55,9 +55,7 @@ socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(vxlan, (outer, 4789))
 class TestIsolation(ClusterTest):
     @classmethod
     def deploy(cls, cluster):
-        for network in ("red", "blue"):
-            cluster.create_network(network)
-            cluster.create_service(network, "mesh-tools", options=("--network", network, "--replicas", "3"), running=3)
+        cluster.create_separate_networks("red", "blue")
 
     def setUp(self):
         self.red = self.cluster.running("red")
