@@ -254,6 +254,20 @@ MESH_INLINE void mesh_reverse_key(const struct mesh_config* config, const struct
   key->kind = MESH_FLOW_REVERSE;
 }
 
+// The record for the endpoint's answers, of the one for the client's packets in the scratch room: it had to make room,
+// or another flow has it since this one was over for long. 0: that flow lives.
+MESH_SEPARATE int mesh_renew_reverse_record(__u32 mark) {
+  const struct mesh_config* config = mesh_settings();
+  struct mesh_scratch* scratch = mesh_scratch_room();
+  if (!config || !scratch) return 0;
+  struct mesh_flow* record = &scratch->record;
+  record->kind = MESH_FLOW_REVERSE;
+  if (record->flags & MESH_FLOW_LOOPED) {
+    record->client = mesh_address_is_v4(&record->client) ? config->mesh_v4 : config->mesh_v6;
+  }
+  return mesh_claim(mesh_flow_hash(&record->client, record->given_port, record->protocol, config->flow_seed), mark);
+}
+
 // The client has finished its handshake: the record stays as long as the connection may be idle.
 MESH_INLINE void mesh_confirm(__u32 tag) {
   struct mesh_filter* filter = mesh_filter_of(tag);
@@ -263,7 +277,7 @@ MESH_INLINE void mesh_confirm(__u32 tag) {
 
 // Rule 2: the record of the flow with the key in the scratch room, brought up to date. `owner`: the binding whose turn
 // it would be on this host, 0 for none. Returns the binding, and the port that the endpoint sees above it; 0: no
-// record. If the flow has another record, what that should know is in the scratch room (news, key).
+// record. If the flow has another record, what that should know is in the scratch room (news, key), and a copy of this.
 MESH_SEPARATE __u32 mesh_use_record(__u64 hash, const struct mesh_segment* segment, __u32 owner) {
   const struct mesh_config* config = mesh_settings();
   struct mesh_scratch* scratch = mesh_scratch_room();
@@ -284,9 +298,10 @@ MESH_SEPARATE __u32 mesh_use_record(__u64 hash, const struct mesh_segment* segme
   int stale = !binding || binding->ifindex != record->ifindex;
   if (segment->protocol == MESH_UDP) {
     if (mesh_flow_dead(before, now)) stale = 1;
-  } else if (segment->begins && mesh_flow_closed(MESH_FLOW_MARK_STATE(before)) && owner != index) {
-    // A new connection where an old one with the same ports is over: the owner's turn has come.
-    stale = 1;
+  } else if (segment->begins && mesh_flow_closed(MESH_FLOW_MARK_STATE(before))) {
+    // A new connection where an old one with the same ports is over: the owner's turn has come. Of two records the
+    // other may be a third flow's by now.
+    stale |= owner != index || kind == MESH_FLOW_FORWARD;
   }
   if (stale) {
     mesh_lock(&set->lock);
@@ -294,7 +309,8 @@ MESH_SEPARATE __u32 mesh_use_record(__u64 hash, const struct mesh_segment* segme
     mesh_unlock(&set->lock);
     return 0;
   }
-  if (set->tag[way] != tag) return 0;
+  if (kind == MESH_FLOW_FORWARD) scratch->record = *record;
+  if (*(volatile __u32*)&set->tag[way] != tag) return 0;
   __u8 state = mesh_flow_state_after(MESH_FLOW_MARK_STATE(before), 1, segment);
   // The same backend's next connection with the same ports.
   if (segment->begins && mesh_flow_closed(MESH_FLOW_MARK_STATE(before))) mesh_count_connection(index);
@@ -364,7 +380,8 @@ MESH_INLINE __u32 mesh_look_up(struct mesh_work* work, __u64 hash, __u32 owner) 
   if (!scratch) return 0;
   mesh_forward_key(packet, &scratch->key);
   __u32 known = mesh_use_record(hash, &segment, owner);
-  if (known && scratch->news) mesh_tell_other_record(scratch->news);
+  __u32 news = known ? scratch->news : 0;
+  if (news && !mesh_tell_other_record(news) && !mesh_renew_reverse_record(news)) return 0;
   return known;
 }
 

@@ -64,7 +64,8 @@ void Clients::open(const Tuple& tuple, std::uint16_t entry, bool excused) {
 
 // The network sends what comes to the address of all hosts to any of them, mostly to the same.
 void Clients::send(ConnectionId id, Segment segment) {
-  const Connection& connection = connections_[id];
+  Connection& connection = connections_[id];
+  connection.entered = false;
   std::uint16_t entry = connection.entry;
   if (connection.tuple.host == kAnyHost) {
     if (simulation_.random.chance(0.3)) entry = some_host();
@@ -105,8 +106,7 @@ void Clients::send_data(ConnectionId id, std::uint32_t count, int attempt) {
 void Clients::give_up(ConnectionId id) {
   Connection& connection = connections_[id];
   connection.state = Connection::State::kOver;
-  const bool entry_lives = connection.tuple.host == kAnyHost || simulation_.host(connection.entry).up;
-  if (!entry_lives || connection.excused) return;
+  if (!connection.entered || connection.excused) return;
   if (!simulation_.container(connection.container).alive) {
     ++simulation_.figures.silent;
     return;
@@ -144,11 +144,24 @@ void Clients::live(ConnectionId id) {
   });
 }
 
+// The port that an endpoint saw in this one's place may be the client's next: then two of its connections look alike.
+void Clients::open_from_given_port(const Connection& old) {
+  const Tuple tuple{.client = old.tuple.client, .port = old.given_port, .host = old.tuple.host};
+  if (tuple.port == 0 || tuple.port == old.tuple.port || all_opened()) return;
+  if (!borrowed_.emplace(tuple.client, tuple.port).second) return;
+  ++simulation_.figures.borrowed;
+  simulation_.clock.after(simulation_.random.up_to(15 * kSecond),
+                          [this, tuple, entry = old.entry, excused = old.excused] { open(tuple, entry, excused); });
+}
+
 void Clients::open_again_later(const Connection& old) {
   Random& random = simulation_.random;
-  if (!random.chance(kUseAgain) || all_opened()) return;
+  open_from_given_port(old);
+  const bool was_given = old.given_port != 0 && old.given_port != old.tuple.port;
+  if ((!was_given && !random.chance(kUseAgain)) || all_opened()) return;
   const double part = random.unit();
-  const auto wait = static_cast<Time>(part * random.unit() * 3 * kSecond);
+  const double longest = static_cast<double>(was_given ? 60 * kSecond : 3 * kSecond);
+  const auto wait = static_cast<Time>(part * random.unit() * longest);
   simulation_.clock.after(wait, [this, tuple = old.tuple, entry = old.entry, excused = old.excused] {
     ++simulation_.figures.reused;
     open(tuple, entry, excused);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -29,6 +30,7 @@ struct Connection {
   Tuple tuple;
   State state = State::kSynSent;
   bool excused = false;     // a packet met a host that was behind for too long: nothing is promised to it
+  bool entered = false;     // its last packet came to a host that was up
   bool lost_entry = false;  // replies went to an entry host that is down
   std::uint16_t entry = 0;
   std::uint32_t number = 0;  // of the socket that accepted it, as the client knows it
@@ -67,6 +69,7 @@ class Clients {
   void arrive();
   void open(const Tuple& tuple, std::uint16_t entry, bool excused);
   void open_again_later(const Connection& old);
+  void open_from_given_port(const Connection& old);
   void send(ConnectionId id, Segment segment);
   void send_syn(ConnectionId id, int attempt);
   void send_data(ConnectionId id, std::uint32_t count, int attempt);
@@ -79,6 +82,7 @@ class Clients {
   Simulation& simulation_;
   std::deque<Connection> connections_;  // they keep their places
   std::uint32_t next_client_ = 1;
+  std::set<std::pair<std::uint32_t, std::uint16_t>> borrowed_;  // clients, and given ports that they used themselves
 };
 
 }  // namespace mesh::flowsim

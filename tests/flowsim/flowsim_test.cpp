@@ -1,4 +1,4 @@
-// The five promises of flow consistency, over the programs' own functions and the leader's rings. MESH_SEED and
+// The promises of flow consistency, over the programs' own functions and the leader's rings. MESH_SEED and
 // MESH_CONNECTIONS change the run.
 #include <cstdlib>
 #include <iostream>

@@ -8,9 +8,12 @@ namespace mesh::flowsim {
 namespace {
 
 constexpr std::array<const char*, kPromises> kPromiseTexts = {
-    "(1) established flow to a living backend delivered elsewhere or reset", "(2) connection accepted twice",
-    "(3) visited too many hosts", "(4) new flow to a draining or gone backend",
-    "(5) more new flows moved than 1/N + 1 %"};
+    "(1) established flow to a living backend delivered elsewhere or reset",
+    "(2) connection accepted twice",
+    "(3) visited too many hosts",
+    "(4) new flow to a draining or gone backend",
+    "(5) more new flows moved than 1/N + 1 %",
+    "(6) the answer to a SYN went astray"};
 
 #define MESH_X(NAME, name, text) name,
 constexpr std::array kDropNames = {MESH_DROP_REASONS(MESH_X)};
@@ -35,13 +38,11 @@ std::string Invariants::text() const {
 
 std::string Figures::text() const {
   std::string text = fmt::format(
-      "connections {} (established {}, on used ports {}, one port to several hosts {}, given another port {}, not "
-      "promised anything {})\nrings {} (of {} slots at last, changes of one backend {}, "
-      "acknowledged late {}), hosts "
-      "died {}, control restarts "
-      "{}, scaled to nothing {}\n",
-      connections, established, reused, collisions, given_ports, excused, changes, slots, single_changes, timeouts,
-      hosts_died, control_restarts, scaled_to_nothing);
+      "connections {} (established {}, on used ports {}, one port to several hosts {}, given another port {}, on such "
+      "a port {}, not promised anything {})\nrings {} (of {} slots at last, changes of one backend {}, acknowledged "
+      "late {}), hosts died {}, control restarts {}, scaled to nothing {}\n",
+      connections, established, reused, collisions, given_ports, borrowed, excused, changes, slots, single_changes,
+      timeouts, hosts_died, control_restarts, scaled_to_nothing);
   text += fmt::format(
       "packets {} ({:.1f} % to moved slots); told of a gone backend {}, not told {}, refused {}, unanswered {}, lost "
       "{}, lost with "

@@ -1,4 +1,4 @@
-// The five promises (docs/adr, "flow consistency") and what happened besides.
+// The promises (docs/adr, "flow consistency") and what happened besides.
 #pragma once
 
 #include <array>
@@ -17,8 +17,9 @@ enum class Promise : std::uint8_t {
   kHops,          // 3: no packet visits more than MESH_HOPS_MAX hosts
   kDrained,       // 4: no new flow to a draining or gone backend once that is acknowledged
   kMovement,      // 5: a single change moves at most its share of new flows, and 1 %
+  kHeard,         // 6: what a backend answers to a SYN is heard by its client
 };
-inline constexpr std::size_t kPromises = 5;
+inline constexpr std::size_t kPromises = 6;
 
 class Invariants {
  public:
@@ -41,6 +42,7 @@ struct Figures {
   std::uint64_t established = 0;
   std::uint64_t reused = 0;          // connections on the ports of one that is over
   std::uint64_t collisions = 0;      // ... of one that goes to another address meanwhile
+  std::uint64_t borrowed = 0;        // ... on a port that another one of the client was given
   std::uint64_t given_ports = 0;     // flows whose port was changed on the way
   std::uint64_t excused = 0;         // connections to which nothing is promised: README, "Not promised"
   std::uint64_t packets = 0;         // of clients

@@ -58,7 +58,8 @@ void Network::from_client(const Packet& packet, std::uint16_t entry) {
 
 void Network::at_entry(Host& host, Packet packet) {
   if (!host.serves()) return;
-  const Connection& connection = simulation_.clients[packet.connection];
+  Connection& connection = simulation_.clients[packet.connection];
+  connection.entered = true;
   packet.entered = simulation_.clock.now();
   packet.ip.source = address_of_client(connection.tuple);
   packet.ip.source_port = mesh_be16(connection.tuple.port);
@@ -146,6 +147,14 @@ bool Network::is_restored(const Reply& reply, const flowsim_outcome& outcome) {
   return mesh_address_equal(&outcome.original, &host) && outcome.client_port == mesh_be16(tuple.port);
 }
 
+void Network::judge_answer(const Reply& reply, const flowsim_outcome& outcome) {
+  const bool sent = outcome.verdict == FLOWSIM_SEND || outcome.verdict == FLOWSIM_CLIENT;
+  const bool waiting = simulation_.clients[reply.connection].state == Connection::State::kSynSent;
+  if (reply.segment != Segment::kSynAck || !waiting || (sent && is_restored(reply, outcome))) return;
+  simulation_.broken(Promise::kHeard, reply.connection,
+                     fmt::format("of container {} to port {}", reply.container, reply.given_port));
+}
+
 void Network::from_container(const Container& container, const Reply& reply) {
   const Connection& connection = simulation_.clients[reply.connection];
   Host& host = simulation_.host(container.node);
@@ -157,6 +166,7 @@ void Network::from_container(const Container& container, const Reply& reply) {
   describe(ip, reply.segment);
   const mesh_binding binding = container.abi_binding();
   const flowsim_outcome outcome = flowsim_reply(&host.tables(), &ip, container.ifindex(), binding.mac);
+  judge_answer(reply, outcome);
   if (outcome.verdict != FLOWSIM_SEND && outcome.verdict != FLOWSIM_CLIENT) {
     ++simulation_.figures.untranslated;
     return;

@@ -35,6 +35,7 @@ class Network {
   void through_entry(std::uint16_t entry, const Reply& reply);
   void excuse_evicted(Host& host, const Packet& packet, std::uint16_t given_port);
   void judge_new_flow(Host& host, const Packet& packet, const flowsim_outcome& outcome);
+  void judge_answer(const Reply& reply, const flowsim_outcome& outcome);
   [[nodiscard]] bool is_restored(const Reply& reply, const flowsim_outcome& outcome);
   [[nodiscard]] Time delay();
 

@@ -147,7 +147,8 @@ TEST(Walk, VisitsEachHostOnceAndEndsAtTheOwner) {
             step = mesh_walk(&header, &view, begins ? 1 : 0, &next);
             if (step == MESH_STEP_SEND) here = next;
           }
-          const std::string what = fmt::format("F {:06b} stop {} prev {} begins {} owned {}", set, stop, prev, begins, owned);
+          const std::string what =
+              fmt::format("F {:06b} stop {} prev {} begins {} owned {}", set, stop, prev, begins, owned);
           EXPECT_EQ(step, static_cast<int>(MESH_STEP_CREATE)) << what;
           EXPECT_EQ(here, stop) << what;
           for (__u16 host = 1; host <= 6; host++) {
@@ -187,6 +188,78 @@ TEST(Records, CollidingFlowsGetPortsOfTheirOwn) {
     }
   }
   EXPECT_EQ(pair.grown(MESH_COUNT_FLOW_REWRITTEN), 5u);
+}
+
+// A flow of client port 40000 that has two records, because that port is taken; returns the port given to it.
+__u16 open_second_flow(Pair& pair) {
+  Frame first = from_node2(6, 8001, 1);
+  first.to = "192.0.2.1";
+  first.tcp_flags = 0x02;
+  pair.run(kUplink, first.bytes());
+  Frame second = first;
+  second.to = "192.0.2.2";
+  const Outcome in = pair.run(kUplink, second.bytes());
+  return static_cast<__u16>(in.frame.at(34) << 8 | in.frame.at(35));
+}
+
+// What the client is told by an answer of the endpoint to `port`: the last byte of the address that it asked, and its
+// own port; nothing if there is no record.
+std::pair<int, int> told_of_answer(Pair& pair, __u16 port, __u8 tcp_flags) {
+  Frame answer = from_a("10.0.0.5", "192.0.2.9", 6, 80, port);
+  answer.tcp_flags = tcp_flags;
+  const Outcome out = pair.run("mesh_endpoint_tc", answer.bytes());
+  if (out.verdict != code("mesh_endpoint_tc", Verdict::kRedirect)) return {};
+  return {out.frame.at(14 + 50 + 15), out.frame.at(84 + 2) << 8 | out.frame.at(84 + 3)};
+}
+
+// Both records of a flow are over, and a third flow has the one for the endpoint's answers. The flow's next connection
+// must not go by the other one alone: its answers would go to the third flow.
+TEST(Records, OfAClosedFlowOneRecordIsNotBelieved) {
+  Pair& pair = Pair::cleared();
+  const __u16 given = open_second_flow(pair);
+  ASSERT_NE(given, 40000);
+  Frame segment = from_node2(6, 8001, 1);
+  segment.to = "192.0.2.2";
+  segment.tcp_flags = 0x11;
+  pair.run(kUplink, segment.bytes());
+  EXPECT_EQ(told_of_answer(pair, given, 0x11), std::pair(2, 40000));
+  pair.change_flows([](mesh_flow_set& set) {
+    for (__u32& mark : set.mark) {
+      if (mark != 0) mark = MESH_FLOW_MARK(MESH_FLOW_MARK_TICK(mark) - 30, MESH_FLOW_MARK_STATE(mark));
+    }
+  });
+  Frame third = from_node2(6, 8001, 1);
+  third.to = "192.0.2.1";
+  third.source_port = given;
+  third.tcp_flags = 0x02;
+  pair.run(kUplink, third.bytes());
+  EXPECT_EQ(told_of_answer(pair, given, 0x12), std::pair(1, int{given}));
+
+  segment.tcp_flags = 0x02;
+  const Outcome again = pair.run(kUplink, segment.bytes());
+  const auto other = static_cast<__u16>(again.frame.at(34) << 8 | again.frame.at(35));
+  EXPECT_NE(other, given);
+  EXPECT_EQ(told_of_answer(pair, other, 0x12), std::pair(2, 40000));
+  EXPECT_EQ(told_of_answer(pair, given, 0x12), std::pair(1, int{given}));
+}
+
+// Of an open flow the record for the endpoint's answers had to make room: the client's next packet brings it back.
+TEST(Records, ALostRecordOfTwoIsMadeAgain) {
+  Pair& pair = Pair::cleared();
+  const __u16 given = open_second_flow(pair);
+  EXPECT_EQ(told_of_answer(pair, given, 0x12), std::pair(2, 40000));
+  pair.change_flows([](mesh_flow_set& set) {
+    for (__u32 way = 0; way < MESH_FLOW_WAYS; way++) {
+      if (set.tag[way] != 0 && set.record[way].kind == MESH_FLOW_REVERSE) set.tag[way] = 0;
+    }
+  });
+  EXPECT_EQ(told_of_answer(pair, given, 0x10), (std::pair<int, int>()));
+  Frame segment = from_node2(6, 8001, 1);
+  segment.to = "192.0.2.2";
+  segment.tcp_flags = 0x18;
+  const Outcome in = pair.run(kUplink, segment.bytes());
+  EXPECT_EQ(in.frame.at(34) << 8 | in.frame.at(35), given);
+  EXPECT_EQ(told_of_answer(pair, given, 0x10), std::pair(2, 40000));
 }
 
 TEST(Records, AClosedFlowMakesRoomForTheOwner) {

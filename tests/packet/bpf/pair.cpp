@@ -103,6 +103,17 @@ void Pair::put(const std::string& map, const void* key, const void* value) {
   native_.put(map, key, value);
 }
 
+void Pair::change_flows(const std::function<void(mesh_flow_set&)>& body) {
+  for (Tables* tables : {static_cast<Tables*>(&kernel_), static_cast<Tables*>(&native_)}) {
+    for (__u32 index = 0; index < kFlowSets; index++) {
+      mesh_flow_set set{};
+      if (!tables->get("mesh_flows", &index, &set)) continue;
+      body(set);
+      tables->put("mesh_flows", &index, &set);
+    }
+  }
+}
+
 void Pair::fill(const std::function<void(World&)>& body) {
   body(kernel_world_);
   body(native_world_);

@@ -33,6 +33,9 @@ class Pair {
   [[nodiscard]] __u32 uplink() const { return uplink_; }
   [[nodiscard]] Kernel& kernel() { return kernel_; }
 
+  // Changes every set of flow records, of both worlds alike.
+  void change_flows(const std::function<void(mesh_flow_set&)>& body);
+
   void put(const std::string& map, const void* key, const void* value);
   void fill(const std::function<void(World&)>& body);
 
