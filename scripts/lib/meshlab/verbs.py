@@ -96,8 +96,8 @@ def kill(name, host):
         lab = state.load(name)
         lab.check_host(host)
         processes.running_pid(lab, host)
-        processes.kill(lab, host)
         wires.unplug(lab, host)
+        processes.kill(lab, host)
 
 
 def restart(name, host):
@@ -105,8 +105,8 @@ def restart(name, host):
     with state.locked(name):
         lab = state.load(name)
         lab.check_host(host)
-        processes.kill(lab, host)
         wires.unplug(lab, host)
+        processes.kill(lab, host)
         processes.boot(lab, [host])
         wires.plug(lab, [host])
         if host == addresses.REGISTRY:

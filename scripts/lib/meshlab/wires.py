@@ -77,7 +77,9 @@ def plug(lab, hosts):
 
 
 def unplug(lab, host):
-    """The kernel removes a dead host's wire in its own time; a restart needs the port's name at once."""
+    """Before the host is killed: its processes die one after the other, and as in a power cut none may tell of that.
+
+    A restart also needs the port's name at once, and the kernel removes a dead host's wire in its own time."""
     port = addresses.port_of(host)
     existing = _in_network(lab, processes.SWITCH, ["ip", "-o", "link", "show", "master", "br0"])
     if f" {port}@" in existing:
