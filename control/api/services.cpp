@@ -128,6 +128,7 @@ Result<ServiceChange> prepare_create(Context& context, const Request& request) {
   const manager::Manager* manager = TRY(require_manager(context));
   const RegistryAuth auth = TRY(registry_auth(request));
   model::ServiceSpec spec = TRY(read_body<model::ServiceSpec>(request));
+  model::settle_mode(spec);
   if (spec.name.empty()) spec.name = free_name(manager->view());
   TRY(model::validate_service_spec(model::with_defaults(spec)));
   ServiceChange change;
@@ -156,6 +157,7 @@ Result<ServiceChange> prepare_update(Context& context, const Request& request) {
   }
   const auto direction = rollback.empty() ? manager::ServiceRollback::kNo : manager::ServiceRollback::kPrevious;
   model::ServiceSpec spec = TRY(read_body<model::ServiceSpec>(request));
+  model::settle_mode(spec);
   ServiceChange change;
   change.service = *TRY(manager->view().find_service(request.capture("id")));
   const std::string id = change.service.id;

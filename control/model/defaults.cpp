@@ -60,7 +60,14 @@ void fill_in(std::optional<UpdateConfig>& config) {
 
 }  // namespace
 
+void settle_mode(ServiceSpec& spec) {
+  if (!is_replicated(spec)) return;
+  if (!spec.mode.replicated) spec.mode.replicated.emplace();
+  if (!spec.mode.replicated->replicas) spec.mode.replicated->replicas = 1;
+}
+
 ServiceSpec with_defaults(ServiceSpec spec) {
+  settle_mode(spec);
   TaskSpec& task = spec.task_template;
   if (task.container_spec) {
     if (!task.container_spec->stop_grace_period) task.container_spec->stop_grace_period = 10 * kSecond;
@@ -77,12 +84,7 @@ ServiceSpec with_defaults(ServiceSpec spec) {
   if (!restart.max_attempts) restart.max_attempts = 0;
   if (!task.placement) task.placement.emplace();
   if (task.runtime.empty()) task.runtime = "container";
-  if (is_replicated(spec)) {
-    if (!spec.mode.replicated) spec.mode.replicated.emplace();
-    if (!spec.mode.replicated->replicas) spec.mode.replicated->replicas = 1;
-    fill_in(spec.update_config);
-    fill_in(spec.rollback_config);
-  } else if (is_global(spec)) {
+  if (is_replicated(spec) || is_global(spec)) {
     fill_in(spec.update_config);
     fill_in(spec.rollback_config);
   }

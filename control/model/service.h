@@ -199,6 +199,9 @@ constexpr bool json_fields(const Service*, Visit&& visit) {
 // "8010/tcp".
 [[nodiscard]] std::string port_name(const PublishedPort& port);
 
+// A service without a mode, or without a number of tasks, is stored as one of one task: clients that wait for it ask
+// for the number (Docker Engine API, /services/create).
+void settle_mode(ServiceSpec& spec);
 // Every absent part filled in with its default, as GET /services/{id}?insertDefaults=true shows it.
 [[nodiscard]] ServiceSpec with_defaults(ServiceSpec spec);
 

@@ -74,6 +74,9 @@ class TestDockerCli(ClusterTest):
         output = self.docker("service", "create", "--name", "slow", "--replicas", "2", "timecheck:1.0", timeout=120)
         self.addCleanup(self.cluster.remove, "slow")
         self.assertIn("converged", output)
+        output = self.docker("service", "create", "--name", "alone", "timecheck:1.0", timeout=120)
+        self.addCleanup(self.cluster.remove, "alone")
+        self.assertIn("converged", output)
 
     def test_update_of_the_image_goes_one_by_one(self):
         self.create_service("clock", "timecheck:1.0", options=("--replicas", "3"), running=3)

@@ -201,6 +201,22 @@ TEST_F(ApiTest, ServicesLiveAndDie) {
   EXPECT_NE(message("DELETE", "/services/web", 404).find("web not found"), std::string::npos);
 }
 
+// Clients that wait for a service to converge ask how many tasks there shall be.
+TEST_F(ApiTest, AServiceWithoutAModeHasOneTask) {
+  make_manager();
+  for (const char* mode : {"", R"(,"Mode":{})", R"(,"Mode":{"Replicated":{}})"}) {
+    create_service("web", mode);
+    const Json made = json("GET", "/services/web", 200);
+    EXPECT_EQ(number_of(made, "/Spec/Mode/Replicated/Replicas"), 1) << mode;
+    const std::string body =
+        R"({"Name":"web","TaskTemplate":{"ContainerSpec":{"Image":"nginx:2"}})" + std::string(mode) + "}";
+    json("POST", fmt::format("/services/web/update?version={}", number_of(made, "/Version/Index")), 200, body);
+    EXPECT_EQ(number_of(json("GET", "/services/web", 200), "/Spec/Mode/Replicated/Replicas"), 1) << mode;
+    EXPECT_EQ(ask("DELETE", "/services/web").status, 200);
+    ASSERT_TRUE(swarm_.real->tick(now_));
+  }
+}
+
 TEST_F(ApiTest, HostsAreAskedForNewPortsBeforeTheyArePublished) {
   make_manager();
   const auto body = [](const char* name, const char* ports) {
