@@ -310,13 +310,15 @@ struct mesh_flow_set {
 MESH_SIZE(struct mesh_flow_set, 512);
 
 // mesh_filters: ARRAY[MESH_FILTER_WORDS] (MMAPABLE), two filters over flows, by MESH_FILTER_BIT of the tag of what the
-// client sends. Bits are set by the programs; of `rewritten`, user space clears (atomically) what no record needs.
+// client sends. Bits are set by the programs; user space clears (atomically) what no record needs of `rewritten`, and
+// all of `trusted` every second: so each flow is looked up from time to time.
 struct mesh_filter {
-  __u64 rewritten;    // flows with two records
-  __u64 unconfirmed;  // TCP flows of which only the SYN was seen, for the next packet; the programs' own
+  __u64 rewritten;  // flows with two records
+  __u64 trusted;    // TCP flows whose record was found, confirmed; by their entry host too (MESH_TRUST_BIT)
 };
 MESH_SIZE(struct mesh_filter, 16);
 #define MESH_FILTER_BIT(tag) ((tag) & (MESH_FILTER_WORDS * 64u - 1u))
+#define MESH_TRUST_BIT(tag, entry) (1ull << (((tag) + (entry)) & 63u))  // of the word of MESH_FILTER_BIT
 
 // What mesh_sweep is run with (BPF_PROG_TEST_RUN), in place of a packet. It removes records of flows that are over or
 // silent for too long (mesh_flow_due()), and those whose binding is not that of their endpoint.

@@ -3,7 +3,7 @@
 // algorithm (docs/adr), and 3 through bpf/lib/walk.h.
 #pragma once
 
-#include "bpf/verdict.h"
+#include "bpf/records.h"
 
 // One packet of 16 refreshes or re-makes its record where no look-up was needed.
 #define MESH_REFRESH_MASK 15u
@@ -36,130 +36,6 @@ MESH_INLINE int mesh_deliver_binding(struct mesh_work* work, const struct mesh_b
   work->translate = 1;
   if (packet->quoted) mesh_count(MESH_COUNT_ERROR_TRANSLATED);
   return mesh_deliver(work, binding->ifindex, binding->mac);
-}
-
-// Clients inside the cluster are where only their entry host finds them.
-MESH_INLINE int mesh_answers_directly(const struct mesh_work* work) {
-  const struct mesh_packet* packet = &work->packet;
-  const struct mesh_address* own = packet->v6 ? &work->config->mesh_v6 : &work->config->mesh_v4;
-  return (work->service->options & MESH_SERVICE_DIRECT) && !mesh_is_ingress(work->config, packet, &packet->source) &&
-         !mesh_address_equal(&packet->destination, own);
-}
-
-// Fills in a new flow's record.
-MESH_INLINE void mesh_describe_flow(const struct mesh_work* work, const struct mesh_binding* binding,
-                                    struct mesh_flow* record) {
-  const struct mesh_packet* packet = &work->packet;
-  struct mesh_address local = mesh_binding_address(binding, packet->v6);
-  record->client = packet->source;
-  record->original = packet->destination;
-  record->client_port = packet->source_port;
-  record->given_port = packet->source_port;
-  record->original_port = packet->destination_port;
-  record->local_port = binding->target_port;
-  record->ifindex = binding->ifindex;
-  record->binding = work->header.binding;
-  record->entry = work->header.entry;
-  record->kind = MESH_FLOW_BOTH;
-  record->protocol = packet->protocol;
-  record->flags = mesh_address_equal(&packet->source, &local) ? MESH_FLOW_LOOPED : 0;
-  if (mesh_answers_directly(work)) record->flags |= MESH_FLOW_DIRECT;
-}
-
-// Two functions one after the other need less stack than one.
-MESH_SEPARATE __u32 mesh_judge(__u64 hash, __u32 mark) {
-  const struct mesh_config* config = mesh_settings();
-  struct mesh_scratch* scratch = mesh_scratch_room();
-  if (!config || !scratch) return MESH_FLOW_TAKEN;
-  const struct mesh_flow_set* set = mesh_flow_set_of(config, hash);
-  if (!set) return MESH_FLOW_TAKEN;
-  return mesh_flow_judge(set, mesh_flow_tag(hash), MESH_FLOW_MARK_TICK(mark), &scratch->record);
-}
-
-MESH_SEPARATE int mesh_claim_judged(__u64 hash, __u32 mark, __u32 judgement) {
-  const struct mesh_config* config = mesh_settings();
-  struct mesh_scratch* scratch = mesh_scratch_room();
-  if (!config || !scratch) return MESH_CLAIM_TAKEN;
-  struct mesh_flow_set* set = mesh_flow_set_of(config, hash);
-  if (!set) return MESH_CLAIM_TAKEN;
-  int outcome = mesh_flow_claim(set, mesh_flow_tag(hash), mark, judgement, &scratch->record);
-  if (outcome == MESH_CLAIM_EVICTED) mesh_count(MESH_COUNT_FLOW_EVICTED);
-  return outcome;
-}
-
-// Claims room for the scratch room's record in the set of `hash`; 0 if another flow is in its way. Of two CPUs that
-// want the same at the same time one is served first, and the other sees that.
-#define MESH_CLAIM_TRIES 4
-MESH_INLINE int mesh_claim(__u64 hash, __u32 mark) {
-  MESH_NO_UNROLL
-  for (int i = 0; i < MESH_CLAIM_TRIES; i++) {
-    __u32 judgement = mesh_judge(hash, mark);
-    if (judgement & MESH_FLOW_TAKEN) return 0;
-    if (mesh_claim_judged(hash, mark, judgement) != MESH_CLAIM_AGAIN) return 1;
-  }
-  return 0;
-}
-
-// The mark of a new flow's record. `begins`: of a packet that begins one.
-MESH_INLINE __u32 mesh_first_mark(const struct mesh_config* config, __u8 protocol, int begins) {
-  __u8 state = MESH_FLOW_CONFIRMED;
-  if (protocol == MESH_UDP) state = MESH_FLOW_DATAGRAMS | MESH_FLOW_CONFIRMED;
-  if (protocol == MESH_TCP && begins) state = 0;
-  return MESH_FLOW_MARK(mesh_now(config), state);
-}
-
-// Makes the scratch room's record. Returns the port that the endpoint shall see as the client's (never 0), 0: the flow
-// needs two records.
-MESH_SEPARATE __u32 mesh_make_record(int begins) {
-  const struct mesh_config* config = mesh_settings();
-  struct mesh_scratch* scratch = mesh_scratch_room();
-  if (!config || !scratch) return 0;
-  const struct mesh_flow* record = &scratch->record;
-  __u32 mark = mesh_first_mark(config, record->protocol, begins);
-  __u64 hash = mesh_flow_hash(&record->client, record->client_port, record->protocol, config->flow_seed);
-  if (!(mark & MESH_FLOW_CONFIRMED)) {
-    struct mesh_filter* filter = mesh_filter_of(mesh_flow_tag(hash));
-    if (filter) __sync_fetch_and_or(&filter->unconfirmed, mesh_filter_bit(mesh_flow_tag(hash)));
-  }
-  if ((record->flags & MESH_FLOW_LOOPED) || !mesh_claim(hash, mark)) return 0;
-  return record->given_port;
-}
-
-// Makes two of the scratch room's record, so that the endpoint sees another client than there is: one is found by the
-// answers of the endpoint (to a port that no other flow has there), one by what the client sends. Returns the port, 0:
-// none is free.
-MESH_SEPARATE __u32 mesh_make_two_records(int begins) {
-  const struct mesh_config* config = mesh_settings();
-  struct mesh_scratch* scratch = mesh_scratch_room();
-  if (!config || !scratch) return 0;
-  struct mesh_flow* record = &scratch->record;
-  __u32 mark = mesh_first_mark(config, record->protocol, begins);
-  __u64 seed = config->flow_seed;
-  __u64 forward_hash = mesh_flow_hash(&record->client, record->client_port, record->protocol, seed);
-  __u64 offset = mesh_mix(forward_hash ^ mesh_pair(record->original.word[3], record->original_port));
-  int looped = record->flags & MESH_FLOW_LOOPED;
-  scratch->client = record->client;
-  if (looped) record->client = mesh_address_is_v4(&record->client) ? config->mesh_v4 : config->mesh_v6;
-  record->kind = MESH_FLOW_REVERSE;
-  int claimed = 0;
-  MESH_NO_UNROLL
-  for (__u32 attempt = 0; attempt <= MESH_PORT_REWRITE_TRIES; attempt++) {
-    if (attempt) {
-      offset += 1031;  // a prime: clients whose first choices are neighbours part ways
-      record->given_port = mesh_be16((__u16)(MESH_PORT_REWRITE_FIRST + ((__u32)offset & 0x3fff)));
-    }
-    claimed = mesh_claim(mesh_flow_hash(&record->client, record->given_port, record->protocol, seed), mark);
-    if (claimed) break;
-  }
-  if (!claimed) return 0;
-
-  record->client = scratch->client;
-  record->kind = MESH_FLOW_FORWARD;
-  struct mesh_filter* filter = mesh_filter_of(mesh_flow_tag(forward_hash));
-  if (filter) __sync_fetch_and_or(&filter->rewritten, mesh_filter_bit(mesh_flow_tag(forward_hash)));
-  if (record->given_port != record->client_port) mesh_count(MESH_COUNT_FLOW_REWRITTEN);
-  mesh_claim(forward_hash, mark);
-  return record->given_port;
 }
 
 // The binding that the header names, if it is what the packet asks for.
@@ -215,19 +91,26 @@ enum mesh_finding {
   MESH_ELSEWHERE,  // `*action` is what to do
 };
 
-// Rule 1: the slot is not moved and both hosts have the same ring, so the owner is right without a look-up. The filters
-// know the flows that need one all the same: they have two records, or theirs is to be confirmed.
+// Rule 1: the slot is not moved and both hosts have the same ring, so the owner is right without a look-up. But the
+// flow must have a record, for the backend's answers: the filters know those that have one, and where it must be asked.
 MESH_INLINE int mesh_may_trust(const struct mesh_work* work, const struct mesh_service* service, int begins,
                                __u32 tag) {
   if (begins || work->header.moved || work->header.ring_version != MESH_RING_VERSION(service->ring)) return 0;
   if (work->packet.tcp_flags & (MESH_TCP_SYN | MESH_TCP_FIN | MESH_TCP_RST)) return 0;
   const struct mesh_filter* filter = mesh_filter_of(tag);
-  return filter && ((filter->rewritten | filter->unconfirmed) & mesh_filter_bit(tag)) == 0;
+  return filter && !(filter->rewritten & mesh_filter_bit(tag)) &&
+         (filter->trusted & MESH_TRUST_BIT(tag, work->header.entry));
 }
 
-// What one of a flow's two records has learned, the other should know: the state's bits, and that the flow lives. The
-// key of the other is in the scratch room.
-MESH_SEPARATE int mesh_tell_other_record(__u32 mark) {
+MESH_INLINE void mesh_move_entry(struct mesh_flow_set* set, __u32 way, __u32 tag, __u16 entry) {
+  mesh_lock(&set->lock);
+  if (set->tag[way] == tag) set->record[way].entry = entry;
+  mesh_unlock(&set->lock);
+}
+
+// What one of a flow's two records has learned, the other should know: the state's bits, that the flow lives, and its
+// entry host (0: it has not moved). The key of the other is in the scratch room.
+MESH_SEPARATE int mesh_tell_other_record(__u32 mark, __u16 entry) {
   const struct mesh_config* config = mesh_settings();
   struct mesh_scratch* scratch = mesh_scratch_room();
   if (!config || !scratch) return 0;
@@ -238,6 +121,7 @@ MESH_SEPARATE int mesh_tell_other_record(__u32 mark) {
   if (way >= MESH_FLOW_WAYS) return 0;
   __u8 state = MESH_FLOW_MARK_STATE(set->mark[way]) | MESH_FLOW_MARK_STATE(mark);
   set->mark[way] = MESH_FLOW_MARK(MESH_FLOW_MARK_TICK(mark), state);
+  if (entry && set->record[way].entry != entry) mesh_move_entry(set, way, mesh_flow_tag(hash), entry);
   return 1;
 }
 
@@ -268,16 +152,10 @@ MESH_SEPARATE int mesh_renew_reverse_record(__u32 mark) {
   return mesh_claim(mesh_flow_hash(&record->client, record->given_port, record->protocol, config->flow_seed), mark);
 }
 
-// The client has finished its handshake: the record stays as long as the connection may be idle.
-MESH_INLINE void mesh_confirm(__u32 tag) {
-  struct mesh_filter* filter = mesh_filter_of(tag);
-  __u64 bit = mesh_filter_bit(tag);
-  if (filter && (filter->unconfirmed & bit)) __sync_fetch_and_and(&filter->unconfirmed, ~bit);
-}
-
 // Rule 2: the record of the flow with the key in the scratch room, brought up to date. `owner`: the binding whose turn
 // it would be on this host, 0 for none. Returns the binding, and the port that the endpoint sees above it; 0: no
-// record. If the flow has another record, what that should know is in the scratch room (news, key), and a copy of this.
+// record. What was found is in the scratch room; if the flow has another record, also that one's key, what it should
+// know (news), and a copy of this one.
 MESH_SEPARATE __u32 mesh_use_record(__u64 hash, const struct mesh_segment* segment, __u32 owner) {
   const struct mesh_config* config = mesh_settings();
   struct mesh_scratch* scratch = mesh_scratch_room();
@@ -310,19 +188,41 @@ MESH_SEPARATE __u32 mesh_use_record(__u64 hash, const struct mesh_segment* segme
     return 0;
   }
   if (kind == MESH_FLOW_FORWARD) scratch->record = *record;
+  scratch->found.entry = record->entry;
   if (*(volatile __u32*)&set->tag[way] != tag) return 0;
   __u8 state = mesh_flow_state_after(MESH_FLOW_MARK_STATE(before), 1, segment);
   // The same backend's next connection with the same ports.
   if (segment->begins && mesh_flow_closed(MESH_FLOW_MARK_STATE(before))) mesh_count_connection(index);
   __u32 mark = MESH_FLOW_MARK(now, state);
   if (mark != before) set->mark[way] = mark;
-  if (state & MESH_FLOW_CONFIRMED) mesh_confirm(tag);
+  scratch->found.mark = mark;
+  scratch->found.kind = (__u8)kind;
+  scratch->found.way = (__u8)way;
   scratch->news = 0;
-  if (kind == MESH_FLOW_FORWARD && mark != before) {
+  if (kind == MESH_FLOW_FORWARD) {
     mesh_reverse_key(config, record, key);
-    scratch->news = mark;
+    if (mark != before) scratch->news = mark;
   }
   return index | given << 16;
+}
+
+// After mesh_use_record(): answers go where the client's packets come in, the first entry host may be dead; and what
+// comes in there needs no look-up for a while.
+MESH_SEPARATE int mesh_follow_client(__u64 hash, __u16 entry) {
+  const struct mesh_config* config = mesh_settings();
+  struct mesh_scratch* scratch = mesh_scratch_room();
+  if (!config || !scratch) return 0;
+  struct mesh_flow_set* set = mesh_flow_set_of(config, hash);
+  __u32 tag = mesh_flow_tag(hash);
+  __u32 way = scratch->found.way;
+  if (!set || way >= MESH_FLOW_WAYS) return 0;
+  if (scratch->found.entry != entry) {
+    mesh_move_entry(set, way, tag, entry);
+    scratch->record.entry = entry;
+    if (scratch->found.kind == MESH_FLOW_FORWARD) scratch->news = scratch->found.mark;
+  }
+  if (MESH_FLOW_MARK_STATE(scratch->found.mark) & MESH_FLOW_CONFIRMED) mesh_trust(tag, entry);
+  return 1;
 }
 
 // One step of the walk with the view in the scratch room. Returns the step, and the next host above it.
@@ -379,9 +279,12 @@ MESH_INLINE __u32 mesh_look_up(struct mesh_work* work, __u64 hash, __u32 owner) 
   struct mesh_scratch* scratch = mesh_scratch_room();
   if (!scratch) return 0;
   mesh_forward_key(packet, &scratch->key);
+  // An error may come in anywhere.
+  __u16 entry = packet->quoted ? 0 : work->header.entry;
   __u32 known = mesh_use_record(hash, &segment, owner);
+  if (known && entry) mesh_follow_client(hash, entry);
   __u32 news = known ? scratch->news : 0;
-  if (news && !mesh_tell_other_record(news) && !mesh_renew_reverse_record(news)) return 0;
+  if (news && !mesh_tell_other_record(news, entry) && !mesh_renew_reverse_record(news)) return 0;
   return known;
 }
 
@@ -455,8 +358,8 @@ MESH_INLINE __be16 mesh_record_flow(const struct mesh_work* work, const struct m
   struct mesh_scratch* scratch = mesh_scratch_room();
   if (!scratch) return 0;
   mesh_describe_flow(work, binding, &scratch->record);
-  __u32 given = mesh_make_record(begins);
-  if (!given) given = mesh_make_two_records(begins);
+  __u32 given = mesh_make_record();
+  if (!given) given = mesh_make_two_records();
   if (given) mesh_count(begins ? MESH_COUNT_FLOW_CREATED : MESH_COUNT_FLOW_REOPENED);
   if (given && begins) mesh_count_connection(work->header.binding);
   if (given && begins && MESH_OPTIONS_AFFINITY(work->service->options)) mesh_keep_affinity();

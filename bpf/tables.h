@@ -54,11 +54,20 @@ MESH_TABLE(mesh_origins, BPF_MAP_TYPE_LRU_HASH, struct mesh_origin_key, struct m
 
 // Room for what a program's 512 bytes of stack do not hold. Not shared: programs of one CPU do not interrupt each
 // other.
+// Of the record that a client's packet was found by.
+struct mesh_found {
+  __u32 mark;
+  __u16 entry;  // where its answers go
+  __u8 kind;
+  __u8 way;
+};
+
 struct mesh_scratch {
   struct mesh_flow_key key;
   struct mesh_flow record;
   struct mesh_view view;
   struct mesh_address client;
+  struct mesh_found found;
   __u32 news;  // a mark that a flow's other record should have; 0: none
   struct bpf_fib_lookup route;
   __u8 error[MESH_QUOTE_ROOM_V6];  // the head of an ICMP error

@@ -261,6 +261,7 @@ Result<std::vector<ForeignHeld>> Dataplane::scan_foreign() {
   State& state = *state_;
   if (!state.picture) return std::vector<ForeignHeld>();
   TRY(state.kernel.sweep_flows());
+  state.kernel.clear_trusted();
   ForeignSlots foreign(*state.picture, state.desired().self);
   TRY(state.kernel.for_each_flow([&](const FlowEntry& flow) { foreign.add(flow.record); }));
   TRY(state.rebuild_rewritten_filter());

@@ -196,7 +196,8 @@ class Dataplane {
   // At most `limit` flows from table position `cursor` on; `cursor` becomes where to go on, 0 at the end.
   [[nodiscard]] Result<std::vector<FlowRecord>> flows(std::uint64_t& cursor, std::size_t limit) const;
   // One walk over the flow table: what this host still holds for others (one entry per desired port, held may be
-  // empty). Removes records of bindings that are gone and of flows idle beyond their protocol's limit.
+  // empty). Removes records of bindings that are gone and of flows idle beyond their protocol's limit, and lets the
+  // programs look at each flow's record again: to be called every second.
   [[nodiscard]] Result<std::vector<ForeignHeld>> scan_foreign();
   [[nodiscard]] Result<Inspection> inspect() const;
   // What a program would do with a packet. Nothing of it stays but for the other packets of the same trace.

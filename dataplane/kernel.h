@@ -67,6 +67,8 @@ class Kernel {
   [[nodiscard]] std::uint64_t rewritten_word(std::uint32_t word) const;
   void clear_rewritten(std::uint32_t word, std::uint64_t bits);
   void set_rewritten(std::uint32_t word, std::uint64_t bits);
+  // The next packet of every flow is looked up.
+  void clear_trusted();
 
  private:
   struct Mapping {  // an mmapped array

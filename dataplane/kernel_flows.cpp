@@ -23,8 +23,12 @@ std::uint8_t shift_of(double hz) {
   return hz < kOver100 ? 7 : hz < kOver300 ? 8 : 10;
 }
 
+mesh_filter& filter_at(void* filters, std::uint32_t word) {
+  return static_cast<mesh_filter*>(filters)[word % MESH_FILTER_WORDS];
+}
+
 std::atomic_ref<__u64> word_at(void* filters, std::uint32_t word) {
-  return std::atomic_ref(static_cast<mesh_filter*>(filters)[word % MESH_FILTER_WORDS].rewritten);
+  return std::atomic_ref(filter_at(filters, word).rewritten);
 }
 
 }  // namespace
@@ -98,5 +102,11 @@ Status Kernel::for_each_flow(const std::function<void(const FlowEntry&)>& visit)
 std::uint64_t Kernel::rewritten_word(std::uint32_t word) const { return word_at(filters_.data, word).load(); }
 void Kernel::clear_rewritten(std::uint32_t word, std::uint64_t bits) { word_at(filters_.data, word).fetch_and(~bits); }
 void Kernel::set_rewritten(std::uint32_t word, std::uint64_t bits) { word_at(filters_.data, word).fetch_or(bits); }
+
+void Kernel::clear_trusted() {
+  for (std::uint32_t word = 0; word < MESH_FILTER_WORDS; ++word) {
+    std::atomic_ref(filter_at(filters_.data, word).trusted).store(0);
+  }
+}
 
 }  // namespace mesh::dataplane

@@ -65,6 +65,8 @@ TEST_P(Promises, Hold) {
   std::cout << fmt::format("seed {}\n{}", scenario.seed, figures.text());
   EXPECT_EQ(simulation.invariants.total(), 0U) << simulation.invariants.text();
   EXPECT_EQ(figures.lost, 0U);
+  EXPECT_EQ(figures.lost_with_entry, 0U);
+  EXPECT_LT(figures.untranslated, figures.packets / 1000);
   if (kDivisor == 1 && scenario.connections >= kWorthIt) expect_enough_happened(figures);
 }
 

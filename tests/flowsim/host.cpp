@@ -150,7 +150,9 @@ void Host::scan() {
       rewritten[bit / 64] |= 1ULL << (bit % 64);
     }
   }
-  for (std::uint32_t word = 0; word < MESH_FILTER_WORDS; ++word) tables_->filters[word].rewritten = rewritten[word];
+  for (std::uint32_t word = 0; word < MESH_FILTER_WORDS; ++word) {
+    tables_->filters[word] = {.rewritten = rewritten[word], .trusted = 0};
+  }
   for (dataplane::ForeignHeld& held : foreign.result()) {
     HeldReport report{.node = node_, .ring_version = held.version, .held = std::move(held.held)};
     simulation_.clock.after(delay(), [this, born = life, report] {

@@ -212,6 +212,60 @@ std::pair<int, int> told_of_answer(Pair& pair, __u16 port, __u8 tcp_flags) {
   return {out.frame.at(14 + 50 + 15), out.frame.at(84 + 2) << 8 | out.frame.at(84 + 3)};
 }
 
+// Which node the endpoint's answer to client port 40000 is sent to.
+__u16 entry_of_answer(Pair& pair, __u16 port = 40000) {
+  const Outcome out = pair.run("mesh_endpoint_tc", from_a("10.0.0.5", "192.0.2.9", 6, 80, port).bytes());
+  return out.verdict == code("mesh_endpoint_tc", Verdict::kRedirect) ? node_of(out) : __u16{0};
+}
+
+void forget_trust(Pair& pair) {
+  for (__u32 word = 0; word < MESH_FILTER_WORDS; word++) {
+    mesh_filter filter{};
+    pair.kernel().get("mesh_filters", &word, &filter);
+    filter.trusted = 0;
+    pair.put("mesh_filters", &word, &filter);
+  }
+}
+
+// A client whose packets come in at another host now gets its answers there: the first one may be dead.
+TEST(Records, AnswersGoWhereTheClientComesIn) {
+  Pair& pair = Pair::cleared();
+  for (const bool two_records : {false, true}) {
+    Frame segment = from_node2(6, 8001, 1);
+    segment.to = two_records ? "192.0.2.3" : "192.0.2.2";
+    __u16 port = 0;
+    for (const __u8 flags : {__u8{0x02}, __u8{0x10}, __u8{0x18}}) {
+      segment.tcp_flags = flags;
+      const Outcome in = pair.run(kUplink, segment.bytes());
+      port = static_cast<__u16>(in.frame.at(34) << 8 | in.frame.at(35));
+      EXPECT_EQ(entry_of_answer(pair, port), 2);
+    }
+    EXPECT_EQ(port != 40000, two_records);
+    segment.tunnel->entry = 3;
+    pair.run(kUplink, segment.bytes());
+    EXPECT_EQ(entry_of_answer(pair, port), 3);
+    // Its packets are trusted there as well by now, until user space forgets that.
+    forget_trust(pair);
+    segment.tunnel->entry = 2;
+    pair.run(kUplink, segment.bytes());
+    EXPECT_EQ(entry_of_answer(pair, port), 2);
+  }
+}
+
+// Of a flow that nobody knows the first packet makes a record: the endpoint's reset finds its way back.
+TEST(Records, AnUnknownFlowIsReset) {
+  Pair& pair = Pair::cleared();
+  pair.grown(MESH_COUNT_FLOW_REOPENED);
+  Frame segment = from_node2(6, 8001, 1);
+  for (__u16 port = 41000; port < 41032; port++) {
+    segment.source_port = port;
+    segment.tcp_flags = 0x10;
+    pair.run(kUplink, segment.bytes());
+    EXPECT_EQ(told_of_answer(pair, port, 0x04), std::pair(2, int{port}));
+  }
+  EXPECT_EQ(pair.grown(MESH_COUNT_FLOW_REOPENED), 32u);
+}
+
 // Both records of a flow are over, and a third flow has the one for the endpoint's answers. The flow's next connection
 // must not go by the other one alone: its answers would go to the third flow.
 TEST(Records, OfAClosedFlowOneRecordIsNotBelieved) {
