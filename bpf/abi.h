@@ -45,7 +45,7 @@ extern "C" {
 #define MESH_LOCAL_SERVICES_MAX 16384u
 #define MESH_BOUND_MAX 8192u
 #define MESH_ALLOWED_MAX 65536u
-#define MESH_FILTER_WORDS 1024u    // 64 Ki bits of each filter
+#define MESH_FILTER_WORDS 4096u    // 256 Ki bits of each filter
 #define MESH_SELVES_MAX 4u         // own addresses that are compared before mesh_addresses is asked
 #define MESH_SWEEP_SETS_MAX 4096u  // per run of mesh_sweep
 #define MESH_HOPS_MAX 16u          // hosts that one packet may visit (FLOWS)
@@ -314,11 +314,11 @@ MESH_SIZE(struct mesh_flow_set, 512);
 // all of `trusted` every second: so each flow is looked up from time to time.
 struct mesh_filter {
   __u64 rewritten;  // flows with two records
-  __u64 trusted;    // TCP flows whose record was found, confirmed; by their entry host too (MESH_TRUST_BIT)
+  __u64 trusted;    // TCP flows whose record was found, confirmed; by their entry host too: three bits
 };
 MESH_SIZE(struct mesh_filter, 16);
-#define MESH_FILTER_BIT(tag) ((tag) & (MESH_FILTER_WORDS * 64u - 1u))
-#define MESH_TRUST_BIT(tag, entry) (1ull << (((tag) + (entry)) & 63u))  // of the word of MESH_FILTER_BIT
+// A tag's lowest bit is always set.
+#define MESH_FILTER_BIT(tag) ((tag) >> 1 & (MESH_FILTER_WORDS * 64u - 1u))
 
 // What mesh_sweep is run with (BPF_PROG_TEST_RUN), in place of a packet. It removes records of flows that are over or
 // silent for too long (mesh_flow_due()), and those whose binding is not that of their endpoint.

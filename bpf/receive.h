@@ -98,8 +98,8 @@ MESH_INLINE int mesh_may_trust(const struct mesh_work* work, const struct mesh_s
   if (begins || work->header.moved || work->header.ring_version != MESH_RING_VERSION(service->ring)) return 0;
   if (work->packet.tcp_flags & (MESH_TCP_SYN | MESH_TCP_FIN | MESH_TCP_RST)) return 0;
   const struct mesh_filter* filter = mesh_filter_of(tag);
-  return filter && !(filter->rewritten & mesh_filter_bit(tag)) &&
-         (filter->trusted & MESH_TRUST_BIT(tag, work->header.entry));
+  __u64 bits = mesh_trust_bits(tag, work->header.entry);
+  return filter && !(filter->rewritten & mesh_filter_bit(tag)) && (filter->trusted & bits) == bits;
 }
 
 MESH_INLINE void mesh_move_entry(struct mesh_flow_set* set, __u32 way, __u32 tag, __u16 entry) {

@@ -69,14 +69,14 @@ MESH_INLINE int mesh_claim(__u64 hash, __u32 mark) {
 // From now on packets of the flow that enter there go without a look-up.
 MESH_INLINE void mesh_trust(__u32 tag, __u16 entry) {
   struct mesh_filter* filter = mesh_filter_of(tag);
-  __u64 bit = MESH_TRUST_BIT(tag, entry);
-  if (filter && !(filter->trusted & bit)) __sync_fetch_and_or(&filter->trusted, bit);
+  __u64 bits = mesh_trust_bits(tag, entry);
+  if (filter && (filter->trusted & bits) != bits) __sync_fetch_and_or(&filter->trusted, bits);
 }
 
 MESH_INLINE void mesh_distrust(__u32 tag, __u16 entry) {
   struct mesh_filter* filter = mesh_filter_of(tag);
-  __u64 bit = MESH_TRUST_BIT(tag, entry);
-  if (filter && (filter->trusted & bit)) __sync_fetch_and_and(&filter->trusted, ~bit);
+  __u64 bits = mesh_trust_bits(tag, entry);
+  if (filter && (filter->trusted & bits)) __sync_fetch_and_and(&filter->trusted, ~bits);
 }
 
 // The mark of a new flow's record. One made again from a packet in mid-flow is to be confirmed like any other: the

@@ -186,10 +186,10 @@ MESH_INLINE struct mesh_flow_set* mesh_flow_set_of(const struct mesh_config* con
   return bpf_map_lookup_elem(&mesh_flows, &index);
 }
 
-// The words of the filters that a flow's bit is in.
+// The words of the filters that a flow's bits are in.
 MESH_INLINE struct mesh_filter* mesh_filter_of(__u32 tag) {
   __u32 index = MESH_FILTER_BIT(tag) >> 6;
   return bpf_map_lookup_elem(&mesh_filters, &index);
 }
 
-MESH_INLINE __u64 mesh_filter_bit(__u32 tag) { return 1ull << (tag & 63); }
+MESH_INLINE __u64 mesh_filter_bit(__u32 tag) { return 1ull << (MESH_FILTER_BIT(tag) & 63); }
