@@ -6,6 +6,7 @@ MESH_DOCKER=$MESH_TOOLS/docker.io/usr/bin/docker                      # the dock
 MESH_REGISTRY=$MESH_TOOLS/docker-registry/usr/bin/docker-registry    # a registry that speaks the distribution API
 MESH_NGINX=$MESH_TOOLS/nginx/usr/sbin/nginx                          # for the example images
 MESH_NGINX_CONF=$MESH_TOOLS/nginx-common/etc/nginx                   # mime.types and friends
+MESH_HAPROXY=$MESH_TOOLS/haproxy                                     # a peer of scripts/bench, with its libraries
 MESH_KERNELS=$MESH_TOOLS/kernels                                     # scripts/test-kernels: kernels and root image
 
 die() {
