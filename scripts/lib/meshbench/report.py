@@ -43,9 +43,13 @@ The lab's wires are veth pairs, where XDP copies each packet of ordinary sockets
 ```
 B: ethtool -L eth0 combined 1     # one queue, so that one CPU's figure is measured; then all of them
 B: mesh-static --pin-dir /sys/fs/bpf/bench mesh.json           # "Mode": "xdp" or "tc"
-A: mesh-frames send --interface eth0 --source A --destination B --next-hop MAC-OF-B --own MAC-OF-A --port 8010 --flows 65536
-C: mesh-frames count --interface eth0 --port 4789 --seconds 10 # at the backend's host: what B has forwarded
+C: mesh-pktgen --sink 8010                                     # in the service's container, at the backend's host
+A: mesh-pktgen --target B:8010 --flows 65536                   # sent, answered, loss, latency; --tcp-syn for any service
 ```
+
+`mesh-pktgen --mode live-frames` needs a driver that takes redirected frames, `af_packet` works everywhere, and a build with
+`-DMESH_WITH_DPDK=ON` (`sudo scripts/setup --with-dpdk`) has `af_xdp` and whole cards: `--mode dpdk --device 0000:01:00.0`.
+To count what B forwards, without answers: `mesh-frames send` at A and `mesh-frames count --port 4789` at the backend's host.
 
 For the peer, stop mesh-static, put the rules of `scripts/lib/meshbench/forward.py` on B, and count the published port.
 Interleave the two, five times or more, and compare the best.
