@@ -31,13 +31,10 @@ struct {
 __be16 order[PROBE_FLOWS_MAX];  // source ports, in the order in which flows have their turn
 __u64 sequence = 0;
 
-SEC("xdp")
-int generate(struct xdp_md* context) {
+static __always_inline int generate(struct xdp_md* context, const struct pktgen_config* settings) {
   __u8* data = (__u8*)(long)context->data;
   const __u8* end = (__u8*)(long)context->data_end;
-  const __u32 key = 0;
-  const struct pktgen_config* settings = bpf_map_lookup_elem(&config, &key);
-  if (!settings || settings->flows == 0 || data + PROBE_BYTES_MIN > end) return XDP_ABORTED;
+  if (settings->flows == 0 || data + PROBE_BYTES_MIN > end) return XDP_ABORTED;
   // Recycled pages keep the forwarder's edits. Eight bytes at a time: byte by byte would cost more than the rest.
   _Pragma("clang loop unroll(full)") for (int i = 0; i < 7; i++)((__u64*)data)[i] =
       ((const __u64*)settings->shape.head)[i];
@@ -49,17 +46,25 @@ int generate(struct xdp_md* context) {
 
 // Answers to datagrams end here. Those to a SYN go on: this host's kernel, which knows of no connection, resets it, so
 // that the server is not left with half of one.
-SEC("xdp")
-int count_answers(struct xdp_md* context) {
+static __always_inline int count_answers(struct xdp_md* context, const struct pktgen_config* settings) {
   const __u32 key = 0;
-  const struct pktgen_config* settings = bpf_map_lookup_elem(&config, &key);
   struct probe_counts* found = bpf_map_lookup_elem(&counts, &key);
-  if (!settings || !found) return XDP_PASS;
+  if (!found) return XDP_PASS;
   __u64 elapsed_ns = 0;
   const enum probe_kind kind = probe_answer((__u8*)(long)context->data, (__u8*)(long)context->data_end,
                                             &settings->shape, bpf_ktime_get_ns(), &elapsed_ns);
   probe_count(found, kind, elapsed_ns);
   return kind == PROBE_ANSWERED && settings->shape.protocol == PROBE_UDP ? XDP_DROP : XDP_PASS;
+}
+
+SEC("xdp")
+int pktgen(struct xdp_md* context) {
+  const __u32 key = 0;
+  const struct pktgen_config* settings = bpf_map_lookup_elem(&config, &key);
+  if (!settings) return XDP_PASS;
+  // A test run comes from the loopback interface.
+  const int came = context->ingress_ifindex == settings->ifindex;
+  return came ? count_answers(context, settings) : generate(context, settings);
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

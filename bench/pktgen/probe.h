@@ -118,7 +118,9 @@ struct probe_counts {
 MESH_INLINE __u32 probe_bucket(__u64 ns) {
   if (ns < 16) return (__u32)ns;
   const __u32 power = 63u - (__u32)__builtin_clzll(ns);  // 4 or more
-  return ((power - 3) << 4 | (__u32)(ns >> (power - 4) & 15)) & (PROBE_BUCKETS - 1);
+  __u32 bucket = (power - 3) << 4 | (__u32)(ns >> (power - 4) & 15);
+  MESH_OPAQUE(bucket);  // the compiler knows that it is less; the verifier wants to see it
+  return bucket & (PROBE_BUCKETS - 1);
 }
 
 MESH_INLINE void probe_count(struct probe_counts* counts, enum probe_kind kind, __u64 elapsed_ns) {

@@ -49,7 +49,7 @@ class LiveFrames : public Wire {
     options.repeat = static_cast<int>(count);
     options.flags = BPF_F_TEST_XDP_LIVE_FRAMES;
     options.batch_size = static_cast<std::uint32_t>(std::min<std::size_t>(kBatch, count));
-    if (bpf_prog_test_run_opts(bpf_program__fd(object_->progs.generate), &options) != 0 && errno != EINTR) {
+    if (bpf_prog_test_run_opts(bpf_program__fd(object_->progs.pktgen), &options) != 0 && errno != EINTR) {
       return fail_errno("send live frames on " + interface_ + " (needs kernel 5.18; try --mode af_packet)", errno);
     }
     return count;
@@ -78,17 +78,17 @@ class LiveFrames : public Wire {
 }  // namespace
 
 Result<WirePtr> open_live_frames(const Route& route, const Traffic& traffic) {
-  std::unique_ptr<pktgen_bpf, Close> object(pktgen_bpf__open_and_load());
-  if (!object) return fail_errno("load the generator's programs (root is needed)", errno);
   const PktgenConfig config{TRY(make_shape(route, traffic)), route.ifindex,
                             static_cast<std::uint32_t>(traffic.ports.size())};
+  std::unique_ptr<pktgen_bpf, Close> object(pktgen_bpf__open_and_load());
+  if (!object) return fail_errno("load the generator's programs (root is needed)", errno);
   std::ranges::transform(traffic.ports, object->bss->order, mesh_be16);
   const std::uint32_t key = 0;
   if (bpf_map_update_elem(bpf_map__fd(object->maps.config), &key, &config, BPF_ANY) != 0) {
     return fail_errno("write the generator's settings", errno);
   }
   std::unique_ptr<bpf_link, Detach> link(
-      bpf_program__attach_xdp(object->progs.count_answers, static_cast<int>(route.ifindex)));
+      bpf_program__attach_xdp(object->progs.pktgen, static_cast<int>(route.ifindex)));
   if (!link) {
     return fail_errno("count answers on " + route.interface + " (another XDP program there? try --mode af_packet)",
                       errno);

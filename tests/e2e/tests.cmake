@@ -47,5 +47,6 @@ mesh_add_lab_test(cleanup BOTH_MODES)
 mesh_add_lab_test(demo)
 mesh_add_lab_test(interruption TIMEOUT 200)
 mesh_add_lab_test(bench TIMEOUT 400)
+mesh_add_lab_test(pktgen BOTH_MODES TIMEOUT 120)
 
 add_subdirectory(tools)
