@@ -1,6 +1,7 @@
 // mesh-pingpong: round-trip time of small messages over one TCP connection.
 //   mesh-pingpong serve PORT                                  echoes, IPv4 and IPv6, until SIGTERM
 //   mesh-pingpong ask ADDRESS:PORT [--count 20000] [--bytes 64]   prints JSON: minimum, p50, p99 in microseconds
+//   mesh-pingpong visit ADDRESS:PORT [--seconds 1] [--bytes 64]   a connection for each message; prints JSON: how many
 //   mesh-pingpong take PORT                                   takes what comes and closes when the sender does
 //   mesh-pingpong bulk ADDRESS:PORT [--seconds 1]             prints JSON: bytes and seconds until all of it was taken
 //   mesh-pingpong connect ONE:PORT OTHER:PORT [--count N]     prints JSON: p50 of connect() to each, in turn, in
@@ -90,6 +91,17 @@ mesh::Result<Fd> connect_to(const mesh::SocketAddress& peer) {
   return fd;
 }
 
+// One message there and back.
+Status exchange(int fd, const std::string& target, const std::vector<char>& message, std::vector<char>& reply) {
+  if (!send_all(fd, message.data(), message.size())) return mesh::fail_errno("send", errno);
+  for (std::size_t have = 0; have < reply.size();) {
+    const ssize_t got = ::recv(fd, reply.data() + have, reply.size() - have, 0);
+    if (got <= 0) return mesh::fail(mesh::ErrorKind::kUnavailable, target + " closed the connection");
+    have += static_cast<std::size_t>(got);
+  }
+  return {};
+}
+
 Status ask(const std::string& target, std::size_t count, std::size_t bytes) {
   const Fd fd = TRY(connect_to(TRY(mesh::SocketAddress::parse(target))));
   const std::vector<char> message(bytes, 'p');
@@ -98,18 +110,33 @@ Status ask(const std::string& target, std::size_t count, std::size_t bytes) {
   times_us.reserve(count);
   for (std::size_t i = 0; i < count; ++i) {
     const auto start = std::chrono::steady_clock::now();
-    if (!send_all(fd.get(), message.data(), bytes)) return mesh::fail_errno("send", errno);
-    for (std::size_t have = 0; have < bytes;) {
-      const ssize_t got = ::recv(fd.get(), reply.data() + have, bytes - have, 0);
-      if (got <= 0) return mesh::fail(mesh::ErrorKind::kUnavailable, target + " closed the connection");
-      have += static_cast<std::size_t>(got);
-    }
+    TRY(exchange(fd.get(), target, message, reply));
     const std::chrono::duration<double, std::micro> elapsed = std::chrono::steady_clock::now() - start;
     times_us.push_back(elapsed.count());
   }
   std::ranges::sort(times_us);
   std::printf("{\"count\": %zu, \"bytes\": %zu, \"min_us\": %.2f, \"p50_us\": %.2f, \"p99_us\": %.2f}\n", count, bytes,
               times_us.front(), times_us[count / 2], times_us[count * 99 / 100]);
+  return {};
+}
+
+Status visit(const std::string& target, double seconds, std::size_t bytes) {
+  const mesh::SocketAddress peer = TRY(mesh::SocketAddress::parse(target));
+  const std::vector<char> message(bytes, 'v');
+  std::vector<char> reply(bytes);
+  std::uint64_t count = 0;
+  const auto start = std::chrono::steady_clock::now();
+  std::chrono::duration<double> elapsed{};
+  while (elapsed.count() < seconds) {
+    const Fd fd = TRY(connect_to(peer));
+    // Ends by a reset: otherwise all ports wait for late packets (TIME_WAIT) within a second or two.
+    const linger at_once{.l_onoff = 1, .l_linger = 0};
+    ::setsockopt(fd.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    TRY(exchange(fd.get(), target, message, reply));
+    ++count;
+    elapsed = std::chrono::steady_clock::now() - start;
+  }
+  std::printf("{\"count\": %llu, \"seconds\": %.4f}\n", static_cast<unsigned long long>(count), elapsed.count());
   return {};
 }
 
@@ -185,9 +212,13 @@ int main(int argc, char** argv) {
   client->add_option("target", target, "ADDRESS:PORT")->required();
   client->add_option("--count", count)->check(CLI::Range(std::size_t{1}, std::size_t{10'000'000}));
   client->add_option("--bytes", bytes)->check(CLI::Range(std::size_t{1}, kBytesMax));
+  double seconds = 1;
+  CLI::App* visitor = app.add_subcommand("visit", "measure connections, each for one message");
+  visitor->add_option("target", target, "ADDRESS:PORT")->required();
+  visitor->add_option("--seconds", seconds);
+  visitor->add_option("--bytes", bytes)->check(CLI::Range(std::size_t{1}, kBytesMax));
   CLI::App* taker = app.add_subcommand("take", "take what comes");
   taker->add_option("port", port)->required();
-  double seconds = 1;
   CLI::App* sender = app.add_subcommand("bulk", "send as much as goes");
   sender->add_option("target", target, "ADDRESS:PORT")->required();
   sender->add_option("--seconds", seconds);
@@ -201,6 +232,8 @@ int main(int argc, char** argv) {
     status = serve(port, server->parsed());
   } else if (*sender) {
     status = bulk(target, seconds);
+  } else if (*visitor) {
+    status = visit(target, seconds, bytes);
   } else {
     status = *connector ? compare_connects(targets, count) : ask(target, count, bytes);
   }

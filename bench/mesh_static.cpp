@@ -3,13 +3,13 @@
 // Prints "ready" once the kernel holds it, removes everything on SIGTERM. The description:
 //   {"Self": 1, "Mode": "tc", "Uplinks": ["b0", "b1"],
 //    "Nodes": [{"Number": 2, "Address": "10.9.1.2", "Uplink": "b1", "Source": "10.9.1.1", "NextHop": "02:…"}],
-//    "Ports": [{"Protocol": "udp", "Port": 8010, "Backends": [{"Node": 2, "Binding": 1}]}],
+//    "Ports": [{"Protocol": "udp", "Port": 8010, "Return": "tunnel", "Backends": [{"Node": 2, "Binding": 1}]}],
 //    "Endpoints": [{"Task": "web", "Node": 1, "Ingress": "10.0.0.5", "Address": "10.1.0.5", "Interface": "mv0",
 //                   "Namespace": "/run/netns/web", "Bindings": [{"Index": 1, "Protocol": "udp", "Published": 8010,
 //                                                                "Target": 80}]}],
 //    "VirtualIps": [{"Address": "10.1.0.2", "Backends": ["10.1.0.5"]}]}
 // An endpoint of another host has neither Interface nor Namespace nor Bindings. All are on one network, 10.1.0.0/16.
-// The node numbered Self has no Uplink; its Address is where published ports answer.
+// The node numbered Self has no Uplink; its Address is where published ports answer. Return: "dsr", or as above.
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
@@ -55,12 +55,13 @@ constexpr bool json_fields(const BackendText*, Visit&& visit) {
 struct PortText {
   std::string protocol;
   std::uint16_t port = 0;
+  std::string answers;
   std::vector<BackendText> backends;
 };
 template <class Visit>
 constexpr bool json_fields(const PortText*, Visit&& visit) {
   return visit("Protocol", &PortText::protocol) && visit("Port", &PortText::port) &&
-         visit("Backends", &PortText::backends);
+         visit("Return", &PortText::answers) && visit("Backends", &PortText::backends);
 }
 struct BindingText {
   std::uint16_t index = 0;
@@ -158,6 +159,7 @@ Result<dp::PublishedPort> published(const PortText& text) {
   port.service_id = port.service_name = "static-" + std::to_string(text.port);
   port.protocol = protocol_of(text.protocol);
   port.port = text.port;
+  if (text.answers == "dsr") port.return_mode = dp::ReturnMode::kDirect;
   std::vector<dp::RingMember> members;
   std::map<std::uint8_t, std::uint16_t> node_of;
   for (const BackendText& backend : text.backends) {

@@ -15,8 +15,10 @@ BENCH = os.path.join(harness.SOURCE_DIR, "scripts", "bench")
 # Group: the ends that its measurements have to find. A row without a figure, or a peer that is no row, fails everywhere.
 ROWS = {
     "forward": ["entry: plain routing", "entry: iptables DNAT + masquerade", "entry: mesh, tc", "entry: mesh, xdp",
-                "backend: kernel VXLAN device + bridge", "backend: mesh, tc", "backend: mesh, xdp"],
-    "latency": ["direct veth", "published port, mesh (tc)", "containers on one host, mesh",
+                "backend: kernel VXLAN device + bridge", "backend: mesh, tc", "backend: mesh, xdp",
+                "connections: HAProxy (TCP), bridges, VXLAN", "connections: mesh, tc"],
+    "latency": ["direct veth", "published port, HAProxy (TCP), bridges, VXLAN", "published port, mesh (tc)",
+                "published port, mesh (tc), dsr", "containers on one host, mesh",
                 "containers on two hosts, by VIP"],
     "overlay": ["mesh, tc, throughput", "mesh, tc, bytes per underlay packet"],
     "connect": ["VIP minus address"],

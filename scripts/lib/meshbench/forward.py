@@ -1,6 +1,7 @@
 """60-byte UDP through one host, one CPU sending, generator included: through the entry host (plain routing, nftables and
 iptables DNAT + masquerade, the mesh in both modes), and into a container of the backend's host (the kernel's VXLAN device
-and bridge, the mesh in both modes).
+and bridge, the mesh in both modes). Then TCP, for the peer that has no UDP: connections for one message each, by DNAT, by
+HAProxy, and by the mesh.
 
     generator ── a0  b0 ── host under test ── b1  c0 ── sink (counts)
     generator ── a0  b0 ── host under test ── mv0  eth0 of a container (counts)
@@ -10,12 +11,15 @@ import contextlib
 import json
 import subprocess
 
-from . import hosts, rows, wires
+from . import haproxy, hosts, rows, wires
+from .conversations import PORT as TCP_PORT
+from .conversations import Conversations
 
 PORT = 8010
 SETTLE_S = 5
 CLIENT, HOST_A, HOST_B, SINK = "10.9.0.1", "10.9.0.2", "10.9.1.1", "10.9.1.2"
 INNER_CLIENT, CONTAINER, INGRESS, CONTAINER_MAC = "10.8.0.1", "10.1.0.5", "10.0.0.5", "02:42:0a:00:00:05"
+CONNECTIONS, PROXIED = "connections: nftables DNAT + masquerade, bridges, VXLAN", "connections: HAProxy (TCP), bridges, VXLAN"
 NFT, BRIDGE = "entry: nftables DNAT + masquerade", "backend: kernel VXLAN device + bridge"
 
 
@@ -150,7 +154,24 @@ def _backend_cases(stack, run):
         yield _row(f"backend: mesh, {mode}", peers={BRIDGE: limit}), path.measure(HOST_A, "--tunnel-binding", "1")
 
 
+def _connection_cases(stack, run):
+    talk = Conversations(run, stack)
+    published = [("tcp", TCP_PORT, "pong")]
+    classic, mesh = hosts.Hosts(stack), hosts.Hosts(stack)
+    hosts.join_by_bridges(classic, published)
+    hosts.join_by_mesh(mesh, run.bin_dir, "tc", published)
+    yield (rows.Row(CONNECTIONS, "k/s", lower_is_better=False),
+           talk.visit(classic.client, classic.containers["pong"], hosts.HOST1_CLIENT))
+    peers, note = {CONNECTIONS: None}, haproxy.MISSING
+    for end in talk.through_haproxy(classic):
+        peers, note = {**peers, PROXIED: None}, ""
+        yield rows.Row(PROXIED, "k/s", {CONNECTIONS: None}, lower_is_better=False), talk.visit(*end)
+    yield (rows.Row("connections: mesh, tc", "k/s", peers, lower_is_better=False, note=note),
+           talk.visit(mesh.client, mesh.containers["pong"], hosts.HOST1))
+
+
 def measure(run):
     with contextlib.ExitStack() as stack:
         run.say("building the paths")
-        return rows.interleave([*_entry_cases(stack, run), *_backend_cases(stack, run)], run)
+        cases = [*_entry_cases(stack, run), *_backend_cases(stack, run), *_connection_cases(stack, run)]
+        return rows.interleave(cases, run)

@@ -1,8 +1,10 @@
 """Two hosts, a client, and containers on them, made of network namespaces: joined by the mesh without a cluster
 (mesh-static), or in the classic way by the kernel's bridge, VXLAN device and nftables.
 
-    client e0 ── c0  host1  u1 ── u2  host2
+    client e0 ── c0  host1  u1 ── u2  host2  c1 ── e1 client
                      ping, near       pong      containers: eth0 inside, NAME on the host
+
+The client sends by e0; by e1 come the answers that host2 gives directly (dsr).
 """
 
 import contextlib
@@ -16,6 +18,7 @@ from meshlab.waiting import wait_until
 from . import wires
 
 CLIENT, HOST1_CLIENT, HOST1, HOST2 = "10.9.0.1", "10.9.0.2", "10.9.1.1", "10.9.1.2"
+CLIENT_DIRECT, HOST2_CLIENT = "10.9.2.1", "10.9.2.2"
 GATEWAY, VIP = "10.0.0.1", "10.1.0.2"
 VNI, TUNNEL_PORT = "4096", 4789
 MTU = "1450"  # of containers: an Ethernet's 1500 without the tunnel's headers
@@ -66,16 +69,20 @@ class Hosts:
         self.client, self.host1, self.host2 = (net.namespace(name) for name in ("client", "host1", "host2"))
         net.veth(self.client, "e0", f"{CLIENT}/24", self.host1, "c0", f"{HOST1_CLIENT}/24")
         net.veth(self.host1, "u1", f"{HOST1}/24", self.host2, "u2", f"{HOST2}/24")
-        ends = ((self.client, "e0"), (self.host1, "c0"), (self.host1, "u1"), (self.host2, "u2"))
+        net.veth(self.client, "e1", f"{CLIENT_DIRECT}/24", self.host2, "c1", f"{HOST2_CLIENT}/24")
+        ends = ((self.client, "e0"), (self.host1, "c0"), (self.host1, "u1"), (self.host2, "u2"), (self.client, "e1"),
+                (self.host2, "c1"))
         for namespace, interface in ends if bare else ():
             wires.run(*wires.inside(namespace, "ethtool", "-K", interface, "tx", "off", "gso", "off", "tso", "off"))
         wires.run("ip", "-n", self.client, "route", "add", "default", "via", HOST1_CLIENT)
         wires.run("ip", "-n", self.host2, "route", "add", "default", "via", HOST1)
+        wires.run("ip", "-n", self.host2, "route", "add", CLIENT, "via", CLIENT_DIRECT)
         for host in (self.host1, self.host2):
             wires.run(*wires.inside(host, "sysctl", "-qw", "net.ipv4.ip_forward=1"))
         # Neighbours know each other from here on.
         wires.run(*wires.inside(self.client, "ping", "-c1", "-q", "-W2", HOST1_CLIENT))
         wires.run(*wires.inside(self.host1, "ping", "-c1", "-q", "-W2", HOST2))
+        wires.run(*wires.inside(self.host2, "ping", "-c1", "-q", "-W2", CLIENT_DIRECT))
         self.containers = {name: net.namespace(name) for name in CONTAINERS}
         for name, inside in self.containers.items():
             plug(self.host_of(name), name, inside, _mac(name))
@@ -99,7 +106,7 @@ def _endpoint(hosts, name, number, bindings):
 
 
 def _description(hosts, number, mode, published):
-    """What mesh-static is told on host `number`. published: [(protocol, port, container)]."""
+    """What mesh-static is told on host `number`. published: [(protocol, port, container) or (…, "dsr")]."""
     mac = hosts.net.mac
     far = ({"Number": 2, "Address": HOST2, "Uplink": "u1", "Source": HOST1, "NextHop": mac(hosts.host2, "u2")}
            if number == 1 else
@@ -107,11 +114,12 @@ def _description(hosts, number, mode, published):
     own = {"Number": number, "Address": HOST1 if number == 1 else HOST2}
     bindings = {name: [] for name in hosts.containers}
     ports = []
-    for index, (protocol, port, name) in enumerate(published, 1):
+    for index, (protocol, port, name, *answers) in enumerate(published, 1):
         bindings[name].append({"Index": index, "Protocol": protocol, "Published": port, "Target": port})
-        ports.append({"Protocol": protocol, "Port": port, "Backends": [{"Node": CONTAINERS[name][0], "Binding": index}]})
+        ports.append({"Protocol": protocol, "Port": port, "Return": "".join(answers) or "tunnel",
+                      "Backends": [{"Node": CONTAINERS[name][0], "Binding": index}]})
     return {
-        "Self": number, "Mode": mode, "Uplinks": ["c0", "u1"] if number == 1 else ["u2"], "Nodes": [own, far],
+        "Self": number, "Mode": mode, "Uplinks": ["c0", "u1"] if number == 1 else ["u2", "c1"], "Nodes": [own, far],
         "Ports": ports,
         "Endpoints": [_endpoint(hosts, name, number, bindings[name]) for name in hosts.containers],
         "VirtualIps": [{"Address": VIP, "Backends": [address("pong")]}],
