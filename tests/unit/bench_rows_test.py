@@ -9,7 +9,7 @@ SOURCE_DIR = os.environ.get("MESH_SOURCE_DIR") or os.path.dirname(os.path.dirnam
     os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(SOURCE_DIR, "scripts", "lib"))
 
-from meshbench import chart, report, results, rows, sizes  # noqa: E402  (the path is set above)
+from meshbench import chart, ipvs, report, results, rows, sizes  # noqa: E402  (the path is set above)
 
 STEADY, SWINGING = [10, 10.1, 10.2, 13, 15], [10, 12, 14, 16, 18]
 PEER = rows.Row("peer", "ns", values=[5, 5, 5, 5, 5])
@@ -70,6 +70,18 @@ class TestOutput(unittest.TestCase):
         self.assertEqual(results.noise(self.measured), "")
         self.assertIn("prove nothing", results.noise(results.result("g", "t", [row([1, 1])], SOURCE_DIR)))
         self.assertIn("too noisy to judge case", results.noise(results.result("g", "t", [row(SWINGING, 1)], SOURCE_DIR)))
+
+
+class TestIpvs(unittest.TestCase):
+    def test_figures_of_the_machine_are_its_last_word(self):
+        kept = ipvs.as_line([row(STEADY, None, {"peer": None}), PEER])
+        found = ipvs.figures(f"kernels: booted\nround 1/5: case\n{kept}\nstatus 0\n")
+        self.assertEqual([(one.name, one.values, one.peers) for one in found],
+                         [("case", STEADY, {"peer": None}), ("peer", PEER.values, {})])
+
+    def test_nothing_said(self):
+        with self.assertRaisesRegex(RuntimeError, "(?s)measured nothing.*no such module"):
+            ipvs.figures("kernels: booted\nip_vs: no such module\n")
 
 
 class TestSizes(unittest.TestCase):

@@ -23,6 +23,7 @@ TAIL = """
 ```
 sudo scripts/setup && scripts/build
 sudo scripts/bench all            # or packet, forward, latency, overlay, connect, scale, start
+sudo scripts/bench ipvs           # in a virtual machine, whose kernel has IPVS: minutes
 sudo scripts/bench all --check    # ends with 1 where a row misses its target, with 3 where the machine was too noisy
 sudo scripts/bench report         # this page
 ```
