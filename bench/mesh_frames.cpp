@@ -138,7 +138,16 @@ mesh::Result<FramesConfig> make_config(const Arguments& arguments, unsigned ifin
   return config;
 }
 
-Status send(frames_bpf* object, const Arguments& arguments, std::uint32_t length) {
+// Attached for the life of the process: the link goes with its descriptor.
+Status attach(bpf_program* program, unsigned ifindex, const Arguments& arguments) {
+  if (bpf_program__attach_xdp(program, static_cast<int>(ifindex)) == nullptr) {
+    return mesh::fail_errno("attach to " + arguments.interface, errno);
+  }
+  return {};
+}
+
+Status send(frames_bpf* object, unsigned ifindex, const Arguments& arguments, std::uint32_t length) {
+  TRY(attach(object->progs.generate, ifindex, arguments));
   const int program = bpf_program__fd(object->progs.generate);
   std::vector<std::uint8_t> data(length);
   xdp_md context{};
@@ -175,15 +184,6 @@ std::uint64_t total(frames_bpf* object) {
   return sum;
 }
 
-// Attached for the life of the process: the link goes with its descriptor.
-Status attach(bpf_program* program, unsigned ifindex, const Arguments& arguments) {
-  if (bpf_program__attach_xdp(program, static_cast<int>(ifindex)) == nullptr) {
-    return mesh::fail_errno("attach to " + arguments.interface, errno);
-  }
-  std::fputs("ready\n", stderr);
-  return {};
-}
-
 // The filter goes with the network namespace.
 Status attach_tc(const bpf_program* program, unsigned ifindex, const Arguments& arguments) {
   LIBBPF_OPTS(bpf_tc_hook, hook);
@@ -198,7 +198,6 @@ Status attach_tc(const bpf_program* program, unsigned ifindex, const Arguments& 
   if ((made != 0 && made != -EEXIST) || bpf_tc_attach(&hook, &options) != 0) {
     return mesh::fail_errno("attach to " + arguments.interface, errno);
   }
-  std::fputs("ready\n", stderr);
   return {};
 }
 
@@ -208,6 +207,7 @@ Status count(frames_bpf* object, unsigned ifindex, const Arguments& arguments) {
   } else {
     TRY(attach(object->progs.sink, ifindex, arguments));
   }
+  std::fputs("ready\n", stderr);
   const auto start = std::chrono::steady_clock::now();
   std::chrono::duration<double> elapsed{};
   while (!stopped && elapsed.count() < arguments.seconds) {
@@ -231,7 +231,7 @@ Status run(const std::string& verb, const Arguments& arguments) {
   if (bpf_map_update_elem(bpf_map__fd(object->maps.config), &key, &config, BPF_ANY) != 0) {
     return mesh::fail_errno("write the frame template", errno);
   }
-  if (verb == "send") return send(object.get(), arguments, config.length);
+  if (verb == "send") return send(object.get(), ifindex, arguments, config.length);
   return count(object.get(), ifindex, arguments);
 }
 
