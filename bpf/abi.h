@@ -18,7 +18,8 @@
 extern "C" {
 #endif
 
-// Bumped with every change of a layout below; held in mesh_config.abi.
+// Bumped with every change of a layout or of a row's meaning below, but not of a limit; held in mesh_config.abi. The
+// tables of the version before are taken over: dataplane/abi_previous.h.
 #define MESH_ABI_VERSION 3u
 
 // ---- limits -----------------------------------------------------------------------------------------------------
@@ -332,6 +333,15 @@ struct mesh_sweep {
 };
 MESH_SIZE(struct mesh_sweep, 32);
 
+// What mesh_carry is run with: a record of another flow table, which goes to its place in this one unless it is known
+// there as newer. Answers XDP_PASS if the table knows the flow now, XDP_DROP if there is no room for it.
+struct mesh_carry {
+  struct mesh_flow record;
+  __u32 mark;
+  __u32 reserved;
+};
+MESH_SIZE(struct mesh_carry, 72);
+
 // mesh_endpoints: HASH
 struct mesh_endpoint_key {
   __u32 vni;
@@ -416,6 +426,7 @@ MESH_SIZE(struct mesh_origin, 24);
   X(mesh_endpoint_tc, "tc", "ingress of the host side of each endpoint's veth") \
   X(mesh_entry_tc, "tc", "ingress of mesh1")                                    \
   X(mesh_sweep, "xdp", "nowhere: user space runs it")                           \
+  X(mesh_carry, "xdp", "nowhere: user space runs it")                           \
   X(mesh_connect4, "cgroup/connect4", "cgroup root")                            \
   X(mesh_connect6, "cgroup/connect6", "cgroup root")                            \
   X(mesh_sendmsg4, "cgroup/sendmsg4", "cgroup root")                            \

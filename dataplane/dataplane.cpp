@@ -165,6 +165,13 @@ Report Dataplane::State::plan_all(Report report) {
     carry_out(todo, report);
   }
   if (exact) ledger.settle(std::move(room), *picture);
+  if (Result<std::string> taken = kernel.finish_takeover(); taken) {
+    report.taken_over = std::move(*taken);
+  } else {
+    exact = false;
+    report.problems.push_back(
+        {.kind = Problem::Kind::kKernel, .subject = "tables of an earlier meshd", .message = taken.error().message});
+  }
   return report;
 }
 
@@ -308,7 +315,7 @@ std::vector<MapMemory> Dataplane::memory() const {
 }
 
 Result<Tracer*> Dataplane::State::tracer_for(const std::string& trace) {
-  if (!tracing) tracing = Tracing{TRY(Tracer::load(options.pin_dir)), {}, {}};
+  if (!tracing) tracing = Tracing{TRY(Tracer::load(options.pin_dir, kernel.facts().flow_mask + 1)), {}, {}};
   tracing->used_at = std::chrono::steady_clock::now();
   if (tracing->trace != trace) {
     tracing->trace.clear();

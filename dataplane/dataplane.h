@@ -26,6 +26,7 @@ struct TraceRun;
 
 struct Options {
   std::string pin_dir = "/sys/fs/bpf/meshd";  // on a bpffs; made if absent
+  std::uint32_t flow_sets = 0;  // of the flow table, seven records each; a power of two, 0: MESH_FLOW_SETS
 };
 
 // One part that is not as desired, and why; the rest was applied.
@@ -42,7 +43,8 @@ struct Report {
   std::vector<Problem> problems;
   std::size_t actions = 0;  // applied by this call
   std::size_t drift = 0;    // what a full pass found changed by another hand
-  std::string recreated;    // why pinned state of an earlier meshd was replaced; empty: it was not
+  std::string recreated;    // which tables of an earlier meshd start empty, and why; empty: none does
+  std::string taken_over;   // what was converted from tables of another layout; empty: nothing
 };
 
 struct Traffic {
@@ -177,8 +179,10 @@ enum class ModeRequest : std::uint8_t { kAuto, kXdp, kTc };
 
 class Dataplane {
  public:
-  // Opens or makes the pinned maps and loads the programs. kUnsupported names what the kernel lacks (features.h);
-  // pinned state of another ABI version is replaced and `Report::recreated` says so.
+  // Opens or makes the pinned maps and loads the programs. kUnsupported names what the kernel lacks (features.h).
+  // Tables of the previous version or of other sizes are taken over; of other versions they are replaced, and
+  // `Report::recreated` says so. Either happens when the first reconcile() has attached the programs; until then, and
+  // after an error, what an earlier meshd loaded goes on.
   [[nodiscard]] static Result<Dataplane> open(Options options);
 
   // An error means nothing can be said about the kernel's state; a part that failed is a Problem.

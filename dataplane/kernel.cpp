@@ -136,7 +136,11 @@ Result<Observed> Kernel::observe() const {
   for (std::size_t i = 0; i < kMapCount; ++i) {
     const auto map = static_cast<MapId>(i);
     if (is_mapped(map)) continue;
-    TRY(map_info(map).is_array ? observe_array(map, observed) : observe_table(map, observed));
+    if (map_info(map).is_array) {
+      TRY(observe_array(map, observed));
+    } else {
+      observed[map] = TRY(read_table(map_info(map).name));
+    }
   }
   observe_pieces(observed);
   observe_links(observed);
@@ -144,22 +148,22 @@ Result<Observed> Kernel::observe() const {
   return observed;
 }
 
-Status Kernel::observe_table(MapId map, Observed& observed) const {
-  const char* name = map_info(map).name;
-  const int fd = TRY(fd_of(name));
-  const auto description = std::ranges::find(descriptions_, name, &MapDescription::name);
-  if (observe_batches(fd, *description, observed[map])) return {};
-  observed[map].clear();
+Result<Table> Kernel::read_table(std::string_view map) const {
+  const int fd = TRY(fd_of(map));
+  const auto description = std::ranges::find(descriptions_, map, &MapDescription::name);
+  Table table;
+  if (observe_batches(fd, *description, table)) return table;
+  table.clear();
   std::string key(description->key_size, '\0'), next(description->key_size, '\0');
   std::string value(description->value_size, '\0');
   // Nobody else writes these maps; the limit is against a table that someone changes under us without end.
   std::uint64_t left = std::uint64_t{description->rows_max} * 2;
   for (int outcome = bpf_map_get_next_key(fd, nullptr, next.data()); outcome == 0 && left > 0;
        outcome = bpf_map_get_next_key(fd, key.data(), next.data()), --left) {
-    if (bpf_map_lookup_elem(fd, next.data(), value.data()) == 0) observed[map][next] = value;
+    if (bpf_map_lookup_elem(fd, next.data(), value.data()) == 0) table[next] = value;
     key = next;
   }
-  return {};
+  return table;
 }
 
 // False: not all could be read so; this kernel has no batches for this kind of table, or more rows fell on one bucket.

@@ -6,12 +6,17 @@
 //                                  programs attaches nothing anew
 //   <pin_dir>/links/*              XDP and cgroup attachments; tc filters need no pin
 //   <pin_dir>/clsact/<ifindex>     empty directories: interfaces whose clsact qdisc we made
+//
+// What is pinned is replaced last. Where this meshd wants other tables than those pinned, it fills its own first
+// (takeover.h), and they are pinned when its programs are attached and know what the earlier ones knew; until then
+// whatever fails leaves programs, tables and pins as they were.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -22,12 +27,25 @@
 #include "dataplane/dataplane.h"
 #include "dataplane/plan.h"
 #include "dataplane/state.h"
+#include "dataplane/takeover.h"
+
+struct bpf_object;
 
 namespace mesh::dataplane {
 
+struct CloseObject {
+  void operator()(bpf_object* object) const;
+};
+using ObjectPointer = std::unique_ptr<bpf_object, CloseObject>;
+using Objects = std::vector<ObjectPointer>;
+
 class Kernel {
  public:
-  // `recreated` says why pinned state of an earlier meshd was replaced; empty: it was not.
+  Kernel(Kernel&&) noexcept;
+  Kernel& operator=(Kernel&&) noexcept;
+  ~Kernel();
+
+  // `recreated` says which tables of an earlier meshd start empty, and why; empty: none does.
   [[nodiscard]] static Result<Kernel> open(const Options& options, std::string& recreated);
   [[nodiscard]] static Status cleanup(const Options& options);
 
@@ -37,6 +55,9 @@ class Kernel {
 
   [[nodiscard]] Result<Observed> observe() const;
   [[nodiscard]] Status apply(const Action& action);
+  // To be called when everything wanted is attached for the first time: pins what open() made in place of an earlier
+  // meshd's tables. Says what was taken over, "" if there was nothing to do.
+  [[nodiscard]] Result<std::string> finish_takeover();
   // All of them, in order; many writes to one table are one system call. `done` hears what became of each.
   void apply(std::span<const Action> actions, const std::function<void(const Action&, const Status&)>& done);
 
@@ -71,6 +92,8 @@ class Kernel {
   void clear_trusted();
 
  private:
+  Kernel();
+
   struct Mapping {  // an mmapped array
     void* data = nullptr;
     std::size_t size = 0;
@@ -81,17 +104,33 @@ class Kernel {
     ~Mapping();
   };
 
+  struct Earlier;
+
   [[nodiscard]] Status open_state(const Options& options, std::string& recreated);
+  [[nodiscard]] Status take_map(const std::string& name, Fd fd);
   [[nodiscard]] Status adopt_maps();
-  [[nodiscard]] Status adopt_programs(const std::string& directory);
-  [[nodiscard]] Status load_programs(const std::string& directory);
+  [[nodiscard]] Status adopt_programs();
+  [[nodiscard]] Status load(const Objects& objects, const Takeover& takeover, const MapShapes& pinned);
+  [[nodiscard]] Status load_object(bpf_object* object);
+  [[nodiscard]] Status pin_all() const;
+  [[nodiscard]] Status pin_in(const std::string& directory) const;
+  void forget_old_programs() const;
+  [[nodiscard]] Status open_earlier(const Takeover& takeover, const MapShapes& pinned);
+  [[nodiscard]] Status fill_from_earlier();
+  [[nodiscard]] Status copy_rows(const std::string& map, std::uint64_t flags);
+  [[nodiscard]] Result<std::vector<Row>> rows_of(const std::string& map) const;
+  [[nodiscard]] Status carry_flows();
+  [[nodiscard]] Result<bool> carry(const FlowEntry& flow) const;
+  [[nodiscard]] Status catch_up();
+  [[nodiscard]] Status catch_up_before(const Hook& hook);
   [[nodiscard]] Result<Mapping> map_array(std::string_view map) const;
   [[nodiscard]] Status map_arrays();
   [[nodiscard]] Status learn_facts();
   [[nodiscard]] Status learn_tick();
+  [[nodiscard]] Result<std::uint32_t> run_with(const std::string& program, void* order, std::uint32_t size) const;
   [[nodiscard]] Result<mesh_sweep> sweep(std::uint32_t first, std::uint32_t count) const;
   [[nodiscard]] Result<int> fd_of(std::string_view map) const;
-  [[nodiscard]] Status observe_table(MapId map, Observed& observed) const;
+  [[nodiscard]] Result<Table> read_table(std::string_view map) const;
   static bool observe_batches(int fd, const MapDescription& description, Table& table);
   [[nodiscard]] Status observe_array(MapId map, Observed& observed) const;
   void observe_pieces(Observed& observed) const;
@@ -111,6 +150,7 @@ class Kernel {
   [[nodiscard]] std::string link_path(const Hook& hook) const;
 
   std::string pin_dir_;
+  std::string program_dir_;  // below it, of this build
   HostFacts facts_;
   std::map<std::string, Fd, std::less<>> maps_;
   std::vector<MapDescription> descriptions_;
@@ -118,6 +158,8 @@ class Kernel {
   std::map<MapId, Mapping> mappings_;
   Mapping filters_;
   Fd cgroup_;
+  std::set<std::string, std::less<>> anew_;  // maps that this object made
+  std::unique_ptr<Earlier> earlier_;         // an earlier meshd's tables, until its programs are replaced
 };
 
 // The BPF objects that are built into this program.

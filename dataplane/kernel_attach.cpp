@@ -188,6 +188,7 @@ void Kernel::observe_filters(Observed& observed) const {
 Status Kernel::run(const Attach& action) {
   const auto program = programs_.find(action.hook.program);
   if (program == programs_.end()) return fail(ErrorKind::kInternal, "no program " + action.hook.program);
+  TRY(catch_up_before(action.hook));
   if (is_tc(action.hook.kind)) return attach_filter(action.hook, program->second.get());
   return attach_link(action.hook, program->second.get());
 }
@@ -222,8 +223,12 @@ Status Kernel::attach_link(const Hook& hook, int program) {
   if (const std::optional<LinkInfo> link = read_link(path)) {
     const bool same_place = is_xdp ? link->ifindex == hook.ifindex : link->cgroup_id == facts_.cgroup_id;
     const Fd fd(bpf_obj_get(path.c_str()));
-    // In one step, without a moment in which nothing is attached.
+    // In one step, without a moment in which nothing is attached. Refused, the program that is there stays.
     if (same_place && fd && bpf_link_update(fd.get(), program, nullptr) == 0) return {};
+    if (same_place && fd && errno != ENOLINK) {
+      if (is_xdp) return xdp_failure(hook.ifindex, errno);
+      return fail_errno("replace " + hook.program + " at the cgroup root", errno);
+    }
   }
   drop_link(path);
   std::filesystem::create_directories(pin_dir_ + "/links", error);

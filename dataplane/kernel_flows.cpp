@@ -34,21 +34,32 @@ std::atomic_ref<__u64> word_at(void* filters, std::uint32_t word) {
 }  // namespace
 
 Result<mesh_sweep> Kernel::sweep(std::uint32_t first, std::uint32_t count) const {
-  const auto program = programs_.find("mesh_sweep");
-  if (program == programs_.end()) return fail(ErrorKind::kInternal, "no program mesh_sweep");
   mesh_sweep order{};
   order.first = first;
   order.count = count;
-  mesh_sweep answer{};
+  TRY(run_with("mesh_sweep", &order, sizeof order));
+  return order;
+}
+
+// Whether the table knows the flow now.
+Result<bool> Kernel::carry(const FlowEntry& flow) const {
+  mesh_carry order{.record = flow.record, .mark = flow.mark, .reserved = 0};
+  const std::uint32_t answer = TRY(run_with("mesh_carry", &order, sizeof order));
+  if (answer == XDP_ABORTED) return fail(ErrorKind::kInternal, "run mesh_carry: this host's settings are not written");
+  return answer == XDP_PASS;
+}
+
+// Runs a program that takes orders in place of a packet, and answers in them. Returns what it returned.
+Result<std::uint32_t> Kernel::run_with(const std::string& name, void* order, std::uint32_t size) const {
+  const auto program = programs_.find(name);
+  if (program == programs_.end()) return fail(ErrorKind::kInternal, "no program " + name);
   bpf_test_run_opts options{};
   options.sz = sizeof options;
-  options.data_in = &order;
-  options.data_size_in = sizeof order;
-  options.data_out = &answer;
-  options.data_size_out = sizeof answer;
+  options.data_in = options.data_out = order;
+  options.data_size_in = options.data_size_out = size;
   options.repeat = 1;
-  if (bpf_prog_test_run_opts(program->second.get(), &options) != 0) return fail_errno("run mesh_sweep", errno);
-  return answer;
+  if (bpf_prog_test_run_opts(program->second.get(), &options) != 0) return fail_errno("run " + name, errno);
+  return options.retval;
 }
 
 Result<std::uint64_t> Kernel::sweep_flows() {

@@ -1,5 +1,7 @@
 // Kernel: opening. Adopts what an earlier meshd pinned, or loads the programs and pins them.
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cerrno>
 #include <cstdarg>
 #include <cstdio>
@@ -28,6 +30,17 @@ namespace mesh::dataplane {
 namespace {
 
 constexpr std::array<MapId, 4> kMapped = {MapId::kServices, MapId::kRings, MapId::kBackends, MapId::kVipBackends};
+
+constexpr std::array kMapNames = {
+#define MESH_X(name, text) #name,
+    MESH_MAPS(MESH_X)
+#undef MESH_X
+};
+constexpr std::array kProgramNames = {
+#define MESH_X(name, section, where) #name,
+    MESH_PROGRAMS(MESH_X)
+#undef MESH_X
+};
 
 // libbpf's first words about a failure, which are the closest to it; the rest goes to the debug log.
 thread_local std::string first_words;
@@ -70,63 +83,75 @@ std::unexpected<Error> load_failure(const std::string& object, const std::string
   return fail_errno(fmt::format("load BPF object {} ({})", object, words), code);
 }
 
-struct CloseObject {
-  void operator()(bpf_object* object) const { bpf_object__close(object); }
-};
-using ObjectPointer = std::unique_ptr<bpf_object, CloseObject>;
-
-Result<ObjectPointer> open_object(const BpfObject& object, const std::string& pin_dir) {
-  bpf_object_open_opts options{};
-  options.sz = sizeof options;
-  options.object_name = object.name.c_str();
-  options.pin_root_path = pin_dir.c_str();
-  ObjectPointer opened(bpf_object__open_mem(object.elf.data(), object.elf.size(), &options));
-  if (!opened) return load_failure(object.name, pin_dir, errno);
-  return opened;
+// Opened with the sizes that the options ask for.
+Result<Objects> open_objects(const Options& options) {
+  if (options.flow_sets != 0 && !std::has_single_bit(options.flow_sets)) {
+    return fail(ErrorKind::kInvalid, fmt::format("flow table of {} sets: must be a power of two", options.flow_sets));
+  }
+  Objects objects;
+  for (const BpfObject& object : bpf_objects()) {
+    first_words.clear();
+    bpf_object_open_opts how{};
+    how.sz = sizeof how;
+    how.object_name = object.name.c_str();
+    how.pin_root_path = options.pin_dir.c_str();
+    ObjectPointer opened(bpf_object__open_mem(object.elf.data(), object.elf.size(), &how));
+    if (!opened) return load_failure(object.name, options.pin_dir, errno);
+    bpf_map* flows = bpf_object__find_map_by_name(opened.get(), "mesh_flows");
+    if (flows != nullptr && options.flow_sets != 0) bpf_map__set_max_entries(flows, options.flow_sets);
+    objects.push_back(std::move(opened));
+  }
+  return objects;
 }
 
-// Why the pinned maps cannot serve these objects; "" if they can (or there are none).
-Result<std::string> mismatch(const std::string& pin_dir) {
-  for (const BpfObject& object : bpf_objects()) {
-    const ObjectPointer opened = TRY(open_object(object, pin_dir));
+MapShapes shapes_of(const Objects& objects) {
+  MapShapes shapes;
+  for (const ObjectPointer& object : objects) {
     bpf_map* map = nullptr;
-    bpf_object__for_each_map(map, opened.get()) {
-      const char* path = bpf_map__pin_path(map);
-      if (path == nullptr) continue;
-      const Fd pinned(bpf_obj_get(path));
-      if (!pinned) continue;
-      bpf_map_info info{};
-      std::uint32_t size = sizeof info;
-      if (bpf_obj_get_info_by_fd(pinned.get(), &info, &size) != 0) return std::string(path) + " is no map";
-      if (info.type != bpf_map__type(map) || info.key_size != bpf_map__key_size(map) ||
-          info.value_size != bpf_map__value_size(map) || info.max_entries != bpf_map__max_entries(map) ||
-          info.map_flags != bpf_map__map_flags(map)) {
-        return fmt::format("map {} has another layout", bpf_map__name(map));
-      }
+    bpf_object__for_each_map(map, object.get()) {
+      if (bpf_map__pin_path(map) == nullptr) continue;
+      shapes[bpf_map__name(map)] = {bpf_map__type(map), bpf_map__key_size(map), bpf_map__value_size(map),
+                                    bpf_map__max_entries(map), bpf_map__map_flags(map)};
     }
   }
-  const Fd config(bpf_obj_get((pin_dir + "/mesh_config").c_str()));
-  if (!config) return std::string();
-  const std::uint32_t key = 0;
-  mesh_config value{};
-  if (bpf_map_lookup_elem(config.get(), &key, &value) != 0) return std::string("mesh_config cannot be read");
-  // 0: made, but its meshd never came to write it.
-  if (value.abi != MESH_ABI_VERSION && value.abi != 0) {
-    return fmt::format("the tables have version {}, this meshd has {}", value.abi, MESH_ABI_VERSION);
-  }
-  return std::string();
+  return shapes;
 }
 
-// Pins of maps and programs. Attachments stay: the old programs go on with the old tables until they are replaced.
-void forget_pins(const std::string& pin_dir) {
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(pin_dir, error)) {
-    const std::string name = entry.path().filename();
-    if (name.starts_with("mesh_") || name.starts_with("programs_")) std::filesystem::remove_all(entry.path(), error);
+Result<MapShapes> pinned_shapes(const std::string& pin_dir) {
+  MapShapes shapes;
+  for (const char* name : kMapNames) {
+    const std::string path = fmt::format("{}/{}", pin_dir, name);
+    const Fd pinned(bpf_obj_get(path.c_str()));
+    if (!pinned && errno == ENOENT) continue;
+    if (!pinned) return fail_errno("open " + path, errno);
+    bpf_map_info info{};
+    std::uint32_t size = sizeof info;
+    if (bpf_obj_get_info_by_fd(pinned.get(), &info, &size) != 0) return fail_errno(path, errno);
+    shapes[name] = {info.type, info.key_size, info.value_size, info.max_entries, info.map_flags};
   }
+  return shapes;
+}
+
+// mesh_config.abi; its place is the first of all versions.
+std::uint32_t pinned_version(const std::string& pin_dir, const MapShapes& shapes) {
+  const auto shape = shapes.find("mesh_config");
+  if (shape == shapes.end() || shape->second.type != BPF_MAP_TYPE_ARRAY) return 0;
+  const Fd config(bpf_obj_get((pin_dir + "/mesh_config").c_str()));
+  std::string value(std::max<std::size_t>(shape->second.value_size, sizeof(std::uint32_t)), '\0');
+  const std::uint32_t key = 0;
+  if (!config || bpf_map_lookup_elem(config.get(), &key, value.data()) != 0) return 0;
+  return value_of<std::uint32_t>(value.substr(0, sizeof key));
+}
+
+Result<Fd> copy_of(int fd, const std::string& what) {
+  Fd copy(fcntl(fd, F_DUPFD_CLOEXEC, 3));
+  if (!copy) return fail_errno(what, errno);
+  return copy;
 }
 
 }  // namespace
+
+void CloseObject::operator()(bpf_object* object) const { bpf_object__close(object); }
 
 Kernel::Mapping::Mapping(Mapping&& other) noexcept
     : data(std::exchange(other.data, nullptr)), size(other.size), stride(other.stride) {}
@@ -149,49 +174,49 @@ Result<Kernel> Kernel::open(const Options& options, std::string& recreated) {
 
 Status Kernel::open_state(const Options& options, std::string& recreated) {
   pin_dir_ = options.pin_dir;
+  program_dir_ = pin_dir_ + "/programs_" + objects_digest();
   TRY_IN("data plane", make_pin_directory(pin_dir_));
-  recreated = TRY(mismatch(pin_dir_));
-  if (!recreated.empty()) forget_pins(pin_dir_);
+  const Objects objects = TRY(open_objects(options));
+  const MapShapes pinned = TRY_IN("data plane", pinned_shapes(pin_dir_));
+  const Takeover takeover = take_over(shapes_of(objects), pinned, pinned_version(pin_dir_, pinned));
+  recreated = takeover.lost;
 
-  const std::string directory = pin_dir_ + "/programs_" + objects_digest();
-  if (!adopt_maps() || !adopt_programs(directory)) {
-    programs_.clear();
-    maps_.clear();
-    descriptions_.clear();
-    TRY(load_programs(directory));
-    TRY(adopt_maps());
-  }
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(pin_dir_, error)) {
-    const bool old = entry.path().filename().string().starts_with("programs_") && entry.path() != directory;
-    if (old) std::filesystem::remove_all(entry.path(), error);
+  const bool adopted = takeover.anew.empty() && adopt_maps() && adopt_programs();
+  if (!adopted) {
+    Status loaded = load(objects, takeover, pinned);
+    if (!loaded && pinned.empty()) return loaded;
+    TRY_IN("nothing was changed, what an earlier meshd loaded goes on; data plane", std::move(loaded));
   }
   TRY(map_arrays());
-  return learn_facts();
+  TRY(learn_facts());
+  if (earlier_) return {};
+  if (!adopted) TRY(pin_all());
+  forget_old_programs();
+  return {};
+}
+
+Status Kernel::take_map(const std::string& name, Fd fd) {
+  bpf_map_info info{};
+  std::uint32_t size = sizeof info;
+  if (bpf_obj_get_info_by_fd(fd.get(), &info, &size) != 0) return fail_errno("map " + name, errno);
+  const bool per_cpu = info.type == BPF_MAP_TYPE_PERCPU_ARRAY;
+  descriptions_.push_back(
+      {name, info.max_entries, info.key_size, info.value_size, info.type == BPF_MAP_TYPE_ARRAY || per_cpu, per_cpu});
+  maps_[name] = std::move(fd);
+  return {};
 }
 
 Status Kernel::adopt_maps() {
-  static const std::vector<const char*> kNames = {
-#define MESH_X(name, text) #name,
-      MESH_MAPS(MESH_X)
-#undef MESH_X
-  };
-  for (const char* name : kNames) {
+  for (const char* name : kMapNames) {
     const std::string path = fmt::format("{}/{}", pin_dir_, name);
     Fd fd(bpf_obj_get(path.c_str()));
     if (!fd) return fail_errno(path, errno);
-    bpf_map_info info{};
-    std::uint32_t size = sizeof info;
-    if (bpf_obj_get_info_by_fd(fd.get(), &info, &size) != 0) return fail_errno(path, errno);
-    const bool per_cpu = info.type == BPF_MAP_TYPE_PERCPU_ARRAY;
-    descriptions_.push_back(
-        {name, info.max_entries, info.key_size, info.value_size, info.type == BPF_MAP_TYPE_ARRAY || per_cpu, per_cpu});
-    maps_[name] = std::move(fd);
+    TRY(take_map(name, std::move(fd)));
   }
   return {};
 }
 
-Status Kernel::adopt_programs(const std::string& directory) {
+Status Kernel::adopt_programs() {
   std::set<std::uint32_t> pinned;
   for (const auto& [name, fd] : maps_) {
     bpf_map_info info{};
@@ -199,10 +224,8 @@ Status Kernel::adopt_programs(const std::string& directory) {
     if (bpf_obj_get_info_by_fd(fd.get(), &info, &size) != 0) return fail_errno(name, errno);
     pinned.insert(info.id);
   }
-#define MESH_X(name, section, where) #name,
-  for (const char* name : {MESH_PROGRAMS(MESH_X)}) {
-#undef MESH_X
-    const std::string path = directory + "/" + name;
+  for (const char* name : kProgramNames) {
+    const std::string path = program_dir_ + "/" + name;
     Fd fd(bpf_obj_get(path.c_str()));
     if (!fd) return fail_errno(path, errno);
     std::array<std::uint32_t, 64> map_ids{};
@@ -222,29 +245,92 @@ Status Kernel::adopt_programs(const std::string& directory) {
   return {};
 }
 
-Status Kernel::load_programs(const std::string& directory) {
+// Nothing of it is pinned yet.
+Status Kernel::load(const Objects& objects, const Takeover& takeover, const MapShapes& pinned) {
+  programs_.clear();
+  maps_.clear();
+  descriptions_.clear();
+  anew_ = takeover.anew;
+  for (const ObjectPointer& object : objects) TRY(load_object(object.get()));
+  for (const char* name : kMapNames) {
+    if (!maps_.contains(name)) return fail(ErrorKind::kInternal, fmt::format("no map {} in the BPF objects", name));
+  }
+  if (pinned.empty() || takeover.anew.empty()) return {};
+  TRY(open_earlier(takeover, pinned));
+  return fill_from_earlier();
+}
+
+Status Kernel::load_object(bpf_object* object) {
+  bpf_map* map = nullptr;
+  bpf_object__for_each_map(map, object) {
+    if (anew_.contains(bpf_map__name(map))) bpf_map__set_pin_path(map, nullptr);
+  }
+  first_words.clear();
+  if (const int outcome = bpf_object__load(object); outcome != 0) {
+    return load_failure(bpf_object__name(object), pin_dir_, -outcome);
+  }
+  bpf_object__for_each_map(map, object) {
+    const std::string name = bpf_map__name(map);
+    if (std::ranges::find(kMapNames, name) == kMapNames.end()) continue;
+    TRY(take_map(name, TRY(copy_of(bpf_map__fd(map), name))));
+  }
+  bpf_program* program = nullptr;
+  bpf_object__for_each_program(program, object) {
+    const std::string name = bpf_program__name(program);
+    Fd fd = TRY(copy_of(bpf_program__fd(program), name));
+    bpf_prog_info info{};
+    std::uint32_t size = sizeof info;
+    if (bpf_obj_get_info_by_fd(fd.get(), &info, &size) != 0) return fail_errno(name, errno);
+    facts_.program_ids[name] = info.id;
+    programs_[name] = std::move(fd);
+  }
+  return {};
+}
+
+// All are pinned beside what is there, then take its place. mesh_config is the last of the maps: it tells the version.
+Status Kernel::pin_all() const {
+  const std::string next = pin_dir_ + "/next";
   std::error_code error;
-  std::filesystem::remove_all(directory, error);
+  std::filesystem::remove_all(next, error);
+  const Status pinned = pin_in(next);
+  if (!pinned) std::filesystem::remove_all(next, error);
+  TRY(pinned);
+  std::filesystem::remove_all(program_dir_, error);
+  std::vector<std::string> maps(anew_.begin(), anew_.end());
+  std::ranges::partition(maps, [](const std::string& map) { return map != "mesh_config"; });
+  for (const std::string& map : maps) {
+    const std::string to = pin_dir_ + "/" + map;
+    std::filesystem::rename(next + "/" + map, to, error);
+    if (error) return fail_errno("rename to " + to, error.value());
+  }
+  std::filesystem::rename(next, program_dir_, error);
+  if (error) return fail_errno("rename to " + program_dir_, error.value());
+  return {};
+}
+
+Status Kernel::pin_in(const std::string& directory) const {
+  std::error_code error;
   std::filesystem::create_directory(directory, error);
   if (error) return fail_errno(directory, error.value());
-  for (const BpfObject& object : bpf_objects()) {
-    first_words.clear();
-    const ObjectPointer opened = TRY(open_object(object, pin_dir_));
-    if (const int outcome = bpf_object__load(opened.get()); outcome != 0)
-      return load_failure(object.name, pin_dir_, -outcome);
-    bpf_program* program = nullptr;
-    bpf_object__for_each_program(program, opened.get()) {
-      const std::string path = directory + "/" + bpf_program__name(program);
-      if (bpf_obj_pin(bpf_program__fd(program), path.c_str()) != 0) return fail_errno("pin " + path, errno);
+  const auto pin = [&](const std::string& name, int fd) -> Status {
+    const std::string path = directory + "/" + name;
+    if (bpf_obj_pin(fd, path.c_str()) != 0) return fail_errno("pin " + path, errno);
+    return {};
+  };
+  for (const auto& [name, fd] : programs_) TRY(pin(name, fd.get()));
+  for (const std::string& name : anew_) TRY(pin(name, maps_.at(name).get()));
+  return {};
+}
+
+void Kernel::forget_old_programs() const {
+  std::error_code error;
+  std::vector<std::filesystem::path> old;
+  for (const auto& entry : std::filesystem::directory_iterator(pin_dir_, error)) {
+    if (entry.path().filename().string().starts_with("programs_") && entry.path() != program_dir_) {
+      old.push_back(entry.path());
     }
   }
-  maps_.clear();
-  descriptions_.clear();
-  TRY(adopt_maps());
-  const Status adopted = adopt_programs(directory);
-  maps_.clear();
-  descriptions_.clear();
-  return adopted;
+  for (const std::filesystem::path& path : old) std::filesystem::remove_all(path, error);
 }
 
 Result<Kernel::Mapping> Kernel::map_array(std::string_view map) const {

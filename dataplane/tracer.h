@@ -16,8 +16,8 @@ namespace mesh::dataplane {
 class Tracer {
  public:
   // Loads the programs that take packets, beside the attached ones: some tenths of a second, and until the end of the
-  // object the memory of a flow table. `kernel` has the tables open.
-  [[nodiscard]] static Result<Tracer> load(const std::string& pin_dir);
+  // object the memory of a flow table of `flow_sets`.
+  [[nodiscard]] static Result<Tracer> load(const std::string& pin_dir, std::uint32_t flow_sets);
 
   // Makes the own tables what the real ones are.
   Status copy_tables(const Kernel& kernel);

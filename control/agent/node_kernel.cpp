@@ -172,6 +172,7 @@ KernelOutput NodeKernel::apply(const KernelInput& input) {
     return output;
   }
   if (!programmed->recreated.empty()) spdlog::warn("data plane made anew reason=\"{}\"", programmed->recreated);
+  if (!programmed->taken_over.empty()) spdlog::info("data plane taken over what=\"{}\"", programmed->taken_over);
   for (const dataplane::Problem& problem : programmed->problems) {
     add_problem(output.problems, fmt::format("{}: {}", problem.subject, problem.message));
   }

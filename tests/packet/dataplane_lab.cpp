@@ -318,6 +318,7 @@ void Cluster::apply() {
       for (const dataplane::Problem& problem : report->problems) {
         ADD_FAILURE() << "host " << host->number << ": " << problem.subject << ": " << problem.message;
       }
+      host->report = *report;
     });
   }
 }

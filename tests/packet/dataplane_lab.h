@@ -52,6 +52,7 @@ struct Host {
   std::unique_ptr<vxlan::Overlay> overlay;
   std::unique_ptr<dataplane::Dataplane> dataplane;
   dataplane::Desired desired;  // of the last apply()
+  dataplane::Report report;    // ... and what it said
 };
 
 class Cluster {

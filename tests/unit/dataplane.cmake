@@ -1,3 +1,5 @@
+mesh_add_test(dataplane_abi_test SOURCES unit/dataplane_abi_test.cpp LIBS mesh_dataplane mesh_bpf)
+mesh_add_test(dataplane_takeover_test SOURCES unit/dataplane_takeover_test.cpp LIBS mesh_dataplane)
 mesh_add_test(dataplane_ring_test SOURCES unit/dataplane_ring_test.cpp LIBS mesh_dataplane)
 mesh_add_test(dataplane_blocks_test SOURCES unit/dataplane_blocks_test.cpp LIBS mesh_dataplane)
 mesh_add_test(dataplane_plan_test SOURCES unit/dataplane_plan_test.cpp LIBS mesh_dataplane)

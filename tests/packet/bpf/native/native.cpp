@@ -177,7 +177,7 @@ Outcome Native::run(const std::string& name, const Bytes& frame, std::uint32_t g
   std::memcpy(state_->start, frame.data(), frame.size());
   state_->guard();
   state_->redirect.clear();
-  state_->xdp = name == "mesh_uplink_xdp";
+  state_->xdp = name == "mesh_uplink_xdp" || name == "mesh_carry";
   Outcome outcome;
   const auto data = static_cast<__u32>(reinterpret_cast<std::uintptr_t>(state_->start));
   if (state_->xdp) {
@@ -185,7 +185,7 @@ Outcome Native::run(const std::string& name, const Bytes& frame, std::uint32_t g
     context.data = data;
     context.data_end = data + static_cast<__u32>(frame.size());
     context.ingress_ifindex = 1;
-    outcome.verdict = mesh_uplink_xdp(&context);
+    outcome.verdict = name == "mesh_carry" ? mesh_carry(&context) : mesh_uplink_xdp(&context);
   } else {
     __sk_buff skb{};
     skb.data = data;

@@ -22,6 +22,7 @@ int mesh_uplink_xdp(struct xdp_md* context);
 int mesh_uplink_tc(struct __sk_buff* skb);
 int mesh_endpoint_tc(struct __sk_buff* skb);
 int mesh_entry_tc(struct __sk_buff* skb);
+int mesh_carry(struct xdp_md* order);
 
 #ifdef __cplusplus
 }
