@@ -2,7 +2,7 @@
 // uses them is attached; what packets change meanwhile in the earlier ones is caught up with.
 #include <algorithm>
 #include <cerrno>
-#include <numeric>
+#include <cstring>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -18,6 +18,15 @@ constexpr std::string_view kFlows = "mesh_flows";
 constexpr std::string_view kOrigins = "mesh_origins";
 constexpr std::string_view kFilters = "mesh_filters";
 
+// Records of `set` that were not in it before, or were otherwise.
+void add_changed(const mesh_flow_set& set, const mesh_flow_set& before, std::vector<FlowEntry>& changed) {
+  for (std::size_t way = 0; way < MESH_FLOW_WAYS; ++way) {
+    const bool same = set.tag[way] == before.tag[way] && set.mark[way] == before.mark[way] &&
+                      std::memcmp(&set.record[way], &before.record[way], sizeof(mesh_flow)) == 0;
+    if (set.tag[way] != 0 && !same) changed.push_back({set.record[way], set.tag[way], set.mark[way]});
+  }
+}
+
 std::size_t cpu_value_size(std::uint32_t value_size) { return (value_size + 7U) / 8U * 8U; }
 
 }  // namespace
@@ -27,7 +36,8 @@ struct Kernel::Earlier {
   Takeover takeover;
   std::optional<bool> caught_up_for_uplinks;
   std::vector<std::string> flows;  // parts of the flow table as they were when they were last read
-  std::uint64_t rows = 0, rows_lost = 0;
+  std::uint64_t rows = 0;          // copied
+  std::uint64_t rows_lost = 0;     // ... or flow records that found no place
 };
 
 Kernel::Kernel() = default;
@@ -114,6 +124,9 @@ Status Kernel::fill_from_earlier() {
 Status Kernel::carry_flows() {
   const std::string map(kFlows);
   const auto size = std::ranges::find(earlier_->tables.descriptions_, map, &MapDescription::name)->value_size;
+  const auto set_in = [&](const std::string& rows, std::size_t at) {
+    return value_of<mesh_flow_set>(convert_row(map, earlier_->takeover.version, {{}, rows.substr(at, size)}).value);
+  };
   std::vector<FlowEntry> changed;
   for (std::uint32_t first = 0, part = 0;; first += kSetsPerRead, ++part) {
     std::string rows = TRY(earlier_->tables.read_rows(map, first, kSetsPerRead));
@@ -121,14 +134,14 @@ Status Kernel::carry_flows() {
     if (part == earlier_->flows.size()) earlier_->flows.emplace_back(rows.size(), '\0');
     std::string& before = earlier_->flows.at(part);
     for (std::size_t at = 0; at < rows.size() && rows != before; at += size) {
-      if (rows.compare(at, size, before, at, size) == 0) continue;
-      const Row set = convert_row(map, earlier_->takeover.version, {{}, rows.substr(at, size)});
-      visit_flows(set.value, [&](const FlowEntry& flow) { changed.push_back(flow); });
+      if (rows.compare(at, size, before, at, size) != 0) add_changed(set_in(rows, at), set_in(before, at), changed);
     }
     before = std::move(rows);
   }
   sort_for_carrying(changed, TRY(now()));
-  for (const FlowEntry& flow : changed) ++(TRY(carry(flow)) ? earlier_->rows : earlier_->rows_lost);
+  for (const FlowEntry& flow : changed) {
+    if (!TRY(carry(flow))) ++earlier_->rows_lost;
+  }
   return {};
 }
 
@@ -155,9 +168,10 @@ Result<std::string> Kernel::finish_takeover() {
   forget_old_programs();
   std::string said;
   if (!earlier_->takeover.taken.empty()) {
-    said = fmt::format("{} tables of version {} taken over, {} rows", earlier_->takeover.taken.size(),
-                       earlier_->takeover.version, earlier_->rows);
-    if (earlier_->rows_lost > 0) said += fmt::format("; {} rows have no place any more", earlier_->rows_lost);
+    said = fmt::format("{} tables of version {} taken over, {} rows{}", earlier_->takeover.taken.size(),
+                       earlier_->takeover.version, earlier_->rows,
+                       earlier_->takeover.taken.contains(kFlows) ? " and the flow records" : "");
+    if (earlier_->rows_lost > 0) said += fmt::format("; {} have no place any more", earlier_->rows_lost);
   }
   earlier_.reset();
   return said;
