@@ -23,7 +23,7 @@
 namespace mesh::lab {
 namespace {
 
-constexpr std::uint64_t kAtOnce = 4;                     // requests of a flow on their way together
+constexpr std::uint64_t kAtOnce = 8;                     // requests of a flow on their way together
 constexpr std::size_t kProblemsMax = 20;                 // that are told
 constexpr timeval kPatience{.tv_sec = 2, .tv_usec = 0};  // a lost SYN or segment comes again within it
 
@@ -81,6 +81,7 @@ SteadyTraffic::SteadyTraffic(const std::vector<Way>& ways, const std::vector<std
   for (const Way& way : ways) {
     flows_.push_back({.way = way, .socket = open_socket(way), .number = 0, .input = {}});
     ask(flows_.back());
+    hear(flows_.back());
   }
   if (!problems_.empty()) throw std::runtime_error(problems_.front());
   thread_ = std::thread([this] { run(); });
@@ -92,12 +93,14 @@ SteadyTraffic::~SteadyTraffic() {
 }
 
 void SteadyTraffic::run() {
-  while (!stopping_) {
+  while (!stopping_ && !troubled_) {
     for (Flow& flow : flows_) ask(flow);
+    for (Flow& flow : flows_) hear(flow);
   }
 }
 
 void SteadyTraffic::note(const std::string& name, const std::string& what) {
+  troubled_ = true;
   if (problems_.size() < kProblemsMax) problems_.push_back(name + ": " + what);
 }
 
@@ -111,12 +114,11 @@ void SteadyTraffic::ask(Flow& flow) {
       note(flow.way.name, fmt::format("send {}: {}", flow.number, strerror(errno)));
     }
   }
-  hear(flow, first);
 }
 
-void SteadyTraffic::hear(Flow& flow, std::uint64_t first) {
+void SteadyTraffic::hear(Flow& flow) {
   std::set<std::uint64_t> missing;
-  for (std::uint64_t number = first; number < first + kAtOnce; ++number) missing.insert(number);
+  for (std::uint64_t number = flow.number - kAtOnce; number < flow.number; ++number) missing.insert(number);
   const auto take = [&](std::string_view answer) {
     if (missing.erase(number_of(answer)) == 1) {
       ++answered_;
@@ -175,7 +177,7 @@ SteadyTraffic::Resent SteadyTraffic::wait_for_all_needless(const std::string& ne
 
 void SteadyTraffic::wait_for_answers(std::uint64_t more) const {
   const std::uint64_t before = answered_;
-  while (answered_ < before + more) usleep(1000);
+  while (answered_ < before + more && !troubled_) usleep(1000);
 }
 
 SteadyTraffic::Outcome SteadyTraffic::stop() {

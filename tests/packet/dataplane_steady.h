@@ -32,6 +32,7 @@ class SteadyTraffic {
     std::uint64_t late = 0;
     std::vector<std::string> problems;  // what was lost or came from elsewhere
   };
+  // ... or the first problem.
   void wait_for_answers(std::uint64_t more) const;
   // Ends the traffic.
   [[nodiscard]] Outcome stop();
@@ -45,7 +46,7 @@ class SteadyTraffic {
   };
   void run();
   void ask(Flow& flow);
-  void hear(Flow& flow, std::uint64_t first);
+  void hear(Flow& flow);
   void note(const std::string& name, const std::string& what);
 
   std::vector<Flow> flows_;
@@ -56,7 +57,7 @@ class SteadyTraffic {
   [[nodiscard]] static Resent wait_for_all_needless(const std::string& netns, const Resent& before);
   std::map<std::string, Resent> resent_before_;  // by network namespace
   std::atomic<std::uint64_t> answered_ = 0;
-  std::atomic<bool> stopping_ = false;
+  std::atomic<bool> stopping_ = false, troubled_ = false;
   std::vector<std::string> problems_;
   std::thread thread_;
 };
