@@ -128,8 +128,10 @@ Status Agent::Impl::start() {
   if (address_.is_unset() && !addresses_.empty()) address_ = addresses_.front();
 
   const NodeRecords records = TRY(load_records(options_.data_dir));
-  tables_ = std::make_shared<model::EndpointTables>(TRY(load_tables(options_.data_dir)));
-  saved_tables_ = tables_;
+  waiting_->tables = TRY(load_tables(options_.data_dir));
+  waiting_->from_disk = true;
+  overview_.version = waiting_->tables->version;
+  overview_.networks = waiting_->tables->networks;
   gateway_ = records.gateway;
   load_tasks(records);
 
@@ -154,7 +156,8 @@ void Agent::Impl::stop() {
   if (started_) {
     disk_.stop();
     Status saved = save_records(options_.data_dir, *make_records());
-    if (saved && unsaved_) saved = save_tables(options_.data_dir, *tables_);
+    // What waits is not in the kernel, and the manager sends it again; what the disk could not take before may be.
+    if (saved && !disk_known_ && !apply_running_) saved = save_tables(options_.data_dir, kernel_->tables());
     if (!saved) spdlog::error("state of this host could not be saved: {}", saved.error().message);
   }
   for (boost::asio::steady_timer* timer : {&apply_timer_, &scan_timer_, &pass_timer_, &save_timer_, &names_timer_}) {
@@ -190,7 +193,8 @@ void Agent::Impl::leave(std::function<void(Status)> done) {
 }
 
 void Agent::Impl::finish_leaving() {
-  tables_ = std::make_shared<model::EndpointTables>();
+  overview_ = {};
+  *waiting_ = {};
   gateway_ = {};
   applied_ = {};
   acknowledged_.reset();
@@ -199,9 +203,9 @@ void Agent::Impl::finish_leaving() {
   names_watch_.reset();
   names_pid_ = 0;
   unsaved_ = false;
-  unsaved_changes_.reset();
+  disk_known_ = true;
+  networked_.clear();
   save_problem_.clear();
-  saved_tables_ = tables_;
   apply_wanted_ = false;
   save_timer_.cancel();
   save_scheduled_ = false;
@@ -226,7 +230,7 @@ cluster::Hello Agent::Impl::hello() const {
   hello.address = address_;
   hello.addresses = addresses_;
   // A manager sends changes from `have` on: only if nothing newer waits to be applied.
-  if (applied_ == tables_->version) hello.have = applied_;
+  if (applied_ == overview_.version) hello.have = applied_;
   if (const auto routes = vxlan::host_routes()) {
     for (const vxlan::HostRoute& route : *routes) hello.connected_routes.push_back(route.prefix);
   }
@@ -302,7 +306,7 @@ api::ContainerCounts Agent::container_counts() const {
 
 api::LimitSupport Agent::limits() const { return impl_->limits_; }
 
-std::vector<model::NetworkRow> Agent::networks() const { return impl_->tables_->networks; }
+std::vector<model::NetworkRow> Agent::networks() const { return impl_->overview_.networks; }
 
 // On the thread that programs the kernel: a pass that loads programs takes seconds, and the loop must not wait for it.
 void Agent::dataplane(api::DataplanePart part, std::function<void(Result<Json>)> done) {
@@ -318,10 +322,6 @@ void Agent::metrics(std::function<void(Result<api::NodeMetrics>)> done) {
   auto finish = [weak = std::weak_ptr(impl_), done = std::move(done)](Result<api::NodeMetrics> found) {
     const auto impl = weak.lock();
     if (!found || !impl) return done(std::move(found));
-    for (api::BackendMetrics& backend : found->backends) {
-      const auto row = std::ranges::find(impl->tables_->endpoints, backend.task, &model::EndpointRow::task_id);
-      if (row != impl->tables_->endpoints.end()) backend.task = row->name;
-    }
     found->number = impl->gateway_.node_number;
     found->drift = impl->drift_;
     found->problems = impl->problems_.size();

@@ -24,6 +24,13 @@ namespace mesh::agent {
 // options.hostname, else uname's.
 [[nodiscard]] std::string hostname_of(const Options& options);
 
+// What came for the kernel since the last pass.
+struct WaitingTables {
+  std::optional<model::EndpointTables> tables;
+  bool from_disk = false;                   // the tables
+  std::vector<model::TableChange> changes;  // of them, or of what came before
+};
+
 // One task of this host and everything that is under way for it.
 struct LocalTask {
   model::Task task;
@@ -78,10 +85,11 @@ class Agent::Impl : public std::enable_shared_from_this<Agent::Impl> {
   void take_welcome(const cluster::Welcome& welcome);
   void take_tables(const model::EndpointTables& tables);
   void take_table_change(const model::TableChange& change);
-  void apply_soon();
+  void apply_soon();          // everything
+  void apply_changes_soon();  // what waits
   void apply_now();
   void program();
-  void applied(const KernelOutput& output);
+  void applied(const KernelOutput& output, bool only_changes);
   void acknowledge();
   void tell_routes(const std::vector<Cidr>& routes);
   void answer_ports(const cluster::PortQuestion& question);
@@ -136,7 +144,10 @@ class Agent::Impl : public std::enable_shared_from_this<Agent::Impl> {
   bool report_scheduled_ = false;
   std::map<std::string, std::vector<std::function<void(Result<PulledImage>)>>> pulls_;  // by reference and credentials
 
-  std::shared_ptr<const model::EndpointTables> tables_ = std::make_shared<model::EndpointTables>();
+  // Version and networks of the tables that came last. All of them are with the kernel.
+  model::EndpointTables overview_;
+  std::shared_ptr<WaitingTables> waiting_ = std::make_shared<WaitingTables>();
+  std::shared_ptr<WaitingTables> taken_;  // by the pass that runs
   GatewayFacts gateway_;
   model::TableVersion applied_;                      // in this kernel
   std::optional<model::TableVersion> acknowledged_;  // in this session
@@ -147,18 +158,19 @@ class Agent::Impl : public std::enable_shared_from_this<Agent::Impl> {
   std::vector<IpAddress> addresses_;
   IpAddress address_;
   bool apply_wanted_ = false;
+  bool all_wanted_ = false;             // by the next pass: more than what waits may be new
+  bool all_taken_ = false;              // ... by the one that runs
+  std::vector<std::string> networked_;  // tasks that the last pass gave a network
   bool apply_running_ = false;
   bool full_pass_wanted_ = true;
   bool network_changed_ = false;
   std::vector<Cidr> routes_told_;  // in this session
   bool scan_running_ = false;
   bool save_scheduled_ = false;
-  bool unsaved_ = false;  // tables_, gateway_ or assignments are not on the disk: before the next pass
-  std::shared_ptr<const model::EndpointTables> saved_tables_;  // given to the disk; what passes are made from
-  // Since then; nothing: not all that came were changes of what is on the disk, or it is not known what that is.
-  std::optional<std::vector<model::TableChange>> unsaved_changes_;
-  std::string save_problem_;                                   // why they are not there; "": they are
-  pid_t names_pid_ = 0;                                        // the mesh-dns that names_watch_ waits for
+  bool unsaved_ = false;      // gateway_ or assignments are not on the disk: before the next pass
+  bool disk_known_ = true;    // it has the tables that the kernel was given
+  std::string save_problem_;  // why they are not there; "": they are
+  pid_t names_pid_ = 0;       // the mesh-dns that names_watch_ waits for
   Time names_seen_at_{};
   std::unique_ptr<boost::asio::posix::stream_descriptor> names_watch_;  // its pidfd
 

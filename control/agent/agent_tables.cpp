@@ -16,6 +16,22 @@ constexpr Duration kFullPassPeriod = std::chrono::seconds(30);  // looks for dri
 constexpr Duration kApplyRetryDelay = std::chrono::seconds(1);
 constexpr Duration kSaveDelay = std::chrono::milliseconds(50);  // joins a burst of changes into one write
 
+// Everything: what the kernel was given before, with what it is to be given now.
+Status save_all(const std::string& data_dir, const WaitingTables& taken, const NodeKernel& kernel) {
+  if (taken.tables && taken.changes.empty()) return save_tables(data_dir, *taken.tables);
+  model::EndpointTables tables = taken.tables ? *taken.tables : kernel.tables();
+  TableMerger merger(tables);
+  for (const model::TableChange& change : taken.changes) TRY(merger.merge(change));
+  return save_tables(data_dir, tables);
+}
+
+// `known`: the disk has what the kernel was given.
+Status save_taken(const std::string& data_dir, const WaitingTables& taken, bool known, const NodeKernel& kernel) {
+  const bool new_tables = taken.tables && !taken.from_disk;
+  if (known && !new_tables && (taken.changes.empty() || TRY(save_changes(data_dir, taken.changes)))) return {};
+  return save_all(data_dir, taken, kernel);
+}
+
 }  // namespace
 
 void Agent::Impl::take_welcome(const cluster::Welcome& welcome) {
@@ -31,27 +47,37 @@ void Agent::Impl::take_welcome(const cluster::Welcome& welcome) {
 }
 
 void Agent::Impl::take_tables(const model::EndpointTables& tables) {
-  tables_ = std::make_shared<model::EndpointTables>(tables);
-  unsaved_ = true;
-  unsaved_changes_.reset();
+  overview_ = {};
+  overview_.version = tables.version;
+  overview_.networks = tables.networks;
+  *waiting_ = {.tables = tables};
   acknowledged_.reset();
   apply_soon();
 }
 
 void Agent::Impl::take_table_change(const model::TableChange& change) {
-  auto next = std::make_shared<model::EndpointTables>(*tables_);
-  if (Status merged = merge(*next, change); !merged) {
-    spdlog::warn("tables are asked for again reason=\"{}\"", merged.error().message);
-    if (resync_) resync_(merged.error().message);
+  const auto next = is_next(overview_.version, change);
+  if (!next) {
+    spdlog::warn("tables are asked for again reason=\"{}\"", next.error().message);
+    if (resync_) resync_(next.error().message);
     return;
   }
-  tables_ = std::move(next);
-  unsaved_ = true;
-  if (unsaved_changes_) unsaved_changes_->push_back(change);
-  apply_soon();
+  if (!*next) return;
+  model::TableChange networks{.from = change.from};
+  networks.upsert.version = change.upsert.version;
+  networks.upsert.networks = change.upsert.networks;
+  networks.removed_networks = change.removed_networks;
+  (void)merge(overview_, networks);
+  waiting_->changes.push_back(change);
+  apply_changes_soon();
 }
 
 void Agent::Impl::apply_soon() {
+  all_wanted_ = true;
+  apply_changes_soon();
+}
+
+void Agent::Impl::apply_changes_soon() {
   if (apply_wanted_) return;
   apply_wanted_ = true;
   // After the current message: a burst becomes one pass.
@@ -63,9 +89,12 @@ void Agent::Impl::apply_now() {
   apply_wanted_ = false;
   // Before the first welcome there is nothing that this kernel should hold; without tables (their record was lost) it
   // is not known what it should hold, and they come with the session.
-  if (gateway_.node_number == 0 || tables_->version == model::TableVersion{}) return;
+  if (gateway_.node_number == 0 || overview_.version == model::TableVersion{}) return;
   apply_running_ = true;
-  if (unsaved_) {
+  all_taken_ = std::exchange(all_wanted_, false);
+  taken_ = std::exchange(waiting_, std::make_shared<WaitingTables>());
+  const bool new_tables = taken_->tables && !taken_->from_disk;
+  if (unsaved_ || new_tables || !taken_->changes.empty() || !disk_known_) {
     save_then_program();
   } else {
     program();
@@ -76,16 +105,11 @@ void Agent::Impl::apply_now() {
 // acknowledged. One write for all that came during the last pass. A disk that fails is named, and does not hold up the
 // cluster.
 void Agent::Impl::save_then_program() {
-  unsaved_ = false;
-  const auto tables = tables_ != saved_tables_ || !save_problem_.empty() ? tables_ : nullptr;
-  saved_tables_ = tables_;
-  std::optional<std::vector<model::TableChange>> changes;
-  if (tables) changes = std::exchange(unsaved_changes_, std::vector<model::TableChange>());
+  const auto records = std::exchange(unsaved_, false) ? make_records() : nullptr;
   disk_.run(
-      [records = make_records(), tables, changes = std::move(changes), data_dir = options_.data_dir]() -> Status {
-        TRY(save_records(data_dir, *records));
-        if (!tables || (changes && TRY(save_changes(data_dir, *changes)))) return {};
-        return save_tables(data_dir, *tables);
+      [records, taken = taken_, known = disk_known_, kernel = kernel_, data_dir = options_.data_dir]() -> Status {
+        if (records) TRY(save_records(data_dir, *records));
+        return save_taken(data_dir, *taken, known, *kernel);
       },
       guarded([this](const Status& saved) {
         // This host left its cluster meanwhile: its kernel is being emptied.
@@ -94,9 +118,9 @@ void Agent::Impl::save_then_program() {
           return;
         }
         save_problem_.clear();
+        disk_known_ = saved.has_value();
         if (!saved) {
           unsaved_ = true;
-          unsaved_changes_.reset();  // what is on the disk is not known
           save_problem_ = fmt::format(
               "state of this host could not be saved, a restart of meshd would program what was saved before: {}",
               saved.error().message);
@@ -105,25 +129,33 @@ void Agent::Impl::save_then_program() {
       }));
 }
 
-// Programs the tables that were written last. Newer ones have asked for the next pass.
+// Programs what was written last. What came since has asked for the next pass.
 void Agent::Impl::program() {
   KernelInput input;
-  input.tables = saved_tables_;
+  input.tables = std::move(taken_->tables);
+  input.changes = std::move(taken_->changes);
+  taken_.reset();
   input.gateway = gateway_;
-  input.pass = full_pass_wanted_ ? vxlan::Overlay::Pass::kFull : vxlan::Overlay::Pass::kDirty;
+  const bool full = std::exchange(full_pass_wanted_, false);
+  input.pass = full ? vxlan::Overlay::Pass::kFull : vxlan::Overlay::Pass::kDirty;
   input.network_changed = std::exchange(network_changed_, false);
-  full_pass_wanted_ = false;
+  std::vector<std::string> networked;
   for (const auto& [id, local] : tasks_) {
-    if (wants_network(local->task, local->facts)) input.tasks.push_back(local->task);
+    if (wants_network(local->task, local->facts)) networked.push_back(id);
   }
-  kernel_pool_.run([kernel = kernel_, input = std::move(input)] { return kernel->apply(input); },
-                   guarded([this](const KernelOutput& output) {
+  input.only_changes = !all_taken_ && !full && !input.network_changed && networked == networked_;
+  networked_ = std::move(networked);
+  if (!input.only_changes) {
+    for (const std::string& id : networked_) input.tasks.push_back(tasks_.at(id)->task);
+  }
+  kernel_pool_.run([kernel = kernel_, input = std::move(input)]() mutable { return kernel->apply(std::move(input)); },
+                   guarded([this, only_changes = input.only_changes](const KernelOutput& output) {
                      apply_running_ = false;
-                     applied(output);
+                     applied(output, only_changes);
                    }));
 }
 
-void Agent::Impl::applied(const KernelOutput& output) {
+void Agent::Impl::applied(const KernelOutput& output, bool only_changes) {
   std::vector<std::string> problems = output.problems;
   if (!save_problem_.empty()) problems.push_back(save_problem_);
   const bool retry = !problems.empty();
@@ -139,8 +171,10 @@ void Agent::Impl::applied(const KernelOutput& output) {
   // This host left its cluster meanwhile.
   if (gateway_.node_number == 0) return;
   problems_ = std::move(problems);
+  bool poked = !only_changes;
   if (output.complete) {
     applied_ = output.version;
+    poked = poked || linked_ != output.linked_tasks;
     linked_ = output.linked_tasks;
   }
   acknowledge();
@@ -151,7 +185,7 @@ void Agent::Impl::applied(const KernelOutput& output) {
   if (apply_wanted_) {
     boost::asio::post(loop_, guarded([this] { apply_now(); }));
   }
-  poke_all();
+  if (poked) poke_all();
 }
 
 void Agent::Impl::acknowledge() {
@@ -193,9 +227,7 @@ void Agent::Impl::answer_ports(const cluster::PortQuestion& question) {
 }
 
 void Agent::Impl::answer_trace(const model::TraceQuestion& question) {
-  const auto walk = [kernel = kernel_, tables = tables_, self = gateway_.node_number, question] {
-    return kernel->trace(*tables, self, question);
-  };
+  const auto walk = [kernel = kernel_, question] { return kernel->trace(question); };
   kernel_pool_.run(walk, guarded([this](const model::TraceAnswer& answer) {
                      cluster::AgentMessage message;
                      message.trace_answer = answer;
@@ -219,24 +251,14 @@ void Agent::Impl::tick_scan() {
   after(scan_timer_, kScanPeriod, [this] { tick_scan(); });
   if (scan_running_ || gateway_.node_number == 0) return;
   scan_running_ = true;
-  kernel_pool_.run(
-      [kernel = kernel_, tables = tables_, self = gateway_.node_number] { return kernel->scan(*tables, self); },
-      guarded([this](const std::vector<dataplane::ForeignHeld>& held) {
-        scan_running_ = false;
-        if (!connected_ || held.empty()) return;
-        cluster::AgentMessage message;
-        message.foreign.emplace();
-        for (const dataplane::ForeignHeld& one : held) {
-          const std::string protocol(dataplane::protocol_name(one.protocol));
-          for (const model::ServiceRow& service : tables_->services) {
-            const bool owns = std::ranges::any_of(service.ports, [&](const model::PortRow& port) {
-              return port.published == one.port && port.protocol == protocol;
-            });
-            if (owns) message.foreign->push_back({service.id, protocol, one.port, one.version, one.held});
-          }
-        }
-        send(message);
-      }));
+  kernel_pool_.run([kernel = kernel_] { return kernel->scan(); },
+                   guarded([this](const std::vector<cluster::ForeignReport>& reports) {
+                     scan_running_ = false;
+                     if (!connected_ || reports.empty()) return;
+                     cluster::AgentMessage message;
+                     message.foreign = reports;
+                     send(message);
+                   }));
 }
 
 void Agent::Impl::tick_full_pass() {

@@ -39,7 +39,11 @@ class Names {
     dns::Network network;
     network.id = row.id;
     network.name = row.name;
-    for (auto& [name, addresses] : names_) network.names.push_back({name, std::move(addresses)});
+    for (auto& [name, addresses] : names_) {
+      // Rows have no order: one that comes or goes elsewhere must not make these names others.
+      std::ranges::sort(addresses);
+      network.names.push_back({name, std::move(addresses)});
+    }
     for (auto& [address, name] : reverse_) network.reverse.push_back({address, name});
     return network;
   }
@@ -92,7 +96,33 @@ void add_task(Names& names, const model::EndpointRow& task, const model::Network
   names.add_reverse(address->v6, lower(task.name) + "." + lower(network.name));
 }
 
+std::vector<NamedService> all_services(const model::EndpointTables& tables) {
+  std::vector<NamedService> services;
+  std::unordered_map<std::string_view, std::size_t> place_of;
+  for (const model::ServiceRow& row : tables.services) {
+    place_of.emplace(row.id, services.size());
+    services.push_back({&row, {}});
+  }
+  for (const model::EndpointRow& row : tables.endpoints) {
+    const auto [place, is_new] = place_of.emplace(row.service_id, services.size());
+    if (is_new) services.emplace_back();
+    services[place->second].tasks.push_back(&row);
+  }
+  return services;
+}
+
 }  // namespace
+
+dns::Network make_names(const model::NetworkRow& network, const std::vector<NamedService>& services) {
+  Names names;
+  for (const NamedService& service : services) {
+    if (service.row != nullptr) add_service(names, *service.row, network, service.tasks);
+  }
+  for (const NamedService& service : services) {
+    for (const model::EndpointRow* task : service.tasks) add_task(names, *task, network);
+  }
+  return std::move(names).finish(network);
+}
 
 dns::Desired make_names(const View& view) {
   dns::Desired desired;
@@ -101,20 +131,9 @@ dns::Desired make_names(const View& view) {
   for (const model::Task& task : view.tasks) {
     for (const model::NetworkAddress& address : task.mesh.networks) asked.insert(address.network_id);
   }
-  std::unordered_map<std::string_view, std::vector<const model::EndpointRow*>> tasks_of;
-  if (!asked.empty()) {
-    for (const model::EndpointRow& row : view.tables.endpoints) tasks_of[row.service_id].push_back(&row);
-  }
+  const std::vector<NamedService> services = asked.empty() ? std::vector<NamedService>() : all_services(view.tables);
   for (const model::NetworkRow& network : view.tables.networks) {
-    if (network.ingress || !asked.contains(network.id)) continue;
-    Names names;
-    for (const model::ServiceRow& service : view.tables.services) {
-      const auto tasks = tasks_of.find(service.id);
-      add_service(names, service, network,
-                  tasks == tasks_of.end() ? std::vector<const model::EndpointRow*>{} : tasks->second);
-    }
-    for (const model::EndpointRow& row : view.tables.endpoints) add_task(names, row, network);
-    desired.networks.push_back(std::move(names).finish(network));
+    if (!network.ingress && asked.contains(network.id)) desired.networks.push_back(make_names(network, services));
   }
   for (const model::Task& task : view.tasks) {
     dns::Client client{task.mesh.ingress_v4, task.mesh.ingress_v6, {}};

@@ -1,6 +1,7 @@
 #include "control/agent/node_kernel.h"
 
 #include <algorithm>
+#include <map>
 
 #include <fmt/format.h>
 
@@ -52,11 +53,11 @@ vxlan::UplinkInfo NodeKernel::uplink() const {
   return uplink_;
 }
 
-void NodeKernel::add_routes(HostFacts& facts, const model::EndpointTables& tables, std::uint16_t self,
-                            std::vector<std::string>& problems) const {
+// How the other hosts are reached.
+void NodeKernel::add_routes(std::vector<std::string>& problems) {
   std::vector<IpAddress> others;
-  for (const model::NodeRow& row : tables.nodes) {
-    if (row.number != self) others.push_back(row.address);
+  for (const model::NodeRow& row : held_.tables().nodes) {
+    if (row.number != gateway_.node_number) others.push_back(row.address);
   }
   if (others.empty()) return;
   const auto hops = vxlan::resolve(others);
@@ -73,31 +74,41 @@ void NodeKernel::add_routes(HostFacts& facts, const model::EndpointTables& table
     node.next_hop = hop.next_hop;
     node.egress_mac = hop.egress;
     node.mtu = hop.mtu;
-    facts.routes.push_back(node);
+    facts_.routes.push_back(node);
   }
 }
 
-void NodeKernel::apply_names(const View& view, KernelOutput& output) {
-  if (view.gateway.gateway_v4.is_unset()) return;
-  dns::Desired names = make_names(view);
+void NodeKernel::apply_names(dns::Desired names, KernelOutput& output) {
+  if (gateway_.gateway_v4.is_unset()) return;
   names.version = names_.version;
   // Versions grow over restarts of meshd too: mesh-dns outlives it.
   if (names != names_ || names.version == 0) {
     const auto now = static_cast<std::uint64_t>(wall_now().time_since_epoch().count());
     names.version = std::max(names_.version + 1, now);
   }
-  const auto fed = dns_.feed({view.gateway.gateway_v4, kDnsPort}, names);
+  const auto fed = dns_.feed({gateway_.gateway_v4, kDnsPort}, names);
   if (!fed) {
     add_problem(output.problems, "names: " + fed.error().message);
     return;
   }
-  output.names_pid = fed->pid;
+  names_pid_ = output.names_pid = fed->pid;
   names_ = std::move(names);
 }
 
+// Those of `networks` that somebody here can ask for.
+void NodeKernel::change_names(const std::set<std::string>& networks, KernelOutput& output) {
+  const auto touched = [&](const dns::Network& network) { return networks.contains(network.id); };
+  if (std::ranges::none_of(names_.networks, touched)) return;
+  dns::Desired names = names_;
+  for (dns::Network& network : names.networks) {
+    const auto row = std::ranges::find(held_.tables().networks, network.id, &model::NetworkRow::id);
+    if (touched(network)) network = make_names(*row, held_.services_on(row->id));
+  }
+  apply_names(std::move(names), output);
+}
+
 // A host may get a route long after it joined: a VPN, another interface. It is named, the cluster goes on.
-void NodeKernel::find_overlaps(const KernelInput& input, KernelOutput& output) {
-  const bool read = input.network_changed || input.pass == vxlan::Overlay::Pass::kFull;
+void NodeKernel::find_overlaps(bool read, KernelOutput& output) {
   if (read) {
     auto routes = vxlan::host_routes();
     if (!routes) {
@@ -106,88 +117,130 @@ void NodeKernel::find_overlaps(const KernelInput& input, KernelOutput& output) {
       routes_ = std::move(*routes);
     }
   }
-  if (read || overlaps_of_ != input.tables->version) {
-    overlaps_of_ = input.tables->version;
-    overlaps_.clear();
-    const auto look = [&](const model::NetworkRow& network, const Cidr& subnet) {
-      const std::string problem = vxlan::overlap_problem(subnet, routes_);
-      if (!problem.empty()) add_problem(overlaps_, fmt::format("network {}: {}", network.name, problem));
-    };
-    for (const model::NetworkRow& network : input.tables->networks) {
-      look(network, network.subnet_v4);
-      if (network.subnet_v6) look(network, *network.subnet_v6);
-    }
+  overlaps_.clear();
+  const auto look = [&](const model::NetworkRow& network, const Cidr& subnet) {
+    const std::string problem = vxlan::overlap_problem(subnet, routes_);
+    if (!problem.empty()) add_problem(overlaps_, fmt::format("network {}: {}", network.name, problem));
+  };
+  for (const model::NetworkRow& network : held_.tables().networks) {
+    look(network, network.subnet_v4);
+    if (network.subnet_v6) look(network, *network.subnet_v6);
   }
-  output.overlaps = overlaps_;
-  for (const vxlan::HostRoute& route : routes_) output.routes.push_back(route.prefix);
 }
 
-KernelOutput NodeKernel::apply(const KernelInput& input) {
+Status NodeKernel::take_tables(KernelInput& input) {
+  if (input.tables) held_.replace(std::move(*input.tables));
+  for (const model::TableChange& change : input.changes) TRY(held_.merge(change));
+  return {};
+}
+
+KernelOutput NodeKernel::apply(KernelInput input) {
   const std::lock_guard lock(mutex_);
   KernelOutput output;
-  output.version = input.tables->version;
+  const Status taken = take_tables(input);
+  if (!input.only_changes) {
+    gateway_ = input.gateway;
+    tasks_ = std::move(input.tasks);
+  }
+  output.version = held_.tables().version;
+  const bool little = taken && input.only_changes && !input.tables && complete_;
+  complete_ = false;
+  if (!taken) add_problem(output.problems, taken.error().message);
+  if (taken && !(little && apply_changes(output))) apply_all(input, output);
+  if (output.complete) applied_ = output.version;
+  problems_ = output.problems;
+  complete_ = output.complete && output.problems.empty();
+  output.addresses = uplink_.addresses;
+  output.overlaps = overlaps_;
+  for (const vxlan::HostRoute& route : routes_) output.routes.push_back(route.prefix);
+  return output;
+}
+
+void NodeKernel::note(const dataplane::Report& report, KernelOutput& output) {
+  if (!report.recreated.empty()) spdlog::warn("data plane made anew reason=\"{}\"", report.recreated);
+  for (const dataplane::Problem& problem : report.problems) {
+    add_problem(output.problems, fmt::format("{}: {}", problem.subject, problem.message));
+  }
+  output.linked_tasks = linked_tasks_;
+  output.complete = true;
+}
+
+// The overlay stays as it is: it follows from nothing that these changes can change.
+bool NodeKernel::apply_changes(KernelOutput& output) {
+  const auto effect = held_.take_effect(view());
+  if (!effect) return false;
+  const auto programmed = dataplane_->change(effect->change);
+  if (!programmed) {
+    add_problem(output.problems, "data plane: " + programmed.error().message);
+    return true;
+  }
+  for (const std::string& task : effect->change.endpoints_gone) linked_tasks_.erase(task);
+  for (const dataplane::Endpoint& endpoint : effect->change.endpoints) {
+    if (endpoint.attachment) linked_tasks_.insert(endpoint.task_id);
+  }
+  note(*programmed, output);
+  output.names_pid = names_pid_;
+  change_names(effect->networks, output);
+  return true;
+}
+
+void NodeKernel::apply_all(const KernelInput& input, KernelOutput& output) {
+  const bool full = input.pass == vxlan::Overlay::Pass::kFull;
   if (Status refreshed = refresh_uplink(); !refreshed)
     add_problem(output.problems, "uplink: " + refreshed.error().message);
-  output.addresses = uplink_.addresses;
-  find_overlaps(input, output);
+  find_overlaps(input.network_changed || full, output);
   if (Status opened = open_parts(); !opened) {
     add_problem(output.problems, "kernel: " + opened.error().message);
-    problems_ = output.problems;
-    return output;
+    return;
   }
 
-  HostFacts facts;
-  facts.uplink = desired_uplink_;
-  facts.cgroup_root = options_.cgroup_hook_directory;
-  facts.netns_directory = options_.run_dir + "/netns";
-  facts.resolvers = dns::parse_resolv_conf(read_file(resolv_conf_path_).value_or(""));
-  add_routes(facts, *input.tables, input.gateway.node_number, output.problems);
-  const View view{*input.tables, input.gateway, facts, input.tasks};
+  facts_ = {};
+  facts_.uplink = desired_uplink_;
+  facts_.cgroup_root = options_.cgroup_hook_directory;
+  facts_.netns_directory = options_.run_dir + "/netns";
+  facts_.resolvers = dns::parse_resolv_conf(read_file(resolv_conf_path_).value_or(""));
+  add_routes(output.problems);
 
-  vxlan::Desired wanted = make_overlay(view);
+  vxlan::Desired wanted = make_overlay(view());
   // What a full pass does where nothing new is wanted mends drift. (The first pass of this process finds what an
   // earlier one left, or nothing.)
-  const bool mends_drift = wired_ == wanted && input.pass == vxlan::Overlay::Pass::kFull;
+  const bool mends_drift = wired_ == wanted && full;
   wired_ = std::move(wanted);
   const auto wired = overlay_->reconcile(*wired_, input.pass);
   if (!wired) {
     add_problem(output.problems, "overlay: " + wired.error().message);
-    problems_ = output.problems;
-    return output;
+    return;
   }
   for (const vxlan::Problem& problem : wired->problems) {
     add_problem(output.problems, fmt::format("overlay {}: {}", problem.subject, problem.message));
   }
-  for (const auto& [task_id, link] : wired->links) facts.attachments[task_id] = {link.ifindex, link.netns_cookie};
-  facts.mesh_ifindex = wired->mesh_ifindex;
-  facts.mesh_peer_ifindex = wired->mesh_peer_ifindex;
+  for (const auto& [task_id, link] : wired->links) facts_.attachments[task_id] = {link.ifindex, link.netns_cookie};
+  facts_.mesh_ifindex = wired->mesh_ifindex;
+  facts_.mesh_peer_ifindex = wired->mesh_peer_ifindex;
 
-  const dataplane::Desired desired = make_dataplane(view);
+  const dataplane::Desired desired = make_dataplane(view());
   using Pass = dataplane::Dataplane::Pass;
-  const auto programmed =
-      dataplane_->reconcile(desired, input.pass == vxlan::Overlay::Pass::kFull ? Pass::kFull : Pass::kDirty);
+  const auto programmed = dataplane_->reconcile(desired, full ? Pass::kFull : Pass::kDirty);
   if (!programmed) {
     add_problem(output.problems, "data plane: " + programmed.error().message);
-    problems_ = output.problems;
-    return output;
+    return;
   }
-  if (!programmed->recreated.empty()) spdlog::warn("data plane made anew reason=\"{}\"", programmed->recreated);
-  if (!programmed->taken_over.empty()) spdlog::info("data plane taken over what=\"{}\"", programmed->taken_over);
-  for (const dataplane::Problem& problem : programmed->problems) {
-    add_problem(output.problems, fmt::format("{}: {}", problem.subject, problem.message));
+  held_.settle(desired);
+  linked_tasks_.clear();
+  for (const dataplane::Endpoint& endpoint : desired.endpoints) {
+    if (endpoint.attachment) linked_tasks_.insert(endpoint.task_id);
   }
   output.drift = programmed->drift + (mends_drift ? wired->actions : 0);
-  for (const dataplane::Endpoint& endpoint : desired.endpoints) {
-    if (endpoint.attachment) output.linked_tasks.insert(endpoint.task_id);
-  }
-  apply_names(view, output);
-  output.complete = true;
-  applied_ = output.version;
-  problems_ = output.problems;
-  return output;
+  note(*programmed, output);
+  apply_names(make_names(view()), output);
 }
 
-std::vector<dataplane::ForeignHeld> NodeKernel::scan(const model::EndpointTables& tables, std::uint16_t self) {
+model::EndpointTables NodeKernel::tables() const {
+  const std::lock_guard lock(mutex_);
+  return held_.tables();
+}
+
+std::vector<cluster::ForeignReport> NodeKernel::scan() {
   const std::lock_guard lock(mutex_);
   if (!dataplane_) return {};
   // Also when nothing is asked: the walk removes records of flows that are over.
@@ -196,19 +249,20 @@ std::vector<dataplane::ForeignHeld> NodeKernel::scan(const model::EndpointTables
     spdlog::warn("flow records cannot be walked reason=\"{}\"", held.error().message);
     return {};
   }
-  std::set<std::pair<std::string_view, std::uint16_t>> may_hold;
-  for (const model::ServiceRow& service : tables.services) {
+  std::map<std::pair<std::string_view, std::uint16_t>, dataplane::ForeignHeld*> found;
+  for (dataplane::ForeignHeld& one : *held) found[{dataplane::protocol_name(one.protocol), one.port}] = &one;
+  std::vector<cluster::ForeignReport> reports;
+  for (const model::ServiceRow& service : held_.tables().services) {
     for (const model::PortRow& port : service.ports) {
       const bool remembers = std::ranges::any_of(port.moved, [&](const model::RingSlot& slot) {
-        return std::ranges::find(slot.foreign, self) != slot.foreign.end();
+        return std::ranges::find(slot.foreign, gateway_.node_number) != slot.foreign.end();
       });
-      if (remembers) may_hold.emplace(port.protocol, port.published);
+      const auto one = remembers ? found.find({port.protocol, port.published}) : found.end();
+      if (one == found.end()) continue;
+      reports.push_back({service.id, port.protocol, port.published, one->second->version, one->second->held});
     }
   }
-  std::erase_if(*held, [&](const dataplane::ForeignHeld& one) {
-    return !may_hold.contains({dataplane::protocol_name(one.protocol), one.port});
-  });
-  return std::move(*held);
+  return reports;
 }
 
 Status NodeKernel::clear() {
@@ -221,8 +275,14 @@ Status NodeKernel::clear() {
   dataplane_.reset();
   overlay_.reset();
   wired_.reset();
+  held_.replace({});
+  gateway_ = {};
+  facts_ = {};
+  tasks_.clear();
+  complete_ = false;
+  linked_tasks_.clear();
+  names_pid_ = 0;
   overlaps_.clear();
-  overlaps_of_ = {};
   note(dataplane::Dataplane::cleanup({options_.pin_dir}));
   note(vxlan::Overlay::cleanup({options_.run_dir}));
   names_ = {};
@@ -274,21 +334,23 @@ Result<Json> NodeKernel::inspect(api::DataplanePart part) const {
   return Json(inspection_drops(TRY(dataplane_->counters())));
 }
 
-model::TraceAnswer NodeKernel::trace(const model::EndpointTables& tables, std::uint16_t self,
-                                     const model::TraceQuestion& question) {
+model::TraceAnswer NodeKernel::trace(const model::TraceQuestion& question) {
   const std::lock_guard lock(mutex_);
-  if (dataplane_) return walk_host(*dataplane_, desired_uplink_, tables, self, question);
+  if (dataplane_) return walk_host(*dataplane_, desired_uplink_, held_.tables(), gateway_.node_number, question);
   model::TraceAnswer answer;
   answer.id = question.id;
   answer.error = "the data plane is not open";
   return answer;
 }
 
-Result<api::NodeMetrics> NodeKernel::metrics() const {
+Result<api::NodeMetrics> NodeKernel::metrics() {
   const std::lock_guard lock(mutex_);
   if (!dataplane_) return api::NodeMetrics();
   api::NodeMetrics metrics = node_metrics(TRY(dataplane_->counters()), dataplane_->memory());
   metrics.tables = applied_;
+  for (api::BackendMetrics& backend : metrics.backends) {
+    if (const model::EndpointRow* row = held_.endpoint(backend.task)) backend.task = row->name;
+  }
   return metrics;
 }
 

@@ -6,12 +6,15 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "control/agent/dns_process.h"
+#include "control/agent/held_tables.h"
 #include "control/agent/node_view.h"
 #include "control/api/local_node.h"
+#include "control/cluster/messages.h"
 #include "control/model/trace.h"
 #include "dataplane/dataplane.h"
 #include "vxlan/overlay.h"
@@ -30,7 +33,11 @@ struct NodeKernelOptions {
 
 // What to make true.
 struct KernelInput {
-  std::shared_ptr<const model::EndpointTables> tables;
+  std::optional<model::EndpointTables> tables;  // absent: those of the calls before
+  std::vector<model::TableChange> changes;      // of them, each the next one for what the one before leaves
+  // Nothing but the changes is new since the last call, what follows is as it was. Then the pass costs what they touch,
+  // if the last one left nothing undone.
+  bool only_changes = false;
   GatewayFacts gateway;
   std::vector<model::Task> tasks;  // whose network should exist
   vxlan::Overlay::Pass pass = vxlan::Overlay::Pass::kDirty;
@@ -55,15 +62,16 @@ class NodeKernel {
   // kernel takes a second, and a host in no cluster needs none.
   [[nodiscard]] static Result<std::unique_ptr<NodeKernel>> open(NodeKernelOptions options);
 
-  [[nodiscard]] KernelOutput apply(const KernelInput& input);
+  [[nodiscard]] KernelOutput apply(KernelInput input);
+  // A copy of what the calls of apply() gave, programmed or not.
+  [[nodiscard]] model::EndpointTables tables() const;
   // FLOWS, DROP: only ports where the tables say that this host may hold foreign flows.
-  [[nodiscard]] std::vector<dataplane::ForeignHeld> scan(const model::EndpointTables& tables, std::uint16_t self);
+  [[nodiscard]] std::vector<cluster::ForeignReport> scan();
   [[nodiscard]] Result<Json> inspect(api::DataplanePart part) const;
   // This host's part of a packet's walk.
-  [[nodiscard]] model::TraceAnswer trace(const model::EndpointTables& tables, std::uint16_t self,
-                                         const model::TraceQuestion& question);
-  // What the kernel has counted; without a data plane nothing, `in_kernel` says so. Tasks are named by their ids.
-  [[nodiscard]] Result<api::NodeMetrics> metrics() const;
+  [[nodiscard]] model::TraceAnswer trace(const model::TraceQuestion& question);
+  // What the kernel has counted; without a data plane nothing, `in_kernel` says so.
+  [[nodiscard]] Result<api::NodeMetrics> metrics();
   // Empties the kernel (hooks, links, namespaces, names): this host has left its cluster.
   Status clear();
 
@@ -73,10 +81,16 @@ class NodeKernel {
   explicit NodeKernel(NodeKernelOptions options);
   Status refresh_uplink();
   Status open_parts();
-  void add_routes(HostFacts& facts, const model::EndpointTables& tables, std::uint16_t self,
-                  std::vector<std::string>& problems) const;
-  void apply_names(const View& view, KernelOutput& output);
-  void find_overlaps(const KernelInput& input, KernelOutput& output);
+  Status take_tables(KernelInput& input);
+  [[nodiscard]] View view() const { return {held_.tables(), gateway_, facts_, tasks_}; }
+  void apply_all(const KernelInput& input, KernelOutput& output);
+  // False: everything must be made anew.
+  [[nodiscard]] bool apply_changes(KernelOutput& output);
+  void note(const dataplane::Report& report, KernelOutput& output);
+  void add_routes(std::vector<std::string>& problems);
+  void apply_names(dns::Desired names, KernelOutput& output);
+  void change_names(const std::set<std::string>& networks, KernelOutput& output);
+  void find_overlaps(bool read, KernelOutput& output);
   [[nodiscard]] Result<Json> inspect_status() const;
 
   mutable std::mutex mutex_;
@@ -89,11 +103,17 @@ class NodeKernel {
   DnsProcess dns_;
   dns::Desired names_;  // last fed, with its version
   std::string resolv_conf_path_ = "/etc/resolv.conf";
+  HeldTables held_;
+  GatewayFacts gateway_;
+  std::vector<model::Task> tasks_;
+  HostFacts facts_;        // of the last pass that made everything anew
+  bool complete_ = false;  // the last pass left nothing undone
+  std::set<std::string> linked_tasks_;
+  pid_t names_pid_ = 0;
   model::TableVersion applied_;
   std::vector<std::string> problems_;
   std::vector<vxlan::HostRoute> routes_;
   std::vector<std::string> overlaps_;
-  model::TableVersion overlaps_of_;  // the tables that they were looked for in
 };
 
 }  // namespace mesh::agent

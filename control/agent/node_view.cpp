@@ -1,6 +1,7 @@
 #include "control/agent/node_view.h"
 
 #include <algorithm>
+#include <iterator>
 #include <unordered_map>
 
 #include "control/model/mesh_options.h"
@@ -14,14 +15,6 @@ static_assert(model::kBindingMax <= dataplane::kBindingMax, "what the manager gi
 
 constexpr std::uint16_t kTunnelBytesV4 = 50;
 constexpr std::uint16_t kTunnelBytesV6 = 70;
-
-using NetworkIndex = std::unordered_map<std::string, const model::NetworkRow*>;
-
-NetworkIndex index_networks(const model::EndpointTables& tables) {
-  NetworkIndex index;
-  for (const model::NetworkRow& row : tables.networks) index.emplace(row.id, &row);
-  return index;
-}
 
 IpAddress first_of_family(const std::vector<IpAddress>& addresses, bool v4) {
   const auto found = std::ranges::find_if(addresses, [&](const IpAddress& one) { return one.is_v4() == v4; });
@@ -51,11 +44,10 @@ vxlan::TaskLink make_link(const model::Task& task, const View& view, const Netwo
   link.ingress_v6 = task.mesh.ingress_v6;
   link.mtu = mtu;
   for (const model::NetworkAddress& address : task.mesh.networks) {
-    const auto row = networks.find(address.network_id);
-    if (row == networks.end()) continue;
-    if (!address.v4.is_unset()) link.networks.push_back({row->second->subnet_v4, address.v4});
-    if (!address.v6.is_unset() && row->second->subnet_v6)
-      link.networks.push_back({*row->second->subnet_v6, address.v6});
+    const model::NetworkRow* row = networks.find(address.network_id);
+    if (row == nullptr) continue;
+    if (!address.v4.is_unset()) link.networks.push_back({row->subnet_v4, address.v4});
+    if (!address.v6.is_unset() && row->subnet_v6) link.networks.push_back({*row->subnet_v6, address.v6});
   }
   return link;
 }
@@ -65,8 +57,8 @@ void add_masquerade(vxlan::Masquerade& masquerade, const model::Task& task, cons
   std::vector<IpAddress> sources;
   bool closed = !task.mesh.networks.empty();
   for (const model::NetworkAddress& address : task.mesh.networks) {
-    const auto row = networks.find(address.network_id);
-    if (row == networks.end() || row->second->internal) continue;
+    const model::NetworkRow* row = networks.find(address.network_id);
+    if (row == nullptr || row->internal) continue;
     closed = false;
     for (const IpAddress& one : {address.v4, address.v6}) {
       if (!one.is_unset()) sources.push_back(one);
@@ -145,47 +137,23 @@ EndpointIndex index_endpoints(const model::EndpointTables& tables) {
 void add_virtual_ips(std::vector<dataplane::VirtualIp>& list, const model::ServiceRow& service,
                      const std::vector<const model::EndpointRow*>& endpoints, const NetworkIndex& networks) {
   for (const model::NetworkAddress& vip : service.virtual_ips) {
-    const auto network = networks.find(vip.network_id);
-    if (network == networks.end()) continue;
+    const model::NetworkRow* network = networks.find(vip.network_id);
+    if (network == nullptr) continue;
     for (const bool v4 : {true, false}) {
       const IpAddress& address = v4 ? vip.v4 : vip.v6;
       if (address.is_unset()) continue;
-      dataplane::VirtualIp entry{address, network->second->vni, service.id, {}};
+      dataplane::VirtualIp entry{address, network->vni, service.id, {}};
       for (const model::EndpointRow* row : endpoints) {
         const model::NetworkAddress* there = address_on(*row, vip.network_id);
         if (there == nullptr || !takes_new_work(*row)) continue;
         const IpAddress& backend = v4 ? there->v4 : there->v6;
         if (!backend.is_unset()) entry.backends.push_back(backend);
       }
+      // Rows have no order, backends do: one that comes or goes elsewhere must not make these others.
+      std::ranges::sort(entry.backends);
       list.push_back(std::move(entry));
     }
   }
-}
-
-dataplane::Endpoint make_endpoint(const model::EndpointRow& row, const View& view, const NetworkIndex& networks) {
-  dataplane::Endpoint endpoint;
-  endpoint.task_id = row.task_id;
-  endpoint.node = row.node;
-  endpoint.ingress_v4 = row.ingress_v4;
-  endpoint.state = to_state(row.state);
-  const auto add = [&](std::uint32_t vni, const IpAddress& address) {
-    if (!address.is_unset()) endpoint.addresses.push_back({vni, address});
-  };
-  for (const model::NetworkRow& network : view.tables.networks) {
-    if (!network.ingress) continue;
-    add(network.vni, row.ingress_v4);
-    add(network.vni, row.ingress_v6);
-  }
-  for (const model::NetworkAddress& address : row.networks) {
-    const auto network = networks.find(address.network_id);
-    if (network == networks.end()) continue;
-    add(network->second->vni, address.v4);
-    add(network->second->vni, address.v6);
-  }
-  if (const auto link = view.host.attachments.find(row.task_id); link != view.host.attachments.end()) {
-    endpoint.attachment = link->second;
-  }
-  return endpoint;
 }
 
 dataplane::Node make_node(const model::NodeRow& row, const View& view) {
@@ -202,6 +170,18 @@ dataplane::Node make_node(const model::NodeRow& row, const View& view) {
 
 }  // namespace
 
+NetworkIndex::NetworkIndex(const model::EndpointTables& tables) {
+  for (const model::NetworkRow& row : tables.networks) {
+    by_id.emplace(row.id, &row);
+    if (row.ingress) ingress.push_back(&row);
+  }
+}
+
+const model::NetworkRow* NetworkIndex::find(const std::string& id) const {
+  const auto found = by_id.find(id);
+  return found == by_id.end() ? nullptr : found->second;
+}
+
 std::uint16_t overlay_mtu(std::uint16_t underlay_mtu, bool underlay_v6) {
   const std::uint16_t tunnel = underlay_v6 ? kTunnelBytesV6 : kTunnelBytesV4;
   return static_cast<std::uint16_t>(underlay_mtu - tunnel);
@@ -215,7 +195,7 @@ dataplane::Protocol to_protocol(std::string_view name) {
 
 vxlan::Desired make_overlay(const View& view) {
   vxlan::Desired desired;
-  const NetworkIndex networks = index_networks(view.tables);
+  const NetworkIndex networks(view.tables);
   const bool underlay_v6 = std::ranges::any_of(
       view.tables.nodes, [](const model::NodeRow& row) { return !row.address.is_unset() && !row.address.is_v4(); });
   const std::uint16_t mtu = overlay_mtu(view.host.uplink.mtu, underlay_v6);
@@ -247,9 +227,47 @@ vxlan::Desired make_overlay(const View& view) {
   return desired;
 }
 
+ServicePieces make_pieces(const model::ServiceRow& service, const std::vector<const model::EndpointRow*>& tasks,
+                          const View& view, const NetworkIndex& networks) {
+  ServicePieces pieces;
+  for (const model::PortRow& port : service.ports) {
+    // With mode=host the number may be another service's here.
+    if (port.host_mode && !is_entry(port, view)) continue;
+    pieces.ports.push_back(make_port(service, port, view));
+    add_bindings(pieces.bindings, port, view.gateway.node_number);
+  }
+  add_virtual_ips(pieces.virtual_ips, service, tasks, networks);
+  return pieces;
+}
+
+dataplane::Endpoint make_endpoint(const model::EndpointRow& row, const View& view, const NetworkIndex& networks) {
+  dataplane::Endpoint endpoint;
+  endpoint.task_id = row.task_id;
+  endpoint.node = row.node;
+  endpoint.ingress_v4 = row.ingress_v4;
+  endpoint.state = to_state(row.state);
+  const auto add = [&](std::uint32_t vni, const IpAddress& address) {
+    if (!address.is_unset()) endpoint.addresses.push_back({vni, address});
+  };
+  for (const model::NetworkRow* network : networks.ingress) {
+    add(network->vni, row.ingress_v4);
+    add(network->vni, row.ingress_v6);
+  }
+  for (const model::NetworkAddress& address : row.networks) {
+    const model::NetworkRow* network = networks.find(address.network_id);
+    if (network == nullptr) continue;
+    add(network->vni, address.v4);
+    add(network->vni, address.v6);
+  }
+  if (const auto link = view.host.attachments.find(row.task_id); link != view.host.attachments.end()) {
+    endpoint.attachment = link->second;
+  }
+  return endpoint;
+}
+
 dataplane::Desired make_dataplane(const View& view) {
   dataplane::Desired desired;
-  const NetworkIndex networks = index_networks(view.tables);
+  const NetworkIndex networks(view.tables);
   const EndpointIndex endpoints = index_endpoints(view.tables);
   desired.self = view.gateway.node_number;
   desired.uplinks = {view.host.uplink};
@@ -270,15 +288,12 @@ dataplane::Desired make_dataplane(const View& view) {
     desired.endpoints.push_back(make_endpoint(row, view, networks));
   }
   for (const model::ServiceRow& service : view.tables.services) {
-    for (const model::PortRow& port : service.ports) {
-      // With mode=host the number may be another service's here.
-      if (port.host_mode && !is_entry(port, view)) continue;
-      desired.ports.push_back(make_port(service, port, view));
-      add_bindings(desired.bindings, port, view.gateway.node_number);
-    }
     const auto own = endpoints.find(service.id);
-    add_virtual_ips(desired.virtual_ips, service,
-                    own == endpoints.end() ? std::vector<const model::EndpointRow*>{} : own->second, networks);
+    ServicePieces pieces = make_pieces(
+        service, own == endpoints.end() ? std::vector<const model::EndpointRow*>{} : own->second, view, networks);
+    std::ranges::move(pieces.ports, std::back_inserter(desired.ports));
+    std::ranges::move(pieces.bindings, std::back_inserter(desired.bindings));
+    std::ranges::move(pieces.virtual_ips, std::back_inserter(desired.virtual_ips));
   }
   return desired;
 }

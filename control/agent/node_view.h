@@ -6,6 +6,8 @@
 #include <map>
 #include <set>
 #include <string>
+#include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "control/model/endpoint_table.h"
@@ -47,6 +49,23 @@ struct View {
   const std::vector<model::Task>& tasks;  // of this host, whose network should exist
 };
 
+// The tables' networks by id. Points into them: for tables whose networks stay.
+struct NetworkIndex {
+  NetworkIndex() = default;
+  explicit NetworkIndex(const model::EndpointTables& tables);
+  [[nodiscard]] const model::NetworkRow* find(const std::string& id) const;  // null: there is none
+
+  std::unordered_map<std::string_view, const model::NetworkRow*> by_id;
+  std::vector<const model::NetworkRow*> ingress;
+};
+
+// What of the data plane follows from one service.
+struct ServicePieces {
+  std::vector<dataplane::PublishedPort> ports;
+  std::vector<dataplane::Binding> bindings;
+  std::vector<dataplane::VirtualIp> virtual_ips;
+};
+
 // "tcp", "udp", "sctp".
 [[nodiscard]] dataplane::Protocol to_protocol(std::string_view name);
 
@@ -55,7 +74,19 @@ struct View {
 
 [[nodiscard]] vxlan::Desired make_overlay(const View& view);
 [[nodiscard]] dataplane::Desired make_dataplane(const View& view);
+// Two of its pieces: of a service with its tasks' rows, in any order, and of a task that is not gone.
+[[nodiscard]] ServicePieces make_pieces(const model::ServiceRow& service,
+                                        const std::vector<const model::EndpointRow*>& tasks, const View& view,
+                                        const NetworkIndex& networks);
+[[nodiscard]] dataplane::Endpoint make_endpoint(const model::EndpointRow& row, const View& view,
+                                                const NetworkIndex& networks);
 // `version` is left 0.
 [[nodiscard]] dns::Desired make_names(const View& view);
+// One network of it.
+struct NamedService {
+  const model::ServiceRow* row = nullptr;  // null: there are only tasks
+  std::vector<const model::EndpointRow*> tasks;
+};
+[[nodiscard]] dns::Network make_names(const model::NetworkRow& network, const std::vector<NamedService>& services);
 
 }  // namespace mesh::agent

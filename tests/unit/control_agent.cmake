@@ -2,6 +2,7 @@ mesh_add_test(agent_test
   SOURCES
     unit/agent_container_test.cpp
     unit/agent_host_check_test.cpp
+    unit/agent_held_tables_test.cpp
     unit/agent_image_test.cpp
     unit/agent_records_test.cpp
     unit/agent_task_test.cpp
