@@ -147,7 +147,10 @@ Status HeldTables::merge(const model::TableChange& change) {
 
 bool HeldTables::claim(Claims& claims, const dataplane::PublishedPort& port) {
   claims.ports.emplace_back(port.protocol, port.port);
-  if (port.entry) claims.entries.push_back(port.port);
+  if (port.entry) {
+    claims.entries.push_back(port.port);
+    entries_.insert(port.port);
+  }
   return ports_.emplace(port.protocol, port.port).second;
 }
 
@@ -166,6 +169,7 @@ void HeldTables::settle(const dataplane::Desired& told) {
   networks_ = NetworkIndex(tables_);
   claims_.clear();
   ports_.clear();
+  entries_.clear();
   bindings_.clear();
   virtual_ips_.clear();
   settled_ = unique_;
@@ -185,6 +189,7 @@ void HeldTables::give_up(const std::string& service_id, Claims& sum) {
   const auto claims = claims_.find(service_id);
   if (claims == claims_.end()) return;
   for (const PortName& name : claims->second.ports) ports_.erase(name);
+  for (const std::uint16_t port : claims->second.entries) entries_.erase(entries_.find(port));
   for (const std::uint16_t name : claims->second.bindings) bindings_.erase(name);
   for (const IpAddress& name : claims->second.virtual_ips) virtual_ips_.erase(name);
   add_all(sum.ports, claims->second.ports);
@@ -224,10 +229,13 @@ std::optional<HeldTables::Effect> HeldTables::take_effect(const View& view) {
     std::ranges::move(pieces.bindings, std::back_inserter(change.bindings));
     std::ranges::move(pieces.virtual_ips, std::back_inserter(change.virtual_ips));
   }
-  // The overlay reserves them.
   std::ranges::sort(before.entries);
   std::ranges::sort(entries);
-  if (entries != before.entries) return std::nullopt;
+  if (entries != before.entries) {
+    effect.reserved_ports.emplace(entries_.begin(), entries_.end());
+    const auto doubles = std::ranges::unique(*effect.reserved_ports);
+    effect.reserved_ports->erase(doubles.begin(), doubles.end());
+  }
   leave_out(before.ports, ports_, change.ports_gone);
   leave_out(before.bindings, bindings_, change.bindings_gone);
   leave_out(before.virtual_ips, virtual_ips_, change.virtual_ips_gone);

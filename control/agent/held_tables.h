@@ -41,7 +41,8 @@ class HeldTables {
   void settle(const dataplane::Desired& told);
   struct Effect {
     dataplane::Change change;
-    std::set<std::string> networks;  // ids of those whose names may be others now
+    std::set<std::string> networks;                            // ids of those whose names may be others now
+    std::optional<std::vector<std::uint16_t>> reserved_ports;  // of the overlay, where they are others now
   };
   // What the merges since settle(), or since the last call, make different; then the data plane is told that. `view`:
   // of these tables, with the same facts as what was settled. Nothing: make everything anew, and settle again.
@@ -83,6 +84,7 @@ class HeldTables {
   bool settled_ = false;  // what the data plane was told is known, and each name in it is one service's
   std::unordered_map<std::string, Claims> claims_;  // by service
   std::set<PortName> ports_;
+  std::multiset<std::uint16_t> entries_;
   std::set<std::uint16_t> bindings_;
   std::set<IpAddress> virtual_ips_;
   Touched touched_;

@@ -1,6 +1,7 @@
 #include "control/agent/node_kernel.h"
 
 #include <algorithm>
+#include <malloc.h>
 #include <map>
 
 #include <fmt/format.h>
@@ -22,6 +23,12 @@ void add_problem(std::vector<std::string>& problems, std::string text) {
 
 dataplane::Uplink to_uplink(const vxlan::UplinkInfo& info, dataplane::UplinkMode mode) {
   return {info.name, info.ifindex, info.mac, mode, info.addresses, info.mtu};
+}
+
+std::map<std::string, dataplane::Attachment> attachments_of(const vxlan::Report& wired) {
+  std::map<std::string, dataplane::Attachment> attachments;
+  for (const auto& [task_id, link] : wired.links) attachments[task_id] = {link.ifindex, link.netns_cookie};
+  return attachments;
 }
 
 }  // namespace
@@ -137,19 +144,22 @@ Status NodeKernel::take_tables(KernelInput& input) {
 KernelOutput NodeKernel::apply(KernelInput input) {
   const std::lock_guard lock(mutex_);
   KernelOutput output;
+  const bool all_new = input.tables.has_value();
   const Status taken = take_tables(input);
   if (!input.only_changes) {
     gateway_ = input.gateway;
     tasks_ = std::move(input.tasks);
   }
   output.version = held_.tables().version;
-  const bool little = taken && input.only_changes && !input.tables && complete_;
+  const bool little = taken && input.only_changes && !all_new && complete_;
   complete_ = false;
   if (!taken) add_problem(output.problems, taken.error().message);
   if (taken && !(little && apply_changes(output))) apply_all(input, output);
   if (output.complete) applied_ = output.version;
   problems_ = output.problems;
   complete_ = output.complete && output.problems.empty();
+  // The text that they came in, and its values, were larger than they are.
+  if (all_new) malloc_trim(0);
   output.addresses = uplink_.addresses;
   output.overlaps = overlaps_;
   for (const vxlan::HostRoute& route : routes_) output.routes.push_back(route.prefix);
@@ -165,10 +175,21 @@ void NodeKernel::note(const dataplane::Report& report, KernelOutput& output) {
   output.complete = true;
 }
 
-// The overlay stays as it is: it follows from nothing that these changes can change.
+// Whether that is all that the overlay lacked.
+bool NodeKernel::reserve(const std::vector<std::uint16_t>& ports) {
+  vxlan::Desired wanted = *wired_;
+  wanted.reserved_ports = ports;
+  const auto wired = overlay_->reconcile(wanted);
+  if (!wired || !wired->problems.empty() || attachments_of(*wired) != facts_.attachments) return false;
+  if (wired->mesh_ifindex != facts_.mesh_ifindex || wired->mesh_peer_ifindex != facts_.mesh_peer_ifindex) return false;
+  wired_ = std::move(wanted);
+  return true;
+}
+
+// Links, routes and firewall stay as they are: they follow from nothing that these changes can change.
 bool NodeKernel::apply_changes(KernelOutput& output) {
   const auto effect = held_.take_effect(view());
-  if (!effect) return false;
+  if (!effect || (effect->reserved_ports && !reserve(*effect->reserved_ports))) return false;
   const auto programmed = dataplane_->change(effect->change);
   if (!programmed) {
     add_problem(output.problems, "data plane: " + programmed.error().message);
@@ -214,7 +235,7 @@ void NodeKernel::apply_all(const KernelInput& input, KernelOutput& output) {
   for (const vxlan::Problem& problem : wired->problems) {
     add_problem(output.problems, fmt::format("overlay {}: {}", problem.subject, problem.message));
   }
-  for (const auto& [task_id, link] : wired->links) facts_.attachments[task_id] = {link.ifindex, link.netns_cookie};
+  facts_.attachments = attachments_of(*wired);
   facts_.mesh_ifindex = wired->mesh_ifindex;
   facts_.mesh_peer_ifindex = wired->mesh_peer_ifindex;
 

@@ -86,6 +86,7 @@ class NodeKernel {
   void apply_all(const KernelInput& input, KernelOutput& output);
   // False: everything must be made anew.
   [[nodiscard]] bool apply_changes(KernelOutput& output);
+  [[nodiscard]] bool reserve(const std::vector<std::uint16_t>& ports);
   void note(const dataplane::Report& report, KernelOutput& output);
   void add_routes(std::vector<std::string>& problems);
   void apply_names(dns::Desired names, KernelOutput& output);

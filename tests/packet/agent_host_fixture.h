@@ -242,9 +242,10 @@ class AgentTest : public testing::Test {
     run_until([&] { return states_[id].state == state; }, fmt::format("task {} to be {}", id, model::to_string(state)));
     EXPECT_EQ(states_[id].state, state) << states_[id].err;
   }
-  Result<Json> dataplane_status() {
+  Result<Json> dataplane_status() { return dataplane(api::DataplanePart::kStatus); }
+  Result<Json> dataplane(api::DataplanePart part) {
     std::optional<Result<Json>> answer;
-    agent_->dataplane(api::DataplanePart::kStatus, [&](Result<Json> status) { answer = std::move(status); });
+    agent_->dataplane(part, [&](Result<Json> found) { answer = std::move(found); });
     EXPECT_FALSE(answer) << "answered before the call returned";
     run_until([&] { return answer.has_value(); }, "the data plane's answer");
     return answer.value_or(fail(ErrorKind::kTimeout, "no answer"));

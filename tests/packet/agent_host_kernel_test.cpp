@@ -100,6 +100,83 @@ TEST_F(AgentTest, AGapInTheVersionsAsksForEverythingAgain) {
   run_until([&] { return acknowledged_ == model::TableVersion{7, 901}; }, "the acknowledgement of the change");
 }
 
+// Where only services and tasks differ, nothing else is looked at: the kernel must be as if all had been made anew.
+TEST_F(AgentTest, ChangesReachKernelNamesAndDisk) {
+  assign({make_task("task1", 1, "web")});
+  run_until_state("task1", TaskState::kRunning);
+  model::Task other = make_task("task2", 2, "web");
+  model::EndpointRow there = row_of(other);
+  there.node = 2;
+  model::ServiceRow service{.id = "service1", .name = "web"};
+  service.virtual_ips = {{kNetwork, *IpAddress::parse("10.1.0.2"), {}, {}}};
+  service.ports = {{.protocol = "tcp", .published = 8010, .target = 80, .ring_version = 1, .owners = Bytes{0, 0}}};
+  service.ports[0].backends = {{"task1", 1, 11}};
+  const auto ring = [&](std::uint32_t version, const Bytes& owners) {
+    service.ports[0].ring_version = version;
+    service.ports[0].owners = owners;
+  };
+  struct Step {
+    const char* what;
+    std::function<void(model::TableChange&)> fill;
+    std::size_t vip_backends;
+    bool named;  // task2
+  };
+  const Step steps[] = {
+      {"a node and a service",
+       [&](model::TableChange& change) {
+         const IpAddress address = *IpAddress::parse("192.0.2.2");
+         change.upsert.nodes = {{"node2", 2, "host2", address, {address}, true}};
+         change.upsert.services = {service};
+       },
+       1, false},
+      {"a task elsewhere", [&](model::TableChange& change) { change.upsert.endpoints = {there}; }, 2, true},
+      {"its place in the ring",
+       [&](model::TableChange& change) {
+         service.ports[0].backends.push_back({"task2", 2, 21});
+         ring(2, {0, 1});
+         change.upsert.services = {service};
+       },
+       2, true},
+      {"it drains",
+       [&](model::TableChange& change) {
+         there.state = model::EndpointState::kDraining;
+         there.serving = false;
+         ring(3, {0, 0});
+         change.upsert.services = {service};
+         change.upsert.endpoints = {there};
+       },
+       1, true},
+      {"it goes", [&](model::TableChange& change) { change.removed_endpoints = {"task2"}; }, 1, false},
+      {"the service goes", [&](model::TableChange& change) { change.removed_services = {"service1"}; }, 0, false},
+  };
+  for (const Step& step : steps) {
+    cluster::ManagerMessage message;
+    message.table_change = model::TableChange{.from = tables_.version};
+    message.table_change->upsert.version = {7, ++tables_.version.version};
+    step.fill(*message.table_change);
+    agent_->handle(message);
+    run_until([&] { return acknowledged_ == tables_.version; }, step.what);
+    EXPECT_THAT(problems_, testing::IsEmpty()) << step.what;
+    const auto status = dataplane_status();
+    ASSERT_TRUE(status) << status.error().message;
+    EXPECT_EQ(status->at("Differences").as_array().size(), 0U) << step.what << ": " << to_text(*status);
+    const auto services = dataplane(api::DataplanePart::kServices);
+    ASSERT_TRUE(services) << services.error().message;
+    const auto& vips = services->at("VirtualIPs").as_array();
+    EXPECT_EQ(vips.empty() ? 0 : vips[0].at("Backends").as_array().size(), step.vip_backends) << to_text(*services);
+    const std::string names = read_file(Host::get().base + "/run/dns.json").value_or("");
+    EXPECT_EQ(names.find("web.2.task2") != std::string::npos, step.named) << step.what << ": " << names;
+  }
+  EXPECT_EQ(unsaved_acknowledgements_, 0);
+  // Another process finds nothing to do, in the kernel or on the disk.
+  restart_agent();
+  run_until([&] { return agent_->hello().have == tables_.version; }, "what was on the disk");
+  const auto status = dataplane_status();
+  ASSERT_TRUE(status) << status.error().message;
+  EXPECT_EQ(status->at("Differences").as_array().size(), 0U) << to_text(*status);
+  connect();
+}
+
 TEST_F(AgentTest, NamesComeBackAtOnce) {
   send_tables();
   run_until([&] { return acknowledged_ == tables_.version; }, "the acknowledgement");
