@@ -109,12 +109,14 @@ TEST_F(AgentTest, ChangesReachKernelNamesAndDisk) {
   there.node = 2;
   model::ServiceRow service{.id = "service1", .name = "web"};
   service.virtual_ips = {{kNetwork, *IpAddress::parse("10.1.0.2"), {}, {}}};
-  service.ports = {{.protocol = "tcp", .published = 8010, .target = 80, .ring_version = 1, .owners = Bytes{0, 0}}};
+  service.ports = {{.protocol = "tcp", .published = 8010, .target = 80}};
   service.ports[0].backends = {{"task1", 1, 11}};
-  const auto ring = [&](std::uint32_t version, const Bytes& owners) {
-    service.ports[0].ring_version = version;
-    service.ports[0].owners = owners;
+  const auto ring = [&](std::uint8_t members) {
+    ++service.ports[0].ring_version;
+    service.ports[0].owners.clear();
+    for (std::uint8_t slot = 0; slot < 64; ++slot) service.ports[0].owners.push_back(slot % members);
   };
+  ring(1);
   struct Step {
     const char* what;
     std::function<void(model::TableChange&)> fill;
@@ -133,7 +135,7 @@ TEST_F(AgentTest, ChangesReachKernelNamesAndDisk) {
       {"its place in the ring",
        [&](model::TableChange& change) {
          service.ports[0].backends.push_back({"task2", 2, 21});
-         ring(2, {0, 1});
+         ring(2);
          change.upsert.services = {service};
        },
        2, true},
@@ -141,7 +143,7 @@ TEST_F(AgentTest, ChangesReachKernelNamesAndDisk) {
        [&](model::TableChange& change) {
          there.state = model::EndpointState::kDraining;
          there.serving = false;
-         ring(3, {0, 0});
+         ring(1);
          change.upsert.services = {service};
          change.upsert.endpoints = {there};
        },
