@@ -151,10 +151,10 @@ KernelOutput NodeKernel::apply(KernelInput input) {
     tasks_ = std::move(input.tasks);
   }
   output.version = held_.tables().version;
-  const bool little = taken && input.only_changes && !all_new && complete_;
+  const bool as_changes = taken && input.only_changes && !all_new && complete_;
   complete_ = false;
   if (!taken) add_problem(output.problems, taken.error().message);
-  if (taken && !(little && apply_changes(output))) apply_all(input, output);
+  if (taken && !(as_changes && apply_changes(output))) apply_all(input, output);
   if (output.complete) applied_ = output.version;
   problems_ = output.problems;
   complete_ = output.complete && output.problems.empty();
@@ -270,17 +270,21 @@ std::vector<cluster::ForeignReport> NodeKernel::scan() {
     spdlog::warn("flow records cannot be walked reason=\"{}\"", held.error().message);
     return {};
   }
-  std::map<std::pair<std::string_view, std::uint16_t>, dataplane::ForeignHeld*> found;
-  for (dataplane::ForeignHeld& one : *held) found[{dataplane::protocol_name(one.protocol), one.port}] = &one;
-  std::vector<cluster::ForeignReport> reports;
+  std::multimap<std::pair<std::string_view, std::uint16_t>, const std::string*> may_hold;  // services by port
   for (const model::ServiceRow& service : held_.tables().services) {
     for (const model::PortRow& port : service.ports) {
       const bool remembers = std::ranges::any_of(port.moved, [&](const model::RingSlot& slot) {
         return std::ranges::find(slot.foreign, gateway_.node_number) != slot.foreign.end();
       });
-      const auto one = remembers ? found.find({port.protocol, port.published}) : found.end();
-      if (one == found.end()) continue;
-      reports.push_back({service.id, port.protocol, port.published, one->second->version, one->second->held});
+      if (remembers) may_hold.emplace(std::pair(std::string_view(port.protocol), port.published), &service.id);
+    }
+  }
+  std::vector<cluster::ForeignReport> reports;
+  for (const dataplane::ForeignHeld& one : *held) {
+    const std::string_view protocol = dataplane::protocol_name(one.protocol);
+    const auto [first, last] = may_hold.equal_range({protocol, one.port});
+    for (auto entry = first; entry != last; ++entry) {
+      reports.push_back({*entry->second, std::string(protocol), one.port, one.version, one.held});
     }
   }
   return reports;

@@ -1,5 +1,6 @@
 #include "control/agent/records.h"
 
+#include <malloc.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -54,6 +55,7 @@ Status save_records(const std::string& data_dir, const NodeRecords& records) {
 Status save_tables(const std::string& data_dir, const model::EndpointTables& tables) {
   TRY(make_directories(data_dir + "/agent", 0700));
   TRY(write_file(tables_path(data_dir), to_text(encode(tables)), 0600));
+  malloc_trim(0);  // the values and their text were larger than the tables
   return remove_tree(changes_path(data_dir));
 }
 
