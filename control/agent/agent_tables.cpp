@@ -143,13 +143,14 @@ void Agent::Impl::program() {
   for (const auto& [id, local] : tasks_) {
     if (wants_network(local->task, local->facts)) networked.push_back(id);
   }
-  input.only_changes = !all_taken_ && !full && !input.network_changed && networked == networked_;
+  const bool only_changes = !all_taken_ && !full && !input.network_changed && networked == networked_;
+  input.only_changes = only_changes;
   networked_ = std::move(networked);
-  if (!input.only_changes) {
+  if (!only_changes) {
     for (const std::string& id : networked_) input.tasks.push_back(tasks_.at(id)->task);
   }
   kernel_pool_.run([kernel = kernel_, input = std::move(input)]() mutable { return kernel->apply(std::move(input)); },
-                   guarded([this, only_changes = input.only_changes](const KernelOutput& output) {
+                   guarded([this, only_changes](const KernelOutput& output) {
                      apply_running_ = false;
                      applied(output, only_changes);
                    }));
