@@ -115,7 +115,7 @@ Status Kernel::fill_from_earlier() {
   }
   if (!earlier_->takeover.taken.contains(kFilters)) return {};
   // Whichever flows there are, they are looked up until the programs and the next scan know better.
-  const std::string asked = bytes_of(mesh_filter{.rewritten = ~0ULL, .unconfirmed = ~0ULL});
+  const std::string asked = bytes_of(mesh_filter{.rewritten = ~0ULL, .trusted = 0});
   for (std::uint32_t word = 0; word < MESH_FILTER_WORDS; ++word) TRY(write(kFilters, bytes_of(word), asked));
   return {};
 }

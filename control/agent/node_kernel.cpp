@@ -168,6 +168,7 @@ KernelOutput NodeKernel::apply(KernelInput input) {
 
 void NodeKernel::note(const dataplane::Report& report, KernelOutput& output) {
   if (!report.recreated.empty()) spdlog::warn("data plane made anew reason=\"{}\"", report.recreated);
+  if (!report.taken_over.empty()) spdlog::info("data plane taken over what=\"{}\"", report.taken_over);
   for (const dataplane::Problem& problem : report.problems) {
     add_problem(output.problems, fmt::format("{}: {}", problem.subject, problem.message));
   }
