@@ -422,9 +422,9 @@ TEST_F(DataplaneOnKernel, ScanRemovesRecordsThatAreOverAndClearsTheirFilterBits)
     record.protocol = 6;
     ASSERT_TRUE(kernel->write("mesh_flows", bytes_of(set_index), bytes_of(set)));
   };
-  put(1, 1, MESH_FLOW_CONFIRMED, 64);                    // stays
-  put(2, 1, MESH_FLOW_CONFIRMED | MESH_FLOW_RESET, 65);  // over
-  put(3, 99, MESH_FLOW_CONFIRMED, 66);                   // its binding is gone
+  put(1, 1, MESH_FLOW_CONFIRMED, 129);                    // stays
+  put(2, 1, MESH_FLOW_CONFIRMED | MESH_FLOW_RESET, 131);  // over
+  put(3, 99, MESH_FLOW_CONFIRMED, 133);                   // its binding is gone
   kernel->set_rewritten(1, 7);
   const auto held = dataplane.scan_foreign();
   ASSERT_TRUE(held) << held.error().message;

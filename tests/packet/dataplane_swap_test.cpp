@@ -209,6 +209,7 @@ void fill_previous(const std::string& name, int from, int to, const MapShape& sh
     }
     if (name == "mesh_config") std::memcpy(then.data(), &dataplane::previous::kVersion, sizeof(std::uint32_t));
     if (dataplane::is_zero(then)) continue;
+    if (name == "mesh_filters" && dataplane::value_of<std::uint32_t>(key) >= shape.rows_max) continue;
     ASSERT_EQ(bpf_map_update_elem(to, row.data(), then.data(), BPF_ANY), 0) << name << ": " << strerror(errno);
   }
 }
