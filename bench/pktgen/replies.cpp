@@ -49,7 +49,9 @@ bool reset_opened(std::uint8_t* frame, std::size_t bytes) {
   std::memcpy(&tcp, frame + PROBE_ETH + sizeof ip, sizeof tcp);
   if (ip.protocol != PROBE_TCP || (tcp.flags & (PROBE_SYN | PROBE_ACK)) != (PROBE_SYN | PROBE_ACK)) return false;
   std::swap_ranges(frame, frame + 6, frame + 6);
-  std::swap(ip.source, ip.target);
+  const std::uint32_t client = ip.target;
+  ip.target = ip.source;
+  ip.source = client;
   ip.length = mesh_be16(sizeof ip + sizeof tcp);
   ip.checksum = 0;
   probe_tcp reset{};
