@@ -25,8 +25,8 @@ struct TracedPacket {
 };
 // A frame with right checksums. Both addresses are of one family.
 [[nodiscard]] Frame make_frame(const TracedPacket& packet, const MacAddress& from, const MacAddress& to);
-// What a container would answer to a frame that it got: SYN+ACK to a SYN; ACK to another segment of a connection that it
-// knows, a reset if it knows none; UDP to UDP. Nothing to a reset and to what is neither TCP nor UDP.
+// What a container would answer to a frame that it got: SYN+ACK to a SYN; ACK to another segment of a connection that
+// it knows, a reset if it knows none; UDP to UDP. Nothing to a reset and to what is neither TCP nor UDP.
 [[nodiscard]] std::optional<Frame> answer_to(const Frame& delivered, bool known);
 
 // The header between hosts (bpf/wire.h).

@@ -34,8 +34,8 @@ Status strip_version(std::string& path) {
   return {};
 }
 
-constexpr std::array kTables{&system_routes,  &swarm_routes, &node_routes, &service_routes,    &task_routes,
-                             &network_routes, &image_routes, &mesh_routes, &metric_routes, &unsupported_routes};
+constexpr std::array kTables{&system_routes,  &swarm_routes, &node_routes, &service_routes, &task_routes,
+                             &network_routes, &image_routes, &mesh_routes, &metric_routes,  &unsupported_routes};
 
 // Keeps the head of an answer to HEAD.
 class HeadOnly final : public Responder {

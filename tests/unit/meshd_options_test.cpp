@@ -37,11 +37,11 @@ TEST_F(OptionsTest, Defaults) {
 TEST_F(OptionsTest, EverySettingIsAFlagAVariableAndAKey) {
   for (const Setting& setting : settings()) {
     const std::string name = setting.name;
-    const std::string value = name == "uplink-mode"                          ? "tc"
-                              : name == "log-level"                          ? "debug"
-                              : name == "registry-mirror"                    ? "mirror:5000"
+    const std::string value = name == "uplink-mode"                                                    ? "tc"
+                              : name == "log-level"                                                    ? "debug"
+                              : name == "registry-mirror"                                              ? "mirror:5000"
                               : name == "listen" || name == "advertise-addr" || name == "metrics-addr" ? "10.1.2.3:99"
-                                                                             : "/a/b";
+                                                                                                       : "/a/b";
     std::string variable = "MESHD_";
     for (const char c : name) variable += c == '-' ? '_' : static_cast<char>(std::toupper(c));
     for (const auto& [arguments, environment] :
