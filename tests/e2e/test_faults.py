@@ -326,11 +326,11 @@ class TestDaemon(harness.LabTest):
     def test_what_fails_later_is_told(self):
         """The programs load, and may not be pinned."""
         self.start_alone(*self.refused("bpf:0=6=EPERM"))  # BPF_OBJ_PIN
-        harness.wait_for(lambda: re.search(r"(?m)^  node1: kernel: load BPF object .*pin.*not permitted",
+        harness.wait_for(lambda: re.search(r"(?m)^  node1: kernel: pin /sys/fs/bpf/\S+: .*not permitted",
                                            self.lab.meshctl("node1", "status")), 30, "meshctl status says why")
         result = self.lab.run("node1", "meshctl", "dataplane", "status", check=False)
         self.assertEqual(result.returncode, 1)
-        self.assertIn("the data plane is not open: kernel: load BPF object", result.stdout + result.stderr)
+        self.assertIn("the data plane is not open: kernel: pin /sys/fs/bpf/", result.stdout + result.stderr)
 
     def test_two_on_one_data_directory(self):
         self.lab.verb("meshd", "start", "node1")
