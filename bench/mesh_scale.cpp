@@ -4,17 +4,13 @@
 // in one go, of a start that finds everything pinned (wall clock), bytes of maps and of this process. Needs a bpffs and
 // a network namespace of its own: each published port is held by a placeholder socket.
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
-#include <ctime>
-#include <sys/resource.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
-#include "base/file.h"
 #include "base/json.h"
+#include "bench/cost.h"
 #include "bpf/abi.h"
 #include "dataplane/dataplane.h"
 
@@ -23,6 +19,9 @@ namespace {
 namespace dp = mesh::dataplane;
 using mesh::Result;
 using mesh::Status;
+using mesh::bench::processor_ms;
+using mesh::bench::resident_bytes;
+using mesh::bench::wall_ms;
 
 constexpr std::uint16_t kNodes = 10;  // other hosts
 constexpr std::uint16_t kFirstPort = 20000;
@@ -34,16 +33,6 @@ struct Arguments {
   std::uint16_t services = 10000, backends = 10;
   std::uint32_t rounds = 5;
 };
-
-double processor_ms() {
-  timespec now{};
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) * 1e3 + static_cast<double>(now.tv_nsec) / 1e6;
-}
-
-double wall_ms() {
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 mesh::IpAddress node_address(std::uint16_t number) { return mesh::IpAddress::v4(0xc0000200U + number); }
 
@@ -123,15 +112,6 @@ std::size_t refused(const dp::Report& report, std::string& first) {
       report.problems, [](const dp::Problem& problem) { return problem.kind == dp::Problem::Kind::kPort; }));
 }
 
-Result<std::uint64_t> resident_bytes() {
-  const std::string text = TRY(mesh::read_file("/proc/self/statm"));
-  unsigned long long total = 0, resident = 0;
-  if (std::sscanf(text.c_str(), "%llu %llu", &total, &resident) != 2) {
-    return mesh::fail(mesh::ErrorKind::kInternal, "/proc/self/statm is not as expected");
-  }
-  return resident * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-}
-
 Result<mesh::JsonObject> map_bytes(const dp::Dataplane& dataplane) {
   const dp::Inspection inspection = TRY(dataplane.inspect());
   mesh::JsonObject bytes;
@@ -176,11 +156,7 @@ Status measure(const Arguments& arguments, const dp::Options& options) {
 }
 
 Status run(const Arguments& arguments) {
-  // A placeholder socket or two per port.
-  rlimit files{};
-  getrlimit(RLIMIT_NOFILE, &files);
-  files.rlim_cur = files.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &files);
+  mesh::bench::want_many_files();
   const dp::Options options{.pin_dir = arguments.pin_dir};
   const Status measured = measure(arguments, options);
   const Status cleaned = dp::Dataplane::cleanup(options);

@@ -4,19 +4,15 @@
 // Prints JSON: milliseconds of processor time of one endpoint change, of 1,000 changes that wait, of tables that are
 // made anew as a whole; of a start that finds them on the disk and in the kernel (wall clock); bytes of this process.
 // Needs a bpffs and a network namespace of its own, whose uplink has 192.0.2.1.
-#include <chrono>
 #include <cstdio>
-#include <ctime>
 #include <memory>
-#include <sys/resource.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
-#include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "bench/cost.h"
 #include "bpf/abi.h"
 #include "control/agent/node_kernel.h"
 #include "control/agent/records.h"
@@ -29,6 +25,9 @@ using mesh::Result;
 using mesh::Status;
 using mesh::agent::KernelInput;
 using mesh::agent::NodeKernel;
+using mesh::bench::processor_ms;
+using mesh::bench::resident_bytes;
+using mesh::bench::wall_ms;
 
 constexpr std::uint16_t kSelf = 1;
 constexpr std::uint16_t kNodes = 10;  // other hosts
@@ -42,16 +41,6 @@ struct Arguments {
   std::uint16_t services = 10000, backends = 10;
   std::uint32_t rounds = 5;
 };
-
-double processor_ms() {
-  timespec now{};
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) * 1e3 + static_cast<double>(now.tv_nsec) / 1e6;
-}
-
-double wall_ms() {
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 // `out`: how many of its tasks are not in it.
 void fill_ring(model::PortRow& port, std::size_t out) {
@@ -182,15 +171,6 @@ Result<double> spent(double (*clock)(), Work work) {
   return clock() - before;
 }
 
-Result<std::uint64_t> resident_bytes() {
-  const std::string text = TRY(mesh::read_file("/proc/self/statm"));
-  unsigned long long total = 0, resident = 0;
-  if (std::sscanf(text.c_str(), "%llu %llu", &total, &resident) != 2) {
-    return mesh::fail(mesh::ErrorKind::kInternal, "/proc/self/statm is not as expected");
-  }
-  return resident * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-}
-
 // The manager's side of it is built, and gone before memory is asked for.
 Result<mesh::JsonObject> measure(const Arguments& arguments, Host& host) {
   mesh::JsonObject result;
@@ -227,11 +207,7 @@ Result<mesh::JsonObject> measure(const Arguments& arguments, Host& host) {
 
 Status run(const Arguments& arguments) {
   TRY(mesh::set_up_log("error"));
-  // A placeholder socket or two per port.
-  rlimit files{};
-  getrlimit(RLIMIT_NOFILE, &files);
-  files.rlim_cur = files.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &files);
+  mesh::bench::want_many_files();
   Host host(arguments);
   const auto result = measure(arguments, host);
   const Status cleaned = host.clear();

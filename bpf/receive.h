@@ -5,7 +5,8 @@
 
 #include "bpf/records.h"
 
-// One packet of 16 refreshes or re-makes its record where no look-up was needed.
+// One packet of 16 refreshes or re-makes its record where no look-up was needed: also while there is no meshd that
+// clears the filter of those.
 #define MESH_REFRESH_MASK 15u
 
 MESH_INLINE void mesh_forward_key(const struct mesh_packet* packet, struct mesh_flow_key* key) {
@@ -140,7 +141,7 @@ MESH_SEPARATE int mesh_tell_other_record(__u32 mark, __u16 entry) {
 MESH_INLINE void mesh_reverse_key(const struct mesh_config* config, const struct mesh_flow* record,
                                   struct mesh_flow_key* key) {
   if (record->flags & MESH_FLOW_LOOPED) {
-    key->client = mesh_address_is_v4(&record->client) ? config->mesh_v4 : config->mesh_v6;
+    key->client = mesh_looped_client(config, &record->client);
   }
   key->original = (struct mesh_address){};
   key->client_port = record->given_port;
@@ -158,7 +159,7 @@ MESH_SEPARATE int mesh_renew_reverse_record(__u32 mark) {
   struct mesh_flow* record = &scratch->record;
   record->kind = MESH_FLOW_REVERSE;
   if (record->flags & MESH_FLOW_LOOPED) {
-    record->client = mesh_address_is_v4(&record->client) ? config->mesh_v4 : config->mesh_v6;
+    record->client = mesh_looped_client(config, &record->client);
   }
   return mesh_claim(mesh_flow_hash(&record->client, record->given_port, record->protocol, config->flow_seed), mark);
 }
@@ -232,7 +233,9 @@ MESH_SEPARATE int mesh_follow_client(__u64 hash, __u16 entry) {
     scratch->record.entry = entry;
     if (scratch->found.kind == MESH_FLOW_FORWARD) scratch->news = scratch->found.mark;
   }
-  if (MESH_FLOW_MARK_STATE(scratch->found.mark) & MESH_FLOW_CONFIRMED) mesh_trust(tag, entry);
+  // Datagrams are always looked up: their bits would only stand for others.
+  __u8 state = MESH_FLOW_MARK_STATE(scratch->found.mark);
+  if ((state & (MESH_FLOW_CONFIRMED | MESH_FLOW_DATAGRAMS)) == MESH_FLOW_CONFIRMED) mesh_trust(tag, entry);
   return 1;
 }
 

@@ -32,6 +32,12 @@ MESH_INLINE void mesh_describe_flow(const struct mesh_work* work, const struct m
   if (mesh_answers_directly(work)) record->flags |= MESH_FLOW_DIRECT;
 }
 
+// Whom an endpoint that is its own client sees instead of itself.
+MESH_INLINE struct mesh_address mesh_looped_client(const struct mesh_config* config,
+                                                   const struct mesh_address* client) {
+  return mesh_address_is_v4(client) ? config->mesh_v4 : config->mesh_v6;
+}
+
 // Two functions one after the other need less stack than one.
 MESH_SEPARATE __u32 mesh_judge(__u64 hash, __u32 mark) {
   const struct mesh_config* config = mesh_settings();
@@ -114,7 +120,7 @@ MESH_SEPARATE __u32 mesh_make_two_records(void) {
   __u64 offset = mesh_mix(forward_hash ^ mesh_pair(record->original.word[3], record->original_port));
   int looped = record->flags & MESH_FLOW_LOOPED;
   scratch->client = record->client;
-  if (looped) record->client = mesh_address_is_v4(&record->client) ? config->mesh_v4 : config->mesh_v6;
+  if (looped) record->client = mesh_looped_client(config, &record->client);
   record->kind = MESH_FLOW_REVERSE;
   int claimed = 0;
   MESH_NO_UNROLL

@@ -1,7 +1,6 @@
 // The data plane's loader, maps and hooks on the real kernel: what an earlier meshd left is adopted or replaced, drift
 // is repaired, other people's programs and ports are respected, and cleanup leaves nothing.
 #include <filesystem>
-#include <iostream>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -27,19 +26,8 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
 
-class OwnWorld : public testing::Environment {
- public:
-  void SetUp() override {
-    std::string why;
-    if (!lab::enter_own_world(why)) {
-      std::cout << "skipped: " << why << "\n";
-      std::exit(77);
-    }
-    shell("ip link set lo up && mkdir /run/other-cgroup");
-  }
-  void TearDown() override { lab::leave_own_world(); }
-};
-const auto* const kEnvironment = testing::AddGlobalTestEnvironment(new OwnWorld);
+const auto* const kEnvironment =
+    testing::AddGlobalTestEnvironment(new lab::OwnWorld("ip link set lo up && mkdir /run/other-cgroup"));
 
 // An uplink, a task's veth, and mesh1: interfaces that only have to exist.
 class DataplaneOnKernel : public testing::Test {

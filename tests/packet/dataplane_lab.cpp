@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <arpa/inet.h>
 #include <array>
+#include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
 #include <fstream>
+#include <iostream>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -78,6 +80,9 @@ std::string shell(const std::string& command) {
   return outcome->out;
 }
 
+namespace {
+
+// False: it is not possible here, and `why`.
 bool enter_own_world(std::string& why) {
   if (geteuid() != 0) {
     why = "needs root to make network namespaces";
@@ -109,7 +114,18 @@ bool enter_own_world(std::string& why) {
   return true;
 }
 
-void leave_own_world() {
+}  // namespace
+
+void OwnWorld::SetUp() {
+  std::string why;
+  if (!enter_own_world(why)) {
+    std::cout << "skipped: " << why << "\n";
+    std::exit(77);
+  }
+  shell(further_);
+}
+
+void OwnWorld::TearDown() {
   if (own_cgroup.empty()) return;
   EXPECT_TRUE(write_kernel_file(home_cgroup + "/cgroup.procs", std::to_string(getpid())));
   EXPECT_EQ(rmdir(own_cgroup.c_str()), 0) << strerror(errno);

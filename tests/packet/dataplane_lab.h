@@ -14,7 +14,10 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
+
+#include <gtest/gtest.h>
 
 #include "base/fd.h"
 #include "dataplane/dataplane.h"
@@ -29,10 +32,18 @@ inline constexpr std::uint32_t kRedVni = 4098;   // another one
 // Runs a shell command; a failure throws with what it said.
 std::string shell(const std::string& command);
 
-// Namespaces, a BPF file system and a cgroup of this process's own; to be called once, before any thread. False: not
-// root, or no cgroup2 here; `why` says which. Leaves nothing behind when the process ends regularly.
-bool enter_own_world(std::string& why);
-void leave_own_world();
+// Namespaces, a BPF file system and a cgroup of this process's own, before its first test. Without root or cgroup2 the
+// program exits with 77 and says which. Leaves nothing behind when the process ends regularly.
+class OwnWorld : public testing::Environment {
+ public:
+  // `further`: a shell command inside.
+  explicit OwnWorld(std::string further = "true") : further_(std::move(further)) {}
+  void SetUp() override;
+  void TearDown() override;
+
+ private:
+  std::string further_;
+};
 // The cgroup directory of this process: where socket hooks are attached.
 const std::string& cgroup_directory();
 

@@ -19,16 +19,6 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::StartsWith;
 
-class OwnWorld : public testing::Environment {
- public:
-  void SetUp() override {
-    std::string why;
-    if (enter_own_world(why)) return;
-    std::cout << "skipped: " << why << "\n";
-    std::exit(77);
-  }
-  void TearDown() override { leave_own_world(); }
-};
 const auto* const kEnvironment = testing::AddGlobalTestEnvironment(new OwnWorld);
 
 // Loading programs takes a second per host, so the cases of one mode share a cluster: each begins with the tasks of the

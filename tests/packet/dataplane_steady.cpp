@@ -25,6 +25,8 @@ namespace {
 
 constexpr std::uint64_t kAtOnce = 8;                     // requests of a flow on their way together
 constexpr std::size_t kProblemsMax = 20;                 // that are told
+constexpr int kCounterReads = 100;                       // at most, kCounterPauseUs apart: of a kernel's counter
+constexpr useconds_t kCounterPauseUs = 10'000;           // ... that tells nobody of its changes
 constexpr timeval kPatience{.tv_sec = 2, .tv_usec = 0};  // a lost SYN or segment comes again within it
 
 sockaddr_in to_socket(const SocketAddress& to) {
@@ -96,6 +98,8 @@ void SteadyTraffic::run() {
   while (!stopping_ && !troubled_) {
     for (Flow& flow : flows_) ask(flow);
     for (Flow& flow : flows_) hear(flow);
+    const std::lock_guard lock(mutex_);
+    news_.notify_all();
   }
 }
 
@@ -166,18 +170,19 @@ SteadyTraffic::Resent SteadyTraffic::resent(const std::string& netns) {
 // What was sent again since; the last that it was needless may still be on its way back.
 SteadyTraffic::Resent SteadyTraffic::wait_for_all_needless(const std::string& netns, const Resent& before) {
   Resent since;
-  for (int attempt = 0; attempt < 100; ++attempt) {
+  for (int attempt = 0; attempt < kCounterReads; ++attempt) {
     const Resent now = resent(netns);
     since = {now.segments - before.segments, now.needless - before.needless};
     if (since.segments <= since.needless) break;
-    usleep(10'000);
+    usleep(kCounterPauseUs);
   }
   return since;
 }
 
-void SteadyTraffic::wait_for_answers(std::uint64_t more) const {
-  const std::uint64_t before = answered_;
-  while (answered_ < before + more && !troubled_) usleep(1000);
+void SteadyTraffic::wait_for_answers(std::uint64_t more) {
+  const std::uint64_t wanted = answered_ + more;
+  std::unique_lock lock(mutex_);
+  news_.wait(lock, [&] { return answered_ >= wanted || troubled_; });
 }
 
 SteadyTraffic::Outcome SteadyTraffic::stop() {

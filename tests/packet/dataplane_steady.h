@@ -4,8 +4,10 @@
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
 #include <cstdint>
 #include <map>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -33,7 +35,7 @@ class SteadyTraffic {
     std::vector<std::string> problems;  // what was lost or came from elsewhere
   };
   // ... or the first problem.
-  void wait_for_answers(std::uint64_t more) const;
+  void wait_for_answers(std::uint64_t more);
   // Ends the traffic.
   [[nodiscard]] Outcome stop();
 
@@ -58,6 +60,8 @@ class SteadyTraffic {
   std::map<std::string, Resent> resent_before_;  // by network namespace
   std::atomic<std::uint64_t> answered_ = 0;
   std::atomic<bool> stopping_ = false, troubled_ = false;
+  std::mutex mutex_;
+  std::condition_variable news_;  // more answers, or trouble
   std::vector<std::string> problems_;
   std::thread thread_;
 };

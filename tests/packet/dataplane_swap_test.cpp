@@ -31,16 +31,6 @@ using dataplane::UplinkMode;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-class OwnWorld : public testing::Environment {
- public:
-  void SetUp() override {
-    std::string why;
-    if (enter_own_world(why)) return;
-    std::cout << "skipped: " << why << "\n";
-    std::exit(77);
-  }
-  void TearDown() override { leave_own_world(); }
-};
 const auto* const kEnvironment = testing::AddGlobalTestEnvironment(new OwnWorld);
 
 constexpr std::uint16_t kHosts = 2;

@@ -17,7 +17,6 @@ namespace {
 const std::string kUplink = "mesh_uplink_xdp";
 
 __u8 byte_at(const Outcome& outcome, std::size_t at) { return outcome.frame.at(at); }
-__u16 node_of(const Outcome& outcome) { return byte_at(outcome, 33); }  // last byte of the outer destination
 __u16 binding_of(const Outcome& outcome) {
   return static_cast<__u16>(byte_at(outcome, 52) << 8 | byte_at(outcome, 53));
 }

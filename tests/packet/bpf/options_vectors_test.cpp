@@ -21,7 +21,6 @@ Pair& prepared() {
   return pair;
 }
 
-__u16 node_of(const Outcome& outcome) { return outcome.frame.at(33); }  // last byte of the outer destination
 unsigned stage_of(const Outcome& outcome) { return outcome.frame.at(51) >> 2 & 7U; }
 __u16 binding_of(const Outcome& outcome) {
   return static_cast<__u16>(outcome.frame.at(52) << 8 | outcome.frame.at(53));

@@ -13,6 +13,9 @@
 
 namespace mesh::packet {
 
+// Of a tunnel packet: the node that it goes to, whose number is the last byte of the outer destination.
+inline __u16 node_of(const Outcome& outcome) { return outcome.frame.at(33); }
+
 class Pair {
  public:
   // The program is in a network namespace of its own, with forwarding on and the uplink in it; without root it exits

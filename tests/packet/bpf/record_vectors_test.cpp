@@ -11,8 +11,6 @@ namespace {
 
 const std::string kUplink = "mesh_uplink_xdp";
 
-__u16 node_of(const Outcome& outcome) { return outcome.frame.at(33); }  // last byte of the outer destination
-
 // A flow of client port 40000 that has two records, because that port is taken; returns the port given to it.
 __u16 open_second_flow(Pair& pair) {
   Frame first = from_node2(6, 8001, 1);
