@@ -3,7 +3,7 @@
 // algorithm (docs/adr), and 3 through bpf/lib/walk.h.
 #pragma once
 
-#include "bpf/verdict.h"
+#include "bpf/records.h"
 
 // One packet of 16 refreshes or re-makes its record where no look-up was needed.
 #define MESH_REFRESH_MASK 15u
@@ -64,102 +64,6 @@ MESH_INLINE void mesh_describe_flow(const struct mesh_work* work, const struct m
   record->protocol = packet->protocol;
   record->flags = mesh_address_equal(&packet->source, &local) ? MESH_FLOW_LOOPED : 0;
   if (mesh_answers_directly(work)) record->flags |= MESH_FLOW_DIRECT;
-}
-
-// Two functions one after the other need less stack than one.
-MESH_SEPARATE __u32 mesh_judge(__u64 hash, __u32 mark) {
-  const struct mesh_config* config = mesh_settings();
-  struct mesh_scratch* scratch = mesh_scratch_room();
-  if (!config || !scratch) return MESH_FLOW_TAKEN;
-  const struct mesh_flow_set* set = mesh_flow_set_of(config, hash);
-  if (!set) return MESH_FLOW_TAKEN;
-  return mesh_flow_judge(set, mesh_flow_tag(hash), MESH_FLOW_MARK_TICK(mark), &scratch->record);
-}
-
-MESH_SEPARATE int mesh_claim_judged(__u64 hash, __u32 mark, __u32 judgement) {
-  const struct mesh_config* config = mesh_settings();
-  struct mesh_scratch* scratch = mesh_scratch_room();
-  if (!config || !scratch) return MESH_CLAIM_TAKEN;
-  struct mesh_flow_set* set = mesh_flow_set_of(config, hash);
-  if (!set) return MESH_CLAIM_TAKEN;
-  int outcome = mesh_flow_claim(set, mesh_flow_tag(hash), mark, judgement, &scratch->record);
-  if (outcome == MESH_CLAIM_EVICTED) mesh_count(MESH_COUNT_FLOW_EVICTED);
-  return outcome;
-}
-
-// Claims room for the scratch room's record in the set of `hash`; 0 if another flow is in its way. Of two CPUs that
-// want the same at the same time one is served first, and the other sees that.
-#define MESH_CLAIM_TRIES 4
-MESH_INLINE int mesh_claim(__u64 hash, __u32 mark) {
-  MESH_NO_UNROLL
-  for (int i = 0; i < MESH_CLAIM_TRIES; i++) {
-    __u32 judgement = mesh_judge(hash, mark);
-    if (judgement & MESH_FLOW_TAKEN) return 0;
-    if (mesh_claim_judged(hash, mark, judgement) != MESH_CLAIM_AGAIN) return 1;
-  }
-  return 0;
-}
-
-// The mark of a new flow's record. `begins`: of a packet that begins one.
-MESH_INLINE __u32 mesh_first_mark(const struct mesh_config* config, __u8 protocol, int begins) {
-  __u8 state = MESH_FLOW_CONFIRMED;
-  if (protocol == MESH_UDP) state = MESH_FLOW_DATAGRAMS | MESH_FLOW_CONFIRMED;
-  if (protocol == MESH_TCP && begins) state = 0;
-  return MESH_FLOW_MARK(mesh_now(config), state);
-}
-
-// Makes the scratch room's record. Returns the port that the endpoint shall see as the client's (never 0), 0: the flow
-// needs two records.
-MESH_SEPARATE __u32 mesh_make_record(int begins) {
-  const struct mesh_config* config = mesh_settings();
-  struct mesh_scratch* scratch = mesh_scratch_room();
-  if (!config || !scratch) return 0;
-  const struct mesh_flow* record = &scratch->record;
-  __u32 mark = mesh_first_mark(config, record->protocol, begins);
-  __u64 hash = mesh_flow_hash(&record->client, record->client_port, record->protocol, config->flow_seed);
-  if (!(mark & MESH_FLOW_CONFIRMED)) {
-    struct mesh_filter* filter = mesh_filter_of(mesh_flow_tag(hash));
-    if (filter) __sync_fetch_and_or(&filter->unconfirmed, mesh_filter_bit(mesh_flow_tag(hash)));
-  }
-  if ((record->flags & MESH_FLOW_LOOPED) || !mesh_claim(hash, mark)) return 0;
-  return record->given_port;
-}
-
-// Makes two of the scratch room's record, so that the endpoint sees another client than there is: one is found by the
-// answers of the endpoint (to a port that no other flow has there), one by what the client sends. Returns the port, 0:
-// none is free.
-MESH_SEPARATE __u32 mesh_make_two_records(int begins) {
-  const struct mesh_config* config = mesh_settings();
-  struct mesh_scratch* scratch = mesh_scratch_room();
-  if (!config || !scratch) return 0;
-  struct mesh_flow* record = &scratch->record;
-  __u32 mark = mesh_first_mark(config, record->protocol, begins);
-  __u64 seed = config->flow_seed;
-  __u64 forward_hash = mesh_flow_hash(&record->client, record->client_port, record->protocol, seed);
-  __u64 offset = mesh_mix(forward_hash ^ mesh_pair(record->original.word[3], record->original_port));
-  int looped = record->flags & MESH_FLOW_LOOPED;
-  scratch->client = record->client;
-  if (looped) record->client = mesh_address_is_v4(&record->client) ? config->mesh_v4 : config->mesh_v6;
-  record->kind = MESH_FLOW_REVERSE;
-  int claimed = 0;
-  MESH_NO_UNROLL
-  for (__u32 attempt = 0; attempt <= MESH_PORT_REWRITE_TRIES; attempt++) {
-    if (attempt) {
-      offset += 1031;  // a prime: clients whose first choices are neighbours part ways
-      record->given_port = mesh_be16((__u16)(MESH_PORT_REWRITE_FIRST + ((__u32)offset & 0x3fff)));
-    }
-    claimed = mesh_claim(mesh_flow_hash(&record->client, record->given_port, record->protocol, seed), mark);
-    if (claimed) break;
-  }
-  if (!claimed) return 0;
-
-  record->client = scratch->client;
-  record->kind = MESH_FLOW_FORWARD;
-  struct mesh_filter* filter = mesh_filter_of(mesh_flow_tag(forward_hash));
-  if (filter) __sync_fetch_and_or(&filter->rewritten, mesh_filter_bit(mesh_flow_tag(forward_hash)));
-  if (record->given_port != record->client_port) mesh_count(MESH_COUNT_FLOW_REWRITTEN);
-  mesh_claim(forward_hash, mark);
-  return record->given_port;
 }
 
 // The binding that the header names, if it is what the packet asks for.
@@ -275,10 +179,10 @@ MESH_INLINE void mesh_confirm(__u32 tag) {
   if (filter && (filter->unconfirmed & bit)) __sync_fetch_and_and(&filter->unconfirmed, ~bit);
 }
 
-// Rule 2: the record of the flow with the key in the scratch room, brought up to date. `owner`: the binding whose turn
-// it would be on this host, 0 for none. Returns the binding, and the port that the endpoint sees above it; 0: no
-// record. If the flow has another record, what that should know is in the scratch room (news, key), and a copy of this.
-MESH_SEPARATE __u32 mesh_use_record(__u64 hash, const struct mesh_segment* segment, __u32 owner) {
+// Rule 2: the record of the flow with the key in the scratch room, brought up to date. Returns the binding, and the
+// port that the endpoint sees above it; 0: no record. If the flow has another record, what that should know is in the
+// scratch room (news, key), and a copy of this.
+MESH_SEPARATE __u32 mesh_use_record(__u64 hash, const struct mesh_segment* segment) {
   const struct mesh_config* config = mesh_settings();
   struct mesh_scratch* scratch = mesh_scratch_room();
   if (!config || !scratch || !segment) return 0;
@@ -299,9 +203,7 @@ MESH_SEPARATE __u32 mesh_use_record(__u64 hash, const struct mesh_segment* segme
   if (segment->protocol == MESH_UDP) {
     if (mesh_flow_dead(before, now)) stale = 1;
   } else if (segment->begins && mesh_flow_closed(MESH_FLOW_MARK_STATE(before))) {
-    // A new connection where an old one with the same ports is over: the owner's turn has come. Of two records the
-    // other may be a third flow's by now.
-    stale |= owner != index || kind == MESH_FLOW_FORWARD;
+    stale = 1;  // a new connection where an old one with the same ports is over
   }
   if (stale) {
     mesh_lock(&set->lock);
@@ -312,8 +214,6 @@ MESH_SEPARATE __u32 mesh_use_record(__u64 hash, const struct mesh_segment* segme
   if (kind == MESH_FLOW_FORWARD) scratch->record = *record;
   if (*(volatile __u32*)&set->tag[way] != tag) return 0;
   __u8 state = mesh_flow_state_after(MESH_FLOW_MARK_STATE(before), 1, segment);
-  // The same backend's next connection with the same ports.
-  if (segment->begins && mesh_flow_closed(MESH_FLOW_MARK_STATE(before))) mesh_count_connection(index);
   __u32 mark = MESH_FLOW_MARK(now, state);
   if (mark != before) set->mark[way] = mark;
   if (state & MESH_FLOW_CONFIRMED) mesh_confirm(tag);
@@ -371,7 +271,7 @@ MESH_INLINE __u64 mesh_client_hash(const struct mesh_work* work) {
 
 // The packet's flow, if this host has its record: the binding, and the port that the endpoint sees above it; or 0.
 // `hash`: mesh_flow_hash() of the client.
-MESH_INLINE __u32 mesh_look_up(struct mesh_work* work, __u64 hash, __u32 owner) {
+MESH_INLINE __u32 mesh_look_up(struct mesh_work* work, __u64 hash) {
   const struct mesh_packet* packet = &work->packet;
   struct mesh_segment segment = {packet->protocol, packet->tcp_flags, packet->has_payload,
                                  (__u8)mesh_packet_begins(packet)};
@@ -379,13 +279,14 @@ MESH_INLINE __u32 mesh_look_up(struct mesh_work* work, __u64 hash, __u32 owner) 
   struct mesh_scratch* scratch = mesh_scratch_room();
   if (!scratch) return 0;
   mesh_forward_key(packet, &scratch->key);
-  __u32 known = mesh_use_record(hash, &segment, owner);
+  __u32 known = mesh_use_record(hash, &segment);
   __u32 news = known ? scratch->news : 0;
   if (news && !mesh_tell_other_record(news) && !mesh_renew_reverse_record(news)) return 0;
   return known;
 }
 
-// Where the client's address belongs, if this host knows it: a ready binding, or 0.
+// Where the client's address belongs, if this host knows it: a ready binding, or 0. The flow that comes there says that
+// it still does.
 MESH_SEPARATE __u32 mesh_use_affinity(__u32 ticks) {
   const struct mesh_config* config = mesh_settings();
   struct mesh_scratch* scratch = mesh_scratch_room();
@@ -398,14 +299,11 @@ MESH_SEPARATE __u32 mesh_use_affinity(__u32 ticks) {
   if (!set) return 0;
   __u32 way = mesh_flow_find(set, key, mesh_flow_tag(hash));
   if (way >= MESH_FLOW_WAYS) return 0;
-  __u32 now = mesh_now(config);
-  __u32 mark = set->mark[way];
+  __u32 idle = mesh_flow_idle(set->mark[way], mesh_now(config));
   __u32 index = set->record[way].binding;
   const struct mesh_binding* binding = mesh_binding_of(index);
-  if (!binding || binding->state != MESH_STATE_READY || mesh_flow_idle(mark, now) > ticks) return 0;
-  if (set->tag[way] != mesh_flow_tag(hash)) return 0;
-  set->mark[way] = MESH_FLOW_MARK(now, MESH_FLOW_MARK_STATE(mark));
-  return index;
+  if (!binding || binding->state != MESH_STATE_READY || idle > ticks) return 0;
+  return set->tag[way] == mesh_flow_tag(hash) ? index : 0;
 }
 
 // Remembers where the client's address belongs. The scratch room's record is that of its new flow.
@@ -419,6 +317,28 @@ MESH_SEPARATE int mesh_keep_affinity(void) {
   record->kind = MESH_FLOW_AFFINITY;
   __u64 hash = mesh_flow_hash(&record->client, 0, record->protocol, config->flow_seed);
   return mesh_claim(hash, MESH_FLOW_MARK(mesh_now(config), MESH_FLOW_CONFIRMED));
+}
+
+// A new flow of a client that belongs to a backend here. The flow may be older than that: while its backend drains, the
+// client's others go elsewhere. So the other hosts are asked first. Returns 1 if they were already.
+MESH_INLINE int mesh_choose_kept(struct mesh_work* work, const struct mesh_service* service) {
+  struct mesh_header* header = &work->header;
+  int chosen = mesh_is_chosen(header);
+  struct mesh_scratch* scratch = mesh_scratch_room();
+  if (!scratch || (chosen && header->stage != MESH_STAGE_CREATE)) return 0;
+  mesh_forward_key(&work->packet, &scratch->key);  // it may be that of the flow's other record by now
+  __u32 kept = mesh_use_affinity(MESH_OPTIONS_AFFINITY(service->options));
+  if (kept) {
+    int asked = header->stage > MESH_STAGE_CIRCLE;
+    mesh_choose(header, work->config->self, (__u16)kept);
+    return asked;
+  }
+  if (chosen) {
+    // Chosen here, but not any more when it comes back: as if by an older ring, it begins anew.
+    header->ring_version = MESH_RING_VERSION(service->ring) - 1;
+    header->backend = 0;
+  }
+  return 0;
 }
 
 MESH_INLINE int mesh_find(struct mesh_work* work, const struct mesh_service* service, __be16* given, int* action) {
@@ -435,17 +355,15 @@ MESH_INLINE int mesh_find(struct mesh_work* work, const struct mesh_service* ser
     if (mesh_mix(number) & MESH_REFRESH_MASK) return MESH_TRUSTED;
   }
 
-  __u32 owner = work->header.stop == work->config->self ? work->header.binding : 0;
-  if (!known) known = mesh_look_up(work, hash, owner);
+  if (!known) known = mesh_look_up(work, hash);
   if (known) {
     work->header.binding = (__u16)known;
     *given = (__be16)(known >> 16);
     return MESH_FOUND;
   }
-  __u32 ticks = MESH_OPTIONS_AFFINITY(service->options);
-  __u32 kept = begins && ticks ? mesh_use_affinity(ticks) : 0;
-  if (kept) work->header.binding = (__u16)kept;
-  if (trusted || kept || mesh_owns_slot(work, service)) return MESH_TO_CREATE;
+  int asked = trusted || mesh_owns_slot(work, service);
+  if (begins && MESH_OPTIONS_AFFINITY(service->options)) asked |= mesh_choose_kept(work, service);
+  if (asked) return MESH_TO_CREATE;
   return mesh_search(work, service, begins, action);
 }
 

@@ -95,10 +95,19 @@ TEST(Affinity, AClientsAddressKeepsItsBackend) {
   constexpr __u8 kBack = MESH_TUNNEL_MOVED | MESH_STAGE_CREATE << MESH_TUNNEL_STAGE_SHIFT;
   pair.run(kUplink, tunnel_segment(kAffinity, kKeptBinding, 0x02, kBack).bytes());
   EXPECT_EQ(pair.redirect(), "to 1");
-  // The client's next connection is for the owner; this host knows where the client belongs and asks nobody.
-  pair.run(kUplink, tunnel_segment(kAffinity, kOwnerBinding, 0x02, MESH_TUNNEL_MOVED, 41000).bytes());
+  // The client's next connection is for the owner. This host knows where the client belongs, and asks the others only
+  // whether the flow is an older one of theirs.
+  const Outcome asked =
+      pair.run(kUplink, tunnel_segment(kAffinity, kOwnerBinding, 0x02, MESH_TUNNEL_MOVED, 41000).bytes());
+  EXPECT_EQ(node_of(asked), 2);
+  EXPECT_EQ(stage_of(asked), static_cast<unsigned>(MESH_STAGE_CIRCLE));
+  EXPECT_EQ(binding_of(asked), kKeptBinding);
+  EXPECT_EQ(pair.grown(MESH_COUNT_FLOW_CREATED), 1u);
+  Frame back = tunnel_segment(kAffinity, kKeptBinding, 0x02, kBack, 41000);
+  back.tunnel->backend = MESH_SLOT_NONE;
+  pair.run(kUplink, back.bytes());
   EXPECT_EQ(pair.redirect(), "to 1");
-  EXPECT_EQ(pair.grown(MESH_COUNT_FLOW_CREATED), 2u);
+  EXPECT_EQ(pair.grown(MESH_COUNT_FLOW_CREATED), 1u);
   const auto holders = [&](__u16 client_port) {
     std::vector<__u16> bindings;
     for (__u32 index = 0; index < kFlowSets; index++) {
@@ -117,6 +126,34 @@ TEST(Affinity, AClientsAddressKeepsItsBackend) {
   Frame other = tunnel_segment(kAffinity, kOwnerBinding, 0x02, MESH_TUNNEL_MOVED, 41000);
   other.from = "192.0.2.77";
   EXPECT_EQ(node_of(pair.run(kUplink, other.bytes())), 2);
+}
+
+// The others were asked already when a packet comes back, or to the previous owner's host.
+TEST(Affinity, WhoIsAskedLastAsksNobody) {
+  Pair& pair = prepared();
+  constexpr __u8 kBack = MESH_TUNNEL_MOVED | MESH_STAGE_CREATE << MESH_TUNNEL_STAGE_SHIFT;
+  constexpr __u8 kPrev = MESH_TUNNEL_MOVED | MESH_STAGE_PREV << MESH_TUNNEL_STAGE_SHIFT;
+  pair.run(kUplink, tunnel_segment(kAffinity, kKeptBinding, 0x02, kBack).bytes());
+  pair.grown(MESH_COUNT_FLOW_CREATED);
+  __u16 client_port = 41000;
+  for (const __u8 flags : {kBack, kPrev}) {
+    pair.run(kUplink, tunnel_segment(kAffinity, kOwnerBinding, 0x02, flags, client_port++).bytes());
+    EXPECT_EQ(pair.redirect(), "to 1");
+    EXPECT_EQ(pair.grown(MESH_COUNT_FLOW_CREATED), 1u);
+  }
+}
+
+// It was chosen here, but its client belongs nowhere when it comes back: the walk begins anew, for the owner.
+TEST(Affinity, WhatIsNotChosenAnyMoreGoesByTheRing) {
+  Pair& pair = prepared();
+  constexpr __u8 kBack = MESH_TUNNEL_MOVED | MESH_STAGE_CREATE << MESH_TUNNEL_STAGE_SHIFT;
+  Frame back = tunnel_segment(kAffinity, kKeptBinding, 0x02, kBack);
+  back.tunnel->backend = MESH_SLOT_NONE;
+  const Outcome anew = pair.run(kUplink, back.bytes());
+  EXPECT_EQ(node_of(anew), 2);
+  EXPECT_EQ(stage_of(anew), static_cast<unsigned>(MESH_STAGE_CIRCLE));
+  EXPECT_EQ(binding_of(anew), kOwnerBinding);
+  EXPECT_EQ(pair.grown(MESH_COUNT_FLOW_CREATED), 0u);
 }
 
 TEST(Affinity, AllEntryHostsAgreeOnTheSlot) {
