@@ -292,7 +292,7 @@ MESH_SEPARATE __u32 mesh_use_affinity(__u32 ticks) {
   struct mesh_scratch* scratch = mesh_scratch_room();
   if (!config || !scratch) return 0;
   struct mesh_flow_key* key = &scratch->key;
-  key->client_port = 0;
+  key->client_port = key->port;
   key->kind = MESH_FLOW_AFFINITY;
   __u64 hash = mesh_flow_key_hash(key, config->flow_seed);
   struct mesh_flow_set* set = mesh_flow_set_of(config, hash);
@@ -306,7 +306,8 @@ MESH_SEPARATE __u32 mesh_use_affinity(__u32 ticks) {
   return set->tag[way] == mesh_flow_tag(hash) ? index : 0;
 }
 
-// Remembers where the client's address belongs. The scratch room's record is that of its new flow.
+// Remembers where the client's address belongs, for each published port in another set: one would have room for seven.
+// The scratch room's record is that of its new flow.
 MESH_SEPARATE int mesh_keep_affinity(void) {
   const struct mesh_config* config = mesh_settings();
   struct mesh_scratch* scratch = mesh_scratch_room();
@@ -315,7 +316,7 @@ MESH_SEPARATE int mesh_keep_affinity(void) {
   record->client_port = 0;
   record->given_port = 0;
   record->kind = MESH_FLOW_AFFINITY;
-  __u64 hash = mesh_flow_hash(&record->client, 0, record->protocol, config->flow_seed);
+  __u64 hash = mesh_flow_hash(&record->client, record->original_port, record->protocol, config->flow_seed);
   return mesh_claim(hash, MESH_FLOW_MARK(mesh_now(config), MESH_FLOW_CONFIRMED));
 }
 

@@ -156,6 +156,37 @@ TEST(Affinity, WhatIsNotChosenAnyMoreGoesByTheRing) {
   EXPECT_EQ(pair.grown(MESH_COUNT_FLOW_CREATED), 0u);
 }
 
+// More published ports than a set has records.
+TEST(Affinity, AClientBelongsToABackendOfEachPort) {
+  constexpr __u16 kFirst = 8110, kCount = 2 * MESH_FLOW_WAYS;
+  Pair& pair = Pair::cleared();
+  pair.fill([&](World& world) {
+    for (__u16 port = kFirst; port < kFirst + kCount; port++) {
+      const auto binding = static_cast<__u16>(port - kFirst + 110);
+      world.service(6, port, {{1, binding}}, {0});
+      world.options(6, port, MESH_OPTIONS(0, kAffinityTicks));
+      world.binding(binding, "10.0.0.5", "fd00::5", kEndpointA, 6, port, 80);
+    }
+  });
+  pair.grown(MESH_COUNT_FLOW_EVICTED);
+  for (__u16 port = kFirst; port < kFirst + kCount; port++) {
+    Frame begun = from_node2(6, port, static_cast<__u16>(port - kFirst + 110));
+    begun.tcp_flags = 0x02;
+    begun.source_port = static_cast<__u16>(port + 34000);
+    pair.run(kUplink, begun.bytes());
+    EXPECT_EQ(pair.redirect(), "to 1");
+  }
+  unsigned kept = 0;
+  pair.change_flows([&](mesh_flow_set& set) {
+    for (__u32 way = 0; way < MESH_FLOW_WAYS; way++) {
+      kept += set.tag[way] != 0 && set.record[way].kind == MESH_FLOW_AFFINITY ? 1 : 0;
+    }
+  });
+  EXPECT_EQ(pair.grown(MESH_COUNT_FLOW_EVICTED), 0u);
+  EXPECT_EQ(pair.grown(MESH_COUNT_FLOW_CREATED), kCount);
+  EXPECT_EQ(kept, 2u * kCount) << "in the kernel's table and in the native one";
+}
+
 TEST(Affinity, AllEntryHostsAgreeOnTheSlot) {
   const mesh_address client = address("192.0.2.9");
   EXPECT_EQ(mesh_affinity_hash(&client, 80, 6), mesh_affinity_hash(&client, 80, 6));
