@@ -313,10 +313,10 @@ MESH_SEPARATE int mesh_keep_affinity(void) {
   struct mesh_scratch* scratch = mesh_scratch_room();
   if (!config || !scratch) return 0;
   struct mesh_flow* record = &scratch->record;
-  record->client_port = 0;
+  record->client_port = record->original_port;
   record->given_port = 0;
   record->kind = MESH_FLOW_AFFINITY;
-  __u64 hash = mesh_flow_hash(&record->client, record->original_port, record->protocol, config->flow_seed);
+  __u64 hash = mesh_flow_hash(&record->client, record->client_port, record->protocol, config->flow_seed);
   return mesh_claim(hash, MESH_FLOW_MARK(mesh_now(config), MESH_FLOW_CONFIRMED));
 }
 

@@ -228,9 +228,10 @@ void Clients::open_again_later(const Connection& old) {
   Random& random = simulation_.random;
   open_from_given_port(old);
   if (is_datagrams(old.tuple.service)) return;  // that would be the same flow
-  // Nothing of the old one is on its way any more: it would be taken for the new one's where the client belonged
-  // before.
-  const Time least = kPorts[old.tuple.service].affinity_ticks != 0 ? kDelayMax : 0;
+  // Where the owner is not the only one to make records, nothing of the old one may be on its way any more: the owner
+  // would make one of it.
+  const Port& port = kPorts[old.tuple.service];
+  const Time least = port.affinity_ticks != 0 || port.prefer_local ? kDelayMax : 0;
   const bool was_given = old.given_port != 0 && old.given_port != old.tuple.port;
   if ((!was_given && !random.chance(kUseAgain)) || all_opened()) return;
   const double part = random.unit();

@@ -133,6 +133,7 @@ INSTANTIATE_TEST_SUITE_P(
                     FaultCase{"no_search_datagrams", Fault::kNoSearch, Promise::kDatagrams},
                     FaultCase{"no_affinity", Fault::kNoAffinity, Promise::kAffinity},
                     FaultCase{"affinity_not_held", Fault::kAffinityNotHeld, Promise::kAffinity},
+                    FaultCase{"no_choice", Fault::kNoChoice, Promise::kLocal},
                     FaultCase{"no_local", Fault::kNoLocal, Promise::kLocal}),
     [](const auto& test) { return test.param.name; });
 

@@ -98,6 +98,7 @@ void Network::at_host(Host& host, Packet packet) {
   if (host.behind) simulation_.excuse(packet.connection);
   if (fault == Fault::kNoVersions) packet.header.ring_version = mesh_be32(host.ring_version(port));
   if (fault == Fault::kNoStage) packet.header.flags &= static_cast<std::uint8_t>(~MESH_TUNNEL_STAGE_MASK);
+  if (fault == Fault::kNoChoice && packet.header.backend == MESH_SLOT_NONE) packet.header.backend = 0;
   flowsim_tables& tables = host.tables();
   tables.counters[MESH_COUNT_FLOW_CREATED] = tables.counters[MESH_COUNT_FLOW_REOPENED] = 0;
   go_on(host, packet, flowsim_receive(&tables, &packet.ip, &packet.header));

@@ -22,6 +22,7 @@ enum class Fault : std::uint8_t {
   kFreshRing,        // each ring is computed from nothing
   kNoAffinity,       // hosts are not told that a port remembers its clients
   kAffinityNotHeld,  // what hosts report as held leaves out where clients belong
+  kNoChoice,         // that a packet's backend was chosen before its walk is lost on its way
   kNoLocal,          // hosts are not told that a port prefers their own backends
 };
 

@@ -121,7 +121,7 @@ TEST(Affinity, AClientsAddressKeepsItsBackend) {
     return bindings;
   };
   EXPECT_EQ(holders(41000), std::vector<__u16>{kKeptBinding});
-  EXPECT_EQ(holders(0), std::vector<__u16>{kKeptBinding}) << "one record says where the client belongs";
+  EXPECT_EQ(holders(kAffinity), std::vector<__u16>{kKeptBinding}) << "one record says where the client belongs";
   // Another client's is not known here: the walk begins.
   Frame other = tunnel_segment(kAffinity, kOwnerBinding, 0x02, MESH_TUNNEL_MOVED, 41000);
   other.from = "192.0.2.77";
