@@ -129,8 +129,18 @@ MESH_INLINE int mesh_may_trust(const struct mesh_work* work, const struct mesh_s
   return filter && ((filter->rewritten | filter->unconfirmed) & mesh_filter_bit(tag)) == 0;
 }
 
+// Whether these are the two records of one flow. With the key of one's other may be found that of a later flow, which
+// has the client's port again or was given the same.
+MESH_INLINE int mesh_is_other_record(const struct mesh_flow* other, const struct mesh_flow* record) {
+  __u32 difference =
+      (__u32)(other->kind ^ record->kind ^ MESH_FLOW_BOTH) | (__u32)(other->client_port ^ record->client_port) |
+      (__u32)(other->given_port ^ record->given_port) | (__u32)(other->original_port ^ record->original_port) |
+      (other->ifindex ^ record->ifindex) | mesh_address_difference(&other->original, &record->original);
+  return difference == 0;
+}
+
 // What one of a flow's two records has learned, the other should know: the state's bits, and that the flow lives. The
-// key of the other is in the scratch room.
+// key of the other, and the record that has learned it, are in the scratch room. 0: the flow has no other record.
 MESH_SEPARATE int mesh_tell_other_record(__u32 mark) {
   const struct mesh_config* config = mesh_settings();
   struct mesh_scratch* scratch = mesh_scratch_room();
@@ -139,7 +149,7 @@ MESH_SEPARATE int mesh_tell_other_record(__u32 mark) {
   struct mesh_flow_set* set = mesh_flow_set_of(config, hash);
   if (!set) return 0;
   __u32 way = mesh_flow_find(set, &scratch->key, mesh_flow_tag(hash));
-  if (way >= MESH_FLOW_WAYS) return 0;
+  if (way >= MESH_FLOW_WAYS || !mesh_is_other_record(&set->record[way], &scratch->record)) return 0;
   __u8 state = MESH_FLOW_MARK_STATE(set->mark[way]) | MESH_FLOW_MARK_STATE(mark);
   set->mark[way] = MESH_FLOW_MARK(MESH_FLOW_MARK_TICK(mark), state);
   return 1;

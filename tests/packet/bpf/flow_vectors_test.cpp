@@ -278,6 +278,40 @@ TEST(Records, OfAClosedFlowOneRecordIsNotBelieved) {
   EXPECT_EQ(told_of_answer(pair, given, 0x12), std::pair(1, int{given}));
 }
 
+// A flow with two records is over, and the next one with its client port needs only one. What the endpoint still says
+// to the older one is no news of the later one.
+TEST(Records, TheNextFlowIsNotTheOtherRecord) {
+  Pair& pair = Pair::cleared();
+  const __u16 given = open_second_flow(pair);
+  for (const char* asked : {"192.0.2.1", "192.0.2.2"}) {
+    Frame over = from_node2(6, 8001, 1);
+    over.to = asked;
+    over.tcp_flags = 0x11;
+    pair.run(kUplink, over.bytes());
+  }
+  told_of_answer(pair, 40000, 0x11);
+  told_of_answer(pair, given, 0x11);
+  pair.change_flows([](mesh_flow_set& set) {
+    for (__u32& mark : set.mark) {
+      if (mark != 0) mark = MESH_FLOW_MARK(MESH_FLOW_MARK_TICK(mark) - 10, MESH_FLOW_MARK_STATE(mark));
+    }
+  });
+  Frame next = from_node2(6, 8001, 1);
+  next.to = "192.0.2.2";
+  next.tcp_flags = 0x02;
+  const Outcome in = pair.run(kUplink, next.bytes());
+  ASSERT_EQ(in.frame.at(34) << 8 | in.frame.at(35), 40000);
+  told_of_answer(pair, given, 0x11);
+  unsigned open = 0;
+  pair.change_flows([&](mesh_flow_set& set) {
+    for (__u32 way = 0; way < MESH_FLOW_WAYS; way++) {
+      if (set.tag[way] == 0 || set.record[way].kind != MESH_FLOW_BOTH) continue;
+      open += mesh_flow_closed(MESH_FLOW_MARK_STATE(set.mark[way])) == 0 ? 1 : 0;
+    }
+  });
+  EXPECT_EQ(open, 2u) << "in the kernel's table and in the native one";
+}
+
 // Of an open flow the record for the endpoint's answers had to make room: the client's next packet brings it back.
 TEST(Records, ALostRecordOfTwoIsMadeAgain) {
   Pair& pair = Pair::cleared();
