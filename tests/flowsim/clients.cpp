@@ -303,7 +303,9 @@ void Clients::reset(ConnectionId id, const Reply& reply) {
   }
   if (connection.state != Connection::State::kEstablished || reply.number != connection.number) return;
   connection.state = Connection::State::kOver;
-  if (!simulation_.container(connection.container).alive) {
+  const bool is_over = is_datagrams(connection.tuple.service) ? !simulation_.is_served(connection)
+                                                              : !simulation_.container(connection.container).alive;
+  if (is_over) {
     ++simulation_.figures.resets;
     return;
   }
