@@ -281,7 +281,8 @@ enum mesh_flow_kind {
   MESH_FLOW_FORWARD = 1,  // found by what the client sends
   MESH_FLOW_REVERSE = 2,  // ... by what the endpoint answers
   MESH_FLOW_BOTH = 3,     // ... from both sides
-  // No flow, but where a client's address belongs: client, original_port, protocol, binding; the client's port is 0.
+  // No flow, but where a client's address belongs: client, original_port (which is in the place of the client's port too,
+  // so that it has a set of its own), protocol, binding.
   MESH_FLOW_AFFINITY = 4,
 };
 // Bits of mesh_flow.flags.

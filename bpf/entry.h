@@ -97,15 +97,11 @@ MESH_SEPARATE __u32 mesh_choose_local(const struct mesh_packet* packet, __u32 ha
 MESH_INLINE int mesh_enter_local(struct mesh_work* work, const struct mesh_service* service) {
   struct mesh_header* header = &work->header;
   work->service = service;
-  work->known = mesh_look_up(work, mesh_client_hash(work), 0);
+  work->known = mesh_look_up(work, mesh_client_hash(work));
   if (work->known) return MESH_RECEIVE;
   __u32 binding = mesh_packet_begins(&work->packet) ? mesh_choose_local(&work->packet, (__u32)(work->hash >> 32)) : 0;
   if (!binding) return mesh_enter_ring(work, service);
-  header->binding = (__u16)binding;
-  header->stop = work->config->self;
-  header->backend = MESH_SLOT_NONE;
-  header->stage = MESH_STAGE_CIRCLE;
-  header->moved = 1;
+  mesh_choose(header, work->config->self, (__u16)binding);
   return MESH_RECEIVE;
 }
 

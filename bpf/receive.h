@@ -164,11 +164,10 @@ MESH_SEPARATE int mesh_renew_reverse_record(__u32 mark) {
   return mesh_claim(mesh_flow_hash(&record->client, record->given_port, record->protocol, config->flow_seed), mark);
 }
 
-// Rule 2: the record of the flow with the key in the scratch room, brought up to date. `owner`: the binding whose turn
-// it would be on this host, 0 for none. Returns the binding, and the port that the endpoint sees above it; 0: no
-// record. What was found is in the scratch room; if the flow has another record, also that one's key, what it should
-// know (news), and a copy of this one.
-MESH_SEPARATE __u32 mesh_use_record(__u64 hash, const struct mesh_segment* segment, __u32 owner) {
+// Rule 2: the record of the flow with the key in the scratch room, brought up to date. Returns the binding, and the
+// port that the endpoint sees above it; 0: no record. What was found is in the scratch room; if the flow has another
+// record, also that one's key, what it should know (news), and a copy of this one.
+MESH_SEPARATE __u32 mesh_use_record(__u64 hash, const struct mesh_segment* segment) {
   const struct mesh_config* config = mesh_settings();
   struct mesh_scratch* scratch = mesh_scratch_room();
   if (!config || !scratch || !segment) return 0;
@@ -189,9 +188,7 @@ MESH_SEPARATE __u32 mesh_use_record(__u64 hash, const struct mesh_segment* segme
   if (segment->protocol == MESH_UDP) {
     if (mesh_flow_dead(before, now)) stale = 1;
   } else if (segment->begins && mesh_flow_closed(MESH_FLOW_MARK_STATE(before))) {
-    // A new connection where an old one with the same ports is over: the owner's turn has come. Of two records the
-    // other may be a third flow's by now.
-    stale |= owner != index || kind == MESH_FLOW_FORWARD;
+    stale = 1;  // a new connection where an old one with the same ports is over
   }
   if (stale) {
     mesh_lock(&set->lock);
@@ -203,8 +200,6 @@ MESH_SEPARATE __u32 mesh_use_record(__u64 hash, const struct mesh_segment* segme
   scratch->found.entry = record->entry;
   if (*(volatile __u32*)&set->tag[way] != tag) return 0;
   __u8 state = mesh_flow_state_after(MESH_FLOW_MARK_STATE(before), 1, segment);
-  // The same backend's next connection with the same ports.
-  if (segment->begins && mesh_flow_closed(MESH_FLOW_MARK_STATE(before))) mesh_count_connection(index);
   __u32 mark = MESH_FLOW_MARK(now, state);
   if (mark != before) set->mark[way] = mark;
   scratch->found.mark = mark;
@@ -285,7 +280,7 @@ MESH_INLINE __u64 mesh_client_hash(const struct mesh_work* work) {
 
 // The packet's flow, if this host has its record: the binding, and the port that the endpoint sees above it; or 0.
 // `hash`: mesh_flow_hash() of the client.
-MESH_INLINE __u32 mesh_look_up(struct mesh_work* work, __u64 hash, __u32 owner) {
+MESH_INLINE __u32 mesh_look_up(struct mesh_work* work, __u64 hash) {
   const struct mesh_packet* packet = &work->packet;
   struct mesh_segment segment = {packet->protocol, packet->tcp_flags, packet->has_payload,
                                  (__u8)mesh_packet_begins(packet)};
@@ -295,47 +290,69 @@ MESH_INLINE __u32 mesh_look_up(struct mesh_work* work, __u64 hash, __u32 owner) 
   mesh_forward_key(packet, &scratch->key);
   // An error may come in anywhere.
   __u16 entry = packet->quoted ? 0 : work->header.entry;
-  __u32 known = mesh_use_record(hash, &segment, owner);
+  __u32 known = mesh_use_record(hash, &segment);
   if (known && entry) mesh_follow_client(hash, entry);
   __u32 news = known ? scratch->news : 0;
   if (news && !mesh_tell_other_record(news, entry) && !mesh_renew_reverse_record(news)) return 0;
   return known;
 }
 
-// Where the client's address belongs, if this host knows it: a ready binding, or 0.
+// Where the client's address belongs, if this host knows it: a ready binding, or 0. The flow that comes there says that
+// it still does.
 MESH_SEPARATE __u32 mesh_use_affinity(__u32 ticks) {
   const struct mesh_config* config = mesh_settings();
   struct mesh_scratch* scratch = mesh_scratch_room();
   if (!config || !scratch) return 0;
   struct mesh_flow_key* key = &scratch->key;
-  key->client_port = 0;
+  key->client_port = key->port;
   key->kind = MESH_FLOW_AFFINITY;
   __u64 hash = mesh_flow_key_hash(key, config->flow_seed);
   struct mesh_flow_set* set = mesh_flow_set_of(config, hash);
   if (!set) return 0;
   __u32 way = mesh_flow_find(set, key, mesh_flow_tag(hash));
   if (way >= MESH_FLOW_WAYS) return 0;
-  __u32 now = mesh_now(config);
-  __u32 mark = set->mark[way];
+  __u32 idle = mesh_flow_idle(set->mark[way], mesh_now(config));
   __u32 index = set->record[way].binding;
   const struct mesh_binding* binding = mesh_binding_of(index);
-  if (!binding || binding->state != MESH_STATE_READY || mesh_flow_idle(mark, now) > ticks) return 0;
-  if (set->tag[way] != mesh_flow_tag(hash)) return 0;
-  set->mark[way] = MESH_FLOW_MARK(now, MESH_FLOW_MARK_STATE(mark));
-  return index;
+  if (!binding || binding->ifindex != set->record[way].ifindex) return 0;  // by now another endpoint's
+  if (binding->state != MESH_STATE_READY || idle > ticks) return 0;
+  return set->tag[way] == mesh_flow_tag(hash) ? index : 0;
 }
 
-// Remembers where the client's address belongs. The scratch room's record is that of its new flow.
+// Remembers where the client's address belongs, for each published port in another set: one would have room for seven.
+// The scratch room's record is that of its new flow.
 MESH_SEPARATE int mesh_keep_affinity(void) {
   const struct mesh_config* config = mesh_settings();
   struct mesh_scratch* scratch = mesh_scratch_room();
   if (!config || !scratch) return 0;
   struct mesh_flow* record = &scratch->record;
-  record->client_port = 0;
+  record->client_port = record->original_port;
   record->given_port = 0;
   record->kind = MESH_FLOW_AFFINITY;
-  __u64 hash = mesh_flow_hash(&record->client, 0, record->protocol, config->flow_seed);
+  __u64 hash = mesh_flow_hash(&record->client, record->client_port, record->protocol, config->flow_seed);
   return mesh_claim(hash, MESH_FLOW_MARK(mesh_now(config), MESH_FLOW_CONFIRMED));
+}
+
+// A new flow of a client that belongs to a backend here. The flow may be older than that: while its backend drains, the
+// client's others go elsewhere. So the other hosts are asked first. Returns 1 if they were already.
+MESH_INLINE int mesh_choose_kept(struct mesh_work* work, const struct mesh_service* service) {
+  struct mesh_header* header = &work->header;
+  int chosen = mesh_is_chosen(header);
+  struct mesh_scratch* scratch = mesh_scratch_room();
+  if (!scratch || (chosen && header->stage != MESH_STAGE_CREATE)) return 0;
+  mesh_forward_key(&work->packet, &scratch->key);  // it may be that of the flow's other record by now
+  __u32 kept = mesh_use_affinity(MESH_OPTIONS_AFFINITY(service->options));
+  if (kept) {
+    int asked = header->stage > MESH_STAGE_CIRCLE;
+    mesh_choose(header, work->config->self, (__u16)kept);
+    return asked;
+  }
+  if (chosen) {
+    // Chosen here, but not any more when it comes back: as if by an older ring, it begins anew.
+    header->ring_version = MESH_RING_VERSION(service->ring) - 1;
+    header->backend = 0;
+  }
+  return 0;
 }
 
 MESH_INLINE int mesh_find(struct mesh_work* work, const struct mesh_service* service, __be16* given, int* action) {
@@ -352,17 +369,15 @@ MESH_INLINE int mesh_find(struct mesh_work* work, const struct mesh_service* ser
     if (mesh_mix(number) & MESH_REFRESH_MASK) return MESH_TRUSTED;
   }
 
-  __u32 owner = work->header.stop == work->config->self ? work->header.binding : 0;
-  if (!known) known = mesh_look_up(work, hash, owner);
+  if (!known) known = mesh_look_up(work, hash);
   if (known) {
     work->header.binding = (__u16)known;
     *given = (__be16)(known >> 16);
     return MESH_FOUND;
   }
-  __u32 ticks = MESH_OPTIONS_AFFINITY(service->options);
-  __u32 kept = begins && ticks ? mesh_use_affinity(ticks) : 0;
-  if (kept) work->header.binding = (__u16)kept;
-  if (trusted || kept || mesh_owns_slot(work, service)) return MESH_TO_CREATE;
+  int asked = trusted || mesh_owns_slot(work, service);
+  if (begins && MESH_OPTIONS_AFFINITY(service->options)) asked |= mesh_choose_kept(work, service);
+  if (asked) return MESH_TO_CREATE;
   return mesh_search(work, service, begins, action);
 }
 

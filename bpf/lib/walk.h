@@ -39,6 +39,22 @@ MESH_INLINE void mesh_stamp(struct mesh_header* header, const struct mesh_view* 
   header->stage = MESH_STAGE_ENTRY;
 }
 
+// A flow's backend may be chosen before its walk: by where its client belongs, or as the entry host's own. The record
+// is then made at `stop`, which chose, for the header's binding, whatever the rings say; the other hosts are only asked
+// whether they know the flow. The header names no backend, because the rings have no part in it.
+MESH_INLINE void mesh_choose(struct mesh_header* header, __u16 self, __u16 binding) {
+  header->binding = binding;
+  header->backend = MESH_SLOT_NONE;
+  header->stop = self;
+  header->prev = 0;
+  header->stage = MESH_STAGE_CIRCLE;
+  header->moved = 1;
+}
+
+MESH_INLINE int mesh_is_chosen(const struct mesh_header* header) {
+  return header->backend == MESH_SLOT_NONE && header->binding != 0;
+}
+
 // The host of (F + owner) that follows `from` in cyclic order of node numbers, before `stop` comes round again; 0:
 // none. Hosts in `skip` are passed over.
 MESH_INLINE __u16 mesh_next_host(const struct mesh_view* view, __u16 from, __u16 stop, __u16 skip) {
@@ -81,6 +97,7 @@ MESH_INLINE int mesh_walk_established(struct mesh_header* header, const struct m
 // its own ring too (the slot moves between two of its backends), it is its own prev: for its own owner, because packets
 // that entered by the old ring are still delivered to that one without a look-up.
 MESH_INLINE int mesh_create_as_owner(struct mesh_header* header, const struct mesh_view* view) {
+  if (mesh_is_chosen(header)) return MESH_STEP_CREATE;
   if (view->owner_node == view->self && header->ring_version == view->version + 1) {
     header->binding = view->binding;
     header->backend = view->owner;
@@ -123,9 +140,11 @@ MESH_INLINE int mesh_walk_beginning(struct mesh_header* header, const struct mes
 }
 
 // One step for a packet whose flow this host does not know. Rule 3: a newer host restarts the walk from its own row.
+// Not of a flow whose backend is chosen: of two of its packets one could come to the rings' owner, and the other to
+// that.
 MESH_INLINE int mesh_walk(struct mesh_header* header, const struct mesh_view* view, int begins, __u16* next) {
   if (header->ring_version != view->version) header->mixed = 1;
-  if (mesh_version_newer(view->version, header->ring_version)) {
+  if (mesh_version_newer(view->version, header->ring_version) && !mesh_is_chosen(header)) {
     mesh_stamp(header, view);
     if (header->stop != view->self) {
       *next = header->stop;

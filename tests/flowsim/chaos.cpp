@@ -21,22 +21,22 @@ std::uint16_t Chaos::some_host_up() {
   }
 }
 
-std::uint16_t Chaos::free_binding(std::uint16_t node) const {
-  std::uint16_t binding = 1;
+std::uint16_t Chaos::free_place(std::uint16_t node) const {
+  std::uint16_t place = 1;
   const auto taken = [&](std::uint16_t wanted) {
     return std::ranges::any_of(simulation_.containers, [&](const auto& container) {
-      return container->node == node && !container->binding_released && container->binding == wanted;
+      return container->node == node && !container->place_released && container->place == wanted;
     });
   };
-  while (taken(binding)) ++binding;
-  return binding;
+  while (taken(place)) ++place;
+  return place;
 }
 
 void Chaos::add(std::uint16_t node) {
   auto container = std::make_unique<Container>();
   container->id = static_cast<ContainerId>(simulation_.containers.size());
   container->node = node;
-  container->binding = free_binding(node);
+  container->place = free_place(node);
   if (simulation_.random.chance(0.3)) container->weight = static_cast<std::uint16_t>(2 + simulation_.random.below(5));
   simulation_.running.push_back(container->id);
   simulation_.started.push_back(container->id);

@@ -25,7 +25,7 @@ class Chaos {
   void delay_control(Time delay, Time until);
   [[nodiscard]] std::vector<ContainerId> ready() const;
   [[nodiscard]] std::uint16_t some_host_up();
-  [[nodiscard]] std::uint16_t free_binding(std::uint16_t node) const;
+  [[nodiscard]] std::uint16_t free_place(std::uint16_t node) const;
 
   Simulation& simulation_;
 };

@@ -1,4 +1,5 @@
-// Connections as their clients see them: SYNs and data sent again, long pauses, ports used again, entries that change.
+// Connections and flows of datagrams as their clients see them: SYNs and data sent again, long pauses, ports used
+// again, entries that change.
 #pragma once
 
 #include <cstdint>
@@ -13,16 +14,16 @@ namespace mesh::flowsim {
 
 inline constexpr std::uint16_t kAnyHost = 100;  // "node" of the address that all hosts answer on
 
-[[nodiscard]] mesh_address address_of_host(std::uint16_t node);
-struct Tuple;
-[[nodiscard]] mesh_address address_of_client(const Tuple& tuple);
+[[nodiscard]] mesh_address address_of_host(std::uint16_t node, bool v6);
 
-// A client's address and port, and the host it asks.
+// A client's address and port, and the host and published port it asks.
 struct Tuple {
-  std::uint32_t client = 0;  // of 198.18.0.0/15
+  std::uint32_t client = 0;           // of 198.18.0.0/15, or 2001:db8::/96
+  ContainerId inside = kNoContainer;  // ... or this container
   std::uint16_t port = 0;
   std::uint16_t host = kAnyHost;
-  bool operator==(const Tuple&) const = default;
+  PortIndex service = 0;
+  bool v6 = false;
 };
 
 struct Connection {
@@ -31,11 +32,16 @@ struct Connection {
   State state = State::kSynSent;
   bool excused = false;     // a packet met a host that was behind for too long: nothing is promised to it
   bool entered = false;     // its last packet came to a host that was up
+  bool refused = false;     // answered by a reset, before it began
+  bool has_local = false;   // its entry host had containers of its own when that packet came,
+  Time entered_at = 0;      // ... then
   bool lost_entry = false;  // replies went to an entry host that is down
   std::uint16_t entry = 0;
   std::uint32_t number = 0;  // of the socket that accepted it, as the client knows it
+  // Of datagrams, the last one that got any.
   ContainerId container = kNoContainer;
   std::uint16_t given_port = 0;  // as that socket sees it
+  Time served_at = 0;            // datagrams: the last one, in either direction
   std::uint32_t sent = 0;        // segments of data
   std::uint32_t acknowledged = 0;
   std::vector<std::pair<ContainerId, std::uint16_t>> accepted;  // by which containers, as which client port
@@ -48,7 +54,7 @@ struct Reply {
   std::uint32_t number = 0;
   std::uint32_t acknowledged = 0;
   ContainerId container = kNoContainer;
-  std::uint16_t given_port = 0;
+  Seen client;  // to whom it was sent
 };
 
 class Clients {
@@ -59,29 +65,34 @@ class Clients {
   [[nodiscard]] Connection& operator[](ConnectionId id) { return connections_[id]; }
   [[nodiscard]] bool all_opened() const;
   template <class Visit>
-  void for_each_established(Visit visit) {
+  void for_each_open(Visit visit) {
     for (ConnectionId id = 0; id < connections_.size(); ++id) {
-      if (connections_[id].state == Connection::State::kEstablished) visit(id, connections_[id]);
+      if (connections_[id].state != Connection::State::kOver) visit(id, connections_[id]);
     }
   }
 
  private:
   void arrive();
   void open(const Tuple& tuple, std::uint16_t entry, bool excused);
+  void open_to_several_hosts(Tuple tuple);
   void open_again_later(const Connection& old);
   void open_from_given_port(const Connection& old);
+  void establish(ConnectionId id, const Reply& reply);
   void send(ConnectionId id, Segment segment);
-  void send_syn(ConnectionId id, int attempt);
+  void send_first(ConnectionId id, int attempt);
   void send_data(ConnectionId id, std::uint32_t count, int attempt);
   void live(ConnectionId id);
   [[nodiscard]] Time pause();
   void give_up(ConnectionId id);
   void reset(ConnectionId id, const Reply& reply);
+  [[nodiscard]] Tuple some_tuple();
+  [[nodiscard]] bool is_gone(const Connection& connection) const;
   [[nodiscard]] std::uint16_t some_host();
 
   Simulation& simulation_;
   std::deque<Connection> connections_;  // they keep their places
   std::uint32_t next_client_ = 1;
+  std::uint32_t next_regular_ = 0;
   std::set<std::pair<std::uint32_t, std::uint16_t>> borrowed_;  // clients, and given ports that they used themselves
 };
 

@@ -14,6 +14,7 @@ namespace mesh::flowsim {
 using Time = std::int64_t;  // microseconds
 inline constexpr Time kMillisecond = 1000;
 inline constexpr Time kSecond = 1000 * kMillisecond;
+inline constexpr Time kTick = 1024 * kMillisecond;  // of the programs' marks, with jiffies of a millisecond
 inline constexpr Time kHour = 3600 * kSecond;
 
 class Clock {

@@ -25,22 +25,30 @@ struct Socket {
 struct Container {
   ContainerId id = kNoContainer;
   std::uint16_t node = 0;
-  std::uint16_t binding = 0;
+  std::uint16_t place = 0;  // of its bindings on its node
   std::uint16_t weight = 1;
   bool alive = true;
   bool draining = false;
   bool known_dead = false;                            // the leader was told
-  bool binding_released = false;                      // its number may be given to another
+  bool place_released = false;                        // may be given to another
   std::optional<Time> drained_at;                     // every host knew that it drains, or is gone
-  std::unordered_map<std::uint64_t, Socket> sockets;  // by the client as the container sees it
+  std::unordered_map<std::uint64_t, Socket> sockets;  // of TCP, by the client as the container sees it
 
   [[nodiscard]] std::uint32_t ifindex() const { return 100U + static_cast<std::uint32_t>(id); }
-  [[nodiscard]] mesh_address address() const;
-  [[nodiscard]] mesh_binding abi_binding() const;
+  [[nodiscard]] mesh_address address(bool v6) const;
+  [[nodiscard]] std::uint16_t binding(PortIndex port) const {
+    return static_cast<std::uint16_t>(place * kPorts.size() + port);
+  }
+  [[nodiscard]] mesh_binding abi_binding(PortIndex port) const;
 };
-// A client's packet reaches the container, which sees `given_port` as the client's.
+
+// The client as a container sees it.
+struct Seen {
+  mesh_address address{};
+  std::uint16_t port = 0;
+};
 struct Packet;
-void deliver(Simulation& simulation, Container& container, const Packet& packet, std::uint16_t given_port);
+void deliver(Simulation& simulation, Container& container, const Packet& packet, const Seen& client);
 
 [[nodiscard]] inline ContainerId container_behind(std::uint32_t ifindex) {
   return static_cast<ContainerId>(ifindex - 100U);

@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <iostream>
 #include <numeric>
+#include <optional>
 #include <string>
 
 #include <fmt/format.h>
@@ -32,7 +33,7 @@ constexpr Time kIdleMax = 2 * kHour;
 #endif
 constexpr std::uint32_t kConnections = 60'000 / kDivisor;  // of each of four seeds
 constexpr std::uint32_t kFaultConnections = 12'000;        // of each fault and seed
-constexpr std::uint64_t kFaultSeeds = 8;                   // at most
+constexpr std::uint64_t kFaultSeeds = 16;                  // at most
 
 std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
   const char* value = std::getenv(name);
@@ -43,12 +44,17 @@ std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
 constexpr std::uint32_t kWorthIt = 60'000;
 void expect_enough_happened(const Figures& figures) {
   EXPECT_LT(figures.excused, figures.connections / 8);
-  EXPECT_GT(figures.established, figures.connections * 9 / 10);
+  EXPECT_GT(figures.established, figures.connections * 17 / 20);
   EXPECT_GT(figures.changes, 100U);
   EXPECT_GT(figures.slots, 256U) << "the ring never grew";
   EXPECT_GT(figures.given_ports, 0U);
   EXPECT_GT(figures.scaled_to_nothing, 0U);
   EXPECT_GT(figures.reused, 0U);
+  EXPECT_GT(figures.datagram_flows, figures.connections / 10);
+  EXPECT_GT(figures.led_elsewhere, 0U);
+  EXPECT_GT(figures.kept, 1000U);
+  EXPECT_GT(figures.kept_local, 1000U);
+  EXPECT_GT(figures.looped, 0U);
   EXPECT_GT(figures.longest_idle, 3600);
 }
 
@@ -67,7 +73,8 @@ TEST_P(Promises, Hold) {
   EXPECT_EQ(figures.lost, 0U);
   EXPECT_EQ(figures.lost_with_entry, 0U);
   EXPECT_LT(figures.untranslated, figures.packets / 1000);
-  if (kDivisor == 1 && scenario.connections >= kWorthIt) expect_enough_happened(figures);
+  const bool usual = std::getenv("MESH_SEED") == nullptr && scenario.connections >= kWorthIt;
+  if (kDivisor == 1 && usual) expect_enough_happened(figures);
 }
 
 TEST(AtRest, APacketVisitsAtMostTwoHosts) {
@@ -80,8 +87,10 @@ TEST(AtRest, APacketVisitsAtMostTwoHosts) {
   const Figures& figures = simulation.figures;
   EXPECT_EQ(simulation.invariants.total(), 0U) << simulation.invariants.text();
   EXPECT_GT(figures.established, figures.connections * 9 / 10);
-  EXPECT_EQ(figures.hops[0] + figures.hops[1], std::accumulate(figures.hops.begin(), figures.hops.end(), 0U))
-      << figures.text();
+  // A new flow that is due to its entry host's backend comes back there from the owner's.
+  const std::uint64_t farther = std::accumulate(figures.hops.begin() + 2, figures.hops.end(), std::uint64_t{0});
+  EXPECT_EQ(farther, figures.hops[2]) << figures.text();
+  EXPECT_LE(farther, figures.kept_local) << figures.text();
 }
 
 INSTANTIATE_TEST_SUITE_P(Seed, Promises, testing::Values(1, 2, 3, 4),
@@ -91,6 +100,7 @@ INSTANTIATE_TEST_SUITE_P(Seed, Promises, testing::Values(1, 2, 3, 4),
 struct FaultCase {
   const char* name;
   Fault fault;
+  std::optional<Promise> promise = {};  // that must be among the broken
 };
 
 // Into the names of the entries of ctest.
@@ -107,7 +117,8 @@ TEST_P(Faults, BreakAPromise) {
     scenario.fault = GetParam().fault;
     Simulation simulation(scenario);
     simulation.run();
-    if (simulation.invariants.total() == 0) continue;
+    const Invariants& invariants = simulation.invariants;
+    if ((GetParam().promise ? invariants.count(*GetParam().promise) : invariants.total()) == 0) continue;
     std::cout << fmt::format("seed {}\n{}", scenario.seed, simulation.invariants.text());
     return;
   }
@@ -120,7 +131,12 @@ INSTANTIATE_TEST_SUITE_P(
                     FaultCase{"no_previous", Fault::kNoPrevious}, FaultCase{"no_versions", Fault::kNoVersions},
                     FaultCase{"no_stage", Fault::kNoStage}, FaultCase{"forget_early", Fault::kForgetEarly},
                     FaultCase{"no_waiting", Fault::kNoWaiting}, FaultCase{"draining_owns", Fault::kDrainingOwns},
-                    FaultCase{"fresh_ring", Fault::kFreshRing}),
+                    FaultCase{"fresh_ring", Fault::kFreshRing},
+                    FaultCase{"no_search_datagrams", Fault::kNoSearch, Promise::kDatagrams},
+                    FaultCase{"no_affinity", Fault::kNoAffinity, Promise::kAffinity},
+                    FaultCase{"affinity_not_held", Fault::kAffinityNotHeld, Promise::kAffinity},
+                    FaultCase{"no_choice", Fault::kNoChoice, Promise::kLocal},
+                    FaultCase{"no_local", Fault::kNoLocal, Promise::kLocal}),
     [](const auto& test) { return test.param.name; });
 
 }  // namespace

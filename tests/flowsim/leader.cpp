@@ -57,9 +57,10 @@ void Leader::start() {
 }
 
 void Leader::report(HeldReport report) {
-  if (report.ring_version != row_->ring.version) return;
-  has_work_ |= !row_->ring.foreign.empty();
-  reports_[report.node] = std::move(report);
+  const Ring& ring = row_->rings[report.port];
+  if (report.ring_version != ring.version) return;
+  has_work_ |= !ring.foreign.empty();
+  reports_[{report.port, report.node}] = std::move(report);
 }
 
 void Leader::acknowledge(std::uint16_t node, std::uint32_t version) {
@@ -98,23 +99,25 @@ void Leader::pass() {
   if ((settled_ && !has_work_) || !is_settled()) return;
   if (!settled_) settle();
   has_work_ = false;
-  PortRow next = *row_;
+  ServiceRow next = *row_;
   move_backends(next);
   add_backends(next);
   change_owners(next);
-  if (next.backends == row_->backends && next.ring == row_->ring) return;
+  if (next.backends == row_->backends && next.rings == row_->rings) return;
   publish(std::move(next));
 }
 
 // Rows of containers that every host has as gone become holes; the states of the others move on.
-void Leader::move_backends(PortRow& row) const {
+void Leader::move_backends(ServiceRow& row) const {
   for (std::size_t i = 0; i < row.backends.size(); ++i) {
     BackendRow& backend = row.backends[i];
     if (backend.container == kNoContainer) continue;
     Container& container = simulation_.container(backend.container);
-    const bool owns = std::ranges::find(row.ring.owners, static_cast<std::uint8_t>(i)) != row.ring.owners.end();
+    const bool owns = std::ranges::any_of(row.rings, [&](const Ring& ring) {
+      return std::ranges::find(ring.owners, static_cast<std::uint8_t>(i)) != ring.owners.end();
+    });
     if (backend.state == EndpointState::kGone && !owns) {
-      container.binding_released = true;
+      container.place_released = true;
       backend = BackendRow{};
     } else {
       backend.state = std::max(backend.state, state_of(container));
@@ -123,15 +126,14 @@ void Leader::move_backends(PortRow& row) const {
   while (!row.backends.empty() && row.backends.back().container == kNoContainer) row.backends.pop_back();
 }
 
-void Leader::add_backends(PortRow& row) const {
+void Leader::add_backends(ServiceRow& row) const {
   std::erase_if(simulation_.started, [&](ContainerId id) {
     Container& container = simulation_.container(id);
     if (state_of(container) != EndpointState::kReady) {
-      container.binding_released = container.known_dead;
+      container.place_released = container.known_dead;
       return container.known_dead;
     }
-    const BackendRow backend{
-        .container = id, .node = container.node, .binding = container.binding, .weight = container.weight};
+    const BackendRow backend{.container = id, .node = container.node, .weight = container.weight};
     const auto hole = std::ranges::find(row.backends, kNoContainer, &BackendRow::container);
     if (hole == row.backends.end() && row.backends.size() >= dataplane::kBackendsMax) return false;
     if (hole == row.backends.end()) {
@@ -143,12 +145,13 @@ void Leader::add_backends(PortRow& row) const {
   });
 }
 
-bool Leader::drop_hosts(Ring& ring) const {
+bool Leader::drop_hosts(PortIndex port, Ring& ring) const {
   const bool early = simulation_.scenario.fault == Fault::kForgetEarly;
   bool changed = false;
-  for (const auto& [node, report] : reports_) {
+  for (const auto& [from, report] : reports_) {
+    if (report.port != port) continue;
     const std::vector<std::uint16_t> held = early ? std::vector<std::uint16_t>() : report.held;
-    changed |= dataplane::drop_foreign(ring, node, report.ring_version, held);
+    changed |= dataplane::drop_foreign(ring, report.node, report.ring_version, held);
   }
   for (const auto& host : simulation_.hosts) {
     if (!host->up) changed |= dataplane::drop_dead(ring, host->node());
@@ -157,7 +160,7 @@ bool Leader::drop_hosts(Ring& ring) const {
 }
 
 // Only backends that the row which every host holds lists as ready may own slots.
-void Leader::change_owners(PortRow& row) {
+void Leader::change_owners(ServiceRow& row) {
   const bool draining_too = simulation_.scenario.fault == Fault::kDrainingOwns;
   std::vector<RingMember> members;
   std::map<std::uint8_t, std::uint16_t> node_of;
@@ -171,21 +174,27 @@ void Leader::change_owners(PortRow& row) {
       members.push_back({.index = index, .node = backend.node, .weight = backend.weight});
     }
   }
-  const bool dropped = drop_hosts(row.ring);
+  for (PortIndex port = 0; port < kPorts.size(); ++port) change_owners_of(port, row, members, node_of);
   reports_.clear();
-  Ring before = row.ring;
+  members_ = members;
+}
+
+void Leader::change_owners_of(PortIndex port, ServiceRow& row, const std::vector<RingMember>& members,
+                              const std::map<std::uint8_t, std::uint16_t>& node_of) {
+  Ring& ring = row.rings[port];
+  const bool dropped = drop_hosts(port, ring);
+  Ring before = ring;
   if (simulation_.scenario.fault == Fault::kFreshRing && share_of_change(members_, members) != 0) {
     std::ranges::fill(before.owners, dataplane::kNoBackend);
   }
   auto changed = dataplane::change_ring(before, members, node_of);
   if (!changed) return;
-  if (changed->version == row.ring.version) {
-    if (dropped) row.ring = dataplane::next_version(std::move(*changed));
+  if (changed->version == ring.version) {
+    if (dropped) ring = dataplane::next_version(std::move(*changed));
     return;
   }
-  judge_movement(row.ring, *changed, members);
-  row.ring = std::move(*changed);
-  members_ = members;
+  judge_movement(ring, *changed, members);
+  ring = std::move(*changed);
 }
 
 void Leader::judge_movement(const Ring& before, const Ring& after, const std::vector<RingMember>& members) {
@@ -202,11 +211,11 @@ void Leader::judge_movement(const Ring& before, const Ring& after, const std::ve
                   after.version, 100 * moved, 100 * share, before.owners.size(), after.owners.size()));
 }
 
-void Leader::publish(PortRow row) {
-  if (row.ring.version != row_->ring.version) ++simulation_.figures.changes;
-  simulation_.figures.slots = row.ring.owners.size();
+void Leader::publish(ServiceRow row) {
+  if (row.rings[0].version != row_->rings[0].version) ++simulation_.figures.changes;
+  simulation_.figures.slots = row.rings[0].owners.size();
   ++row.version;
-  row_ = std::make_shared<PortRow>(std::move(row));
+  row_ = std::make_shared<ServiceRow>(std::move(row));
   published_at_ = simulation_.clock.now();
   settled_ = false;
   for (const auto& host : simulation_.hosts) {

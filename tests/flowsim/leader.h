@@ -3,14 +3,17 @@
 // dataplane/ring.h's own.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "dataplane/desired.h"
 #include "dataplane/ring.h"
 #include "tests/flowsim/clock.h"
+#include "tests/flowsim/ports.h"
 
 namespace mesh::flowsim {
 
@@ -22,21 +25,21 @@ inline constexpr ContainerId kNoContainer = -1;
 struct BackendRow {
   ContainerId container = kNoContainer;  // none: a hole
   std::uint16_t node = 0;
-  std::uint16_t binding = 0;
   std::uint16_t weight = 1;
   dataplane::EndpointState state = dataplane::EndpointState::kReady;
   bool operator==(const BackendRow&) const = default;
 };
 
-// What all hosts are told of the published port.
-struct PortRow {
+// What all hosts are told of the published ports, which have the same backends.
+struct ServiceRow {
   std::uint32_t version = 0;  // of the row
   std::vector<BackendRow> backends;
-  dataplane::Ring ring;
+  std::array<dataplane::Ring, kPorts.size()> rings;
 };
 
-// A host's scan result.
+// A host's scan result, of one port.
 struct HeldReport {
+  PortIndex port = 0;
   std::uint16_t node = 0;
   std::uint32_t ring_version = 0;
   std::vector<std::uint16_t> held;
@@ -52,28 +55,31 @@ class Leader {
   void look() { has_work_ = true; }
   void acknowledge(std::uint16_t node, std::uint32_t version);
   // A host that joins has the newest row before a packet reaches it.
-  [[nodiscard]] const std::shared_ptr<const PortRow>& row() const { return row_; }
+  [[nodiscard]] const std::shared_ptr<const ServiceRow>& row() const { return row_; }
 
  private:
   void pass();
   [[nodiscard]] bool is_settled();
   void settle();
-  void move_backends(PortRow& row) const;
-  void add_backends(PortRow& row) const;
-  void change_owners(PortRow& row);
-  [[nodiscard]] bool drop_hosts(dataplane::Ring& ring) const;
+  void move_backends(ServiceRow& row) const;
+  void add_backends(ServiceRow& row) const;
+  void change_owners(ServiceRow& row);
+  void change_owners_of(PortIndex port, ServiceRow& row, const std::vector<dataplane::RingMember>& members,
+                        const std::map<std::uint8_t, std::uint16_t>& node_of);
+  [[nodiscard]] bool drop_hosts(PortIndex port, dataplane::Ring& ring) const;
   void judge_movement(const dataplane::Ring& before, const dataplane::Ring& after,
                       const std::vector<dataplane::RingMember>& members);
-  void publish(PortRow row);
+  void publish(ServiceRow row);
 
   Simulation& simulation_;
-  std::shared_ptr<const PortRow> row_ = std::make_shared<PortRow>();
+  std::shared_ptr<const ServiceRow> row_ = std::make_shared<ServiceRow>();
   Time published_at_ = 0;
   bool settled_ = true;
   bool has_work_ = true;
   std::map<std::uint16_t, std::uint32_t> acknowledged_;  // node -> version
-  std::map<std::uint16_t, HeldReport> reports_;          // since the last pass that could use them
-  std::vector<dataplane::RingMember> members_;           // of the current ring
+  // Since the last pass that could use them.
+  std::map<std::pair<PortIndex, std::uint16_t>, HeldReport> reports_;
+  std::vector<dataplane::RingMember> members_;  // of the current rings
 };
 
 }  // namespace mesh::flowsim

@@ -9,6 +9,8 @@
 
 namespace mesh::flowsim {
 
+inline constexpr Time kDelayMax = 250 * kMillisecond;  // of what is on its way through some hosts
+
 // Of a client.
 struct Packet {
   Segment segment = Segment::kSyn;
@@ -16,7 +18,9 @@ struct Packet {
   std::uint32_t number = 0;  // of the socket that it is meant for; 0: of none yet
   std::uint32_t count = 0;   // of segments of data, up to this one
   std::uint32_t hops = 0;
+  std::uint16_t entry = 0;
   Time entered = 0;
+  bool has_local = false;  // the entry host had a container of its own to prefer
   mesh_packet ip{};
   mesh_tunnel header{};
 };
@@ -24,7 +28,7 @@ struct Packet {
 class Network {
  public:
   explicit Network(Simulation& simulation) : simulation_(simulation) {}
-  void from_client(const Packet& packet, std::uint16_t entry);
+  void from_client(const Packet& packet);
   void from_container(const Container& container, const Reply& reply);
 
  private:
@@ -35,7 +39,9 @@ class Network {
   void through_entry(std::uint16_t entry, const Reply& reply);
   void excuse_evicted(Host& host, const Packet& packet, std::uint16_t given_port);
   void judge_new_flow(Host& host, const Packet& packet, const flowsim_outcome& outcome);
-  void judge_answer(const Reply& reply, const flowsim_outcome& outcome);
+  void judge_local(Host& host, const Packet& packet);
+  void note_entry(const Host& host, Connection& connection, ConnectionId id);
+  void judge_answer(const Reply& reply, bool restored);
   [[nodiscard]] bool is_restored(const Reply& reply, const flowsim_outcome& outcome);
   [[nodiscard]] Time delay();
 

@@ -6,6 +6,11 @@
 static struct flowsim_tables* current;
 static struct mesh_scratch scratch_room;
 
+static struct flowsim_port* port_of(__u32 index) {
+  __u32 place = (index & 0xffffu) - FLOWSIM_PORT_FIRST;
+  return place < FLOWSIM_PORTS && current->ports[place].index == index ? &current->ports[place] : 0;
+}
+
 #define FLOWSIM_ROW(map, symbol, rows, count) \
   if ((map) == (void*)&(symbol)) return *(const __u32*)key < (count) ? &(rows)[*(const __u32*)key] : 0
 
@@ -16,18 +21,24 @@ static inline __attribute__((always_inline)) void* flowsim_lookup(void* map, con
   FLOWSIM_ROW(map, mesh_flows, current->flows, FLOWSIM_SETS);
   FLOWSIM_ROW(map, mesh_filters, current->filters, MESH_FILTER_WORDS);
   FLOWSIM_ROW(map, mesh_counters, current->counters, (__u32)MESH_COUNTERS);
-  FLOWSIM_ROW(map, mesh_rings, current->rings, FLOWSIM_CHUNKS_MAX);
-  FLOWSIM_ROW(map, mesh_backends, current->backends, MESH_SERVICE_BACKENDS_MAX);
+  FLOWSIM_ROW(map, mesh_rings, current->rings, FLOWSIM_PORTS * FLOWSIM_CHUNKS_MAX);
+  FLOWSIM_ROW(map, mesh_backends, current->backends, FLOWSIM_PORTS * MESH_SERVICE_BACKENDS_MAX);
   FLOWSIM_ROW(map, mesh_bindings, current->bindings, FLOWSIM_BINDINGS_MAX);
   FLOWSIM_ROW(map, mesh_binding_counters, current->binding_traffic, FLOWSIM_BINDINGS_MAX);
   FLOWSIM_ROW(map, mesh_nodes, current->nodes, FLOWSIM_NODES_MAX);
   if (map == (void*)&mesh_services) {
-    return *(const __u32*)key == MESH_SERVICE_INDEX(MESH_TCP, FLOWSIM_PORT) ? &current->service : 0;
+    struct flowsim_port* port = port_of(*(const __u32*)key);
+    return port ? &port->service : 0;
+  }
+  if (map == (void*)&mesh_locals) {
+    struct flowsim_port* port = port_of(*(const __u32*)key);
+    return port && port->local.count ? &port->local : 0;
   }
   if (map == (void*)&mesh_rows) {
     const struct mesh_row_key* row = key;
-    if (row->version != MESH_RING_VERSION(current->service.ring) || !current->has_row[row->slot]) return 0;
-    return &current->rows[row->slot];
+    struct flowsim_port* port = port_of(row->service);
+    if (!port || row->version != MESH_RING_VERSION(port->service.ring) || !port->has_row[row->slot]) return 0;
+    return &port->rows[row->slot];
   }
   return 0;
 }
@@ -49,6 +60,7 @@ static struct flowsim_outcome outcome_of(const struct mesh_work* work, int actio
     outcome.verdict = FLOWSIM_DELIVER;
     outcome.ifindex = work->ifindex;
     outcome.given_port = work->tuple.source_port;
+    outcome.seen = work->tuple.source;
   }
   if (action == MESH_TUNNEL || action == MESH_SEND_ON) {
     outcome.verdict = FLOWSIM_SEND;
@@ -59,10 +71,11 @@ static struct flowsim_outcome outcome_of(const struct mesh_work* work, int actio
   return outcome;
 }
 
-struct flowsim_outcome flowsim_enter(struct flowsim_tables* host, const struct mesh_packet* packet) {
+struct flowsim_outcome flowsim_enter(struct flowsim_tables* host, const struct mesh_packet* packet, int inside) {
   current = host;
   struct mesh_work work = {.config = mesh_settings(), .packet = *packet, .segment = packet->length};
-  return outcome_of(&work, mesh_conclude(&work, mesh_enter(&work, MESH_AT_UPLINK)));
+  const enum mesh_place place = inside ? MESH_AT_ENDPOINT : MESH_AT_UPLINK;
+  return outcome_of(&work, mesh_conclude(&work, mesh_enter(&work, place)));
 }
 
 struct flowsim_outcome flowsim_receive(struct flowsim_tables* host, const struct mesh_packet* packet,
@@ -79,6 +92,8 @@ struct flowsim_outcome flowsim_reply(struct flowsim_tables* host, const struct m
   struct mesh_work work = {.config = mesh_settings(), .packet = *packet, .segment = packet->length, .ifindex = ifindex};
   struct flowsim_outcome outcome = outcome_of(&work, mesh_reply(&work, mac));
   outcome.original = work.tuple.source;
+  outcome.client = work.tuple.destination;
+  outcome.original_port = work.tuple.source_port;
   outcome.client_port = work.tuple.destination_port;
   return outcome;
 }

@@ -1,5 +1,5 @@
 // The programs' own steps (bpf/entry.h, receive.h, reply.h, sweep.bpf.c and what they call) over the tables of one of
-// several hosts: what a host decides about a packet, without the packet's bytes. One published TCP port.
+// several hosts: what a host decides about a packet, without the packet's bytes.
 #pragma once
 
 #include "bpf/lib/tunnel.h"
@@ -8,21 +8,30 @@
 extern "C" {
 #endif
 
-#define FLOWSIM_PORT 8080u       // published
-#define FLOWSIM_TARGET_PORT 80u  // of the containers
+#define FLOWSIM_PORT_FIRST 8080u  // of the published ones, which follow each other
+#define FLOWSIM_PORTS 6u
+#define FLOWSIM_TARGET_PORT 80u  // of the containers, for all of them
 #define FLOWSIM_NODES_MAX 16u
-#define FLOWSIM_BINDINGS_MAX 512u
-#define FLOWSIM_CHUNKS_MAX 64u  // 4,096 slots
+#define FLOWSIM_BINDINGS_MAX 1024u
+#define FLOWSIM_CHUNKS_MAX 16u  // 1,024 slots
+#define FLOWSIM_SLOTS_MAX (FLOWSIM_CHUNKS_MAX * 64u)
 #define FLOWSIM_SETS 16384u
 
-// What the maps of one host hold. Maps that are not here are empty.
+// What the maps of one host hold of one published port.
+struct flowsim_port {
+  __u32 index;                  // MESH_SERVICE_INDEX
+  struct mesh_service service;  // ring 0: the port is not published here
+  struct mesh_local local;
+  struct mesh_row rows[FLOWSIM_SLOTS_MAX];  // of the service's ring version
+  __u8 has_row[FLOWSIM_SLOTS_MAX];
+};
+
+// ... and of everything. Maps that are not here are empty.
 struct flowsim_tables {
   struct mesh_config config;
-  struct mesh_service service;  // ring 0: the port is not published here
-  struct mesh_ring_chunk rings[FLOWSIM_CHUNKS_MAX];
-  struct mesh_row rows[FLOWSIM_CHUNKS_MAX * 64u];  // by slot, of the service's ring version
-  __u8 has_row[FLOWSIM_CHUNKS_MAX * 64u];
-  struct mesh_backend backends[MESH_SERVICE_BACKENDS_MAX + 1u];
+  struct flowsim_port ports[FLOWSIM_PORTS];
+  struct mesh_ring_chunk rings[FLOWSIM_PORTS * FLOWSIM_CHUNKS_MAX];
+  struct mesh_backend backends[FLOWSIM_PORTS * MESH_SERVICE_BACKENDS_MAX];
   struct mesh_node nodes[FLOWSIM_NODES_MAX];
   struct mesh_binding bindings[FLOWSIM_BINDINGS_MAX];
   struct mesh_binding_traffic binding_traffic[FLOWSIM_BINDINGS_MAX];
@@ -34,7 +43,7 @@ struct flowsim_tables {
 
 enum flowsim_verdict {
   FLOWSIM_DROP,     // `reason` says why
-  FLOWSIM_DELIVER,  // to the container behind `ifindex`, which sees `given_port`
+  FLOWSIM_DELIVER,  // to the container behind `ifindex`, which sees `seen` and `given_port`
   FLOWSIM_SEND,     // through the tunnel to `node`, with `header`
   FLOWSIM_CLIENT,   // a reply, straight to its client
   FLOWSIM_PASS,     // to the host's own stack
@@ -46,13 +55,16 @@ struct flowsim_outcome {
   __u32 ifindex;
   __u16 node;
   __be16 given_port;
+  struct mesh_address seen;
   struct mesh_tunnel header;     // as on the wire
   struct mesh_address original;  // of a reply: its source
-  __be16 client_port;            // of a reply: its destination
+  struct mesh_address client;    // ... and destination
+  __be16 original_port;
+  __be16 client_port;
 };
 
-// A client's packet at its entry host.
-struct flowsim_outcome flowsim_enter(struct flowsim_tables* host, const struct mesh_packet* packet);
+// A client's packet at its entry host; `inside`: of one of its containers.
+struct flowsim_outcome flowsim_enter(struct flowsim_tables* host, const struct mesh_packet* packet, int inside);
 // A tunnel packet from another host.
 struct flowsim_outcome flowsim_receive(struct flowsim_tables* host, const struct mesh_packet* packet,
                                        const struct mesh_tunnel* header);

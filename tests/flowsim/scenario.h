@@ -11,19 +11,21 @@ namespace mesh::flowsim {
 // in what the leader does. The programs and the ring's functions stay as they are.
 enum class Fault : std::uint8_t {
   kNone,
-  kNoCircle,      // hosts are not told which others may hold records (F), only that there are some
-  kNoSearch,      // ... nor that: the new owner creates at once
-  kNoPrevious,    // hosts are not told the previous owner: a host of F like any other
-  kNoVersions,    // every packet looks as if it were stamped with the receiver's ring
-  kNoStage,       // a packet's stage is lost on its way
-  kForgetEarly,   // hosts leave F without being asked what they hold
-  kNoWaiting,     // the leader does not wait for acknowledgements
-  kDrainingOwns,  // draining backends keep their slots
-  kFreshRing,     // each ring is computed from nothing
+  kNoCircle,         // hosts are not told which others may hold records (F), only that there are some
+  kNoSearch,         // ... nor that: the new owner creates at once
+  kNoPrevious,       // hosts are not told the previous owner: a host of F like any other
+  kNoVersions,       // every packet looks as if it were stamped with the receiver's ring
+  kNoStage,          // a packet's stage is lost on its way
+  kForgetEarly,      // hosts leave F without being asked what they hold
+  kNoWaiting,        // the leader does not wait for acknowledgements
+  kDrainingOwns,     // draining backends keep their slots
+  kFreshRing,        // each ring is computed from nothing
+  kNoAffinity,       // hosts are not told that a port remembers its clients
+  kAffinityNotHeld,  // what hosts report as held leaves out where clients belong
+  kNoChoice,         // that a packet's backend was chosen before its walk is lost on its way
+  kNoLocal,          // hosts are not told that a port prefers their own backends
 };
 
-// Client-ip affinity and prefer-local have their place here, once the programs know them: a field of the scenario,
-// written into the service by Host::apply(); with affinity, also a promise that a client's flows reach one backend.
 struct Scenario {
   std::uint64_t seed = 1;
   std::uint32_t connections = 60'000;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "bpf/lib/flow.h"
 namespace mesh::flowsim {
 namespace {
 
@@ -10,7 +11,13 @@ constexpr Time kWarmUp = 2 * kSecond;  // the first ring has reached every host
 }  // namespace
 
 Simulation::Simulation(const Scenario& wanted)
-    : scenario(wanted), random(wanted.seed), leader(*this), network(*this), clients(*this), chaos(*this) {
+    : scenario(wanted),
+      random(wanted.seed),
+      leader(*this),
+      network(*this),
+      clients(*this),
+      affinities(*this),
+      chaos(*this) {
   for (std::uint16_t node = 1; node <= scenario.hosts; ++node) hosts.push_back(std::make_unique<Host>(*this, node));
   for (std::size_t i = 0; i < scenario.backends_min; ++i) {
     chaos.add(static_cast<std::uint16_t>(1 + i % scenario.hosts));
@@ -39,6 +46,17 @@ void Simulation::run() {
   }
 }
 
+mesh_address Simulation::address_of(const Tuple& tuple) {
+  if (tuple.inside != kNoContainer) return container(tuple.inside).address(tuple.v6);
+  if (tuple.v6) return {{mesh_be32(0x20010db8U), 0, 0, mesh_be32(0x40000000U + tuple.client)}};
+  return mesh_address_v4(mesh_be32(0xc6120000U + tuple.client));
+}
+
+bool Simulation::is_served(const Connection& connection) {
+  if (connection.container == kNoContainer || !container(connection.container).alive) return false;
+  return clock.now() - connection.served_at <= MESH_FLOW_UDP_TICKS * kTick;
+}
+
 void Simulation::excuse(ConnectionId id) {
   Connection& connection = clients[id];
   if (!connection.excused) ++figures.excused;
@@ -48,9 +66,12 @@ void Simulation::excuse(ConnectionId id) {
 void Simulation::broken(Promise promise, ConnectionId id, const std::string& what) {
   const Connection& connection = clients[id];
   if (connection.excused) return;
-  invariants.broken(promise,
-                    fmt::format("{} ms, connection {} (client {} port {} to {}): {}", clock.now() / kMillisecond, id,
-                                connection.tuple.client, connection.tuple.port, connection.tuple.host, what));
+  invariants.broken(
+      promise,
+      fmt::format("{} ms, connection {} (client {}{} port {} to host {} port {}): {}", clock.now() / kMillisecond, id,
+                  connection.tuple.client,
+                  connection.tuple.inside == kNoContainer ? "" : fmt::format(" container {}", connection.tuple.inside),
+                  connection.tuple.port, connection.tuple.host, number_of(connection.tuple.service), what));
 }
 
 }  // namespace mesh::flowsim

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/flowsim/affinities.h"
 #include "tests/flowsim/chaos.h"
 #include "tests/flowsim/clients.h"
 #include "tests/flowsim/host.h"
@@ -22,6 +23,9 @@ struct Simulation {
 
   [[nodiscard]] Host& host(std::uint16_t node) { return *hosts[node - 1U]; }
   [[nodiscard]] Container& container(ContainerId id) { return *containers[static_cast<std::size_t>(id)]; }
+  [[nodiscard]] mesh_address address_of(const Tuple& tuple);  // the client's
+  // Of datagrams: its container lives, and may not be another one yet.
+  [[nodiscard]] bool is_served(const Connection& connection);
   void excuse(ConnectionId id);
   void broken(Promise promise, ConnectionId id, const std::string& what);
 
@@ -38,6 +42,7 @@ struct Simulation {
   Leader leader;
   Network network;
   Clients clients;
+  Affinities affinities;
   Chaos chaos;
 
  private:

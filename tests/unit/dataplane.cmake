@@ -14,6 +14,7 @@ set_source_files_properties(flowsim/programs.c PROPERTIES COMPILE_OPTIONS
                             "-Wno-conversion;-Wno-int-to-pointer-cast;-Wno-missing-field-initializers")
 mesh_add_test(dataplane_flowsim_test
   SOURCES
+    flowsim/affinities.cpp
     flowsim/chaos.cpp
     flowsim/clients.cpp
     flowsim/containers.cpp

@@ -102,6 +102,41 @@ TEST(Walk, ANewerHostRestartsIt) {
   EXPECT_EQ(byte_at(outcome, 61), kMovedVersion);
 }
 
+// But not of a flow whose backend is chosen already (the entry host's own, or where its client belongs): of two of its
+// packets one would come to this host's owner, the other to that.
+TEST(Walk, ANewerHostDoesNotRestartThatOfAChosenBackend) {
+  Pair& pair = Pair::cleared();
+  Frame asked = at_stage(moved(0x02, 8005, 77, 2), MESH_STAGE_CIRCLE);
+  asked.tunnel->backend = MESH_SLOT_NONE;
+  asked.tunnel->version = kMovedVersion - 1;
+  const Outcome outcome = pair.run(kUplink, asked.bytes());
+  EXPECT_EQ(node_of(outcome), 2) << "back to who chose";
+  EXPECT_EQ(binding_of(outcome), 77);
+  EXPECT_EQ(stage_of(outcome), static_cast<unsigned>(MESH_STAGE_CREATE));
+  EXPECT_EQ(pair.grown(MESH_COUNT_FLOW_CREATED), 0u);
+}
+
+// Nor has the host that chose it a say as its slot's owner, one version behind.
+TEST(Walk, WhoChoseABackendIsNotItsOwnPreviousOwner) {
+  mesh_view view{};
+  view.version = 3;
+  view.self = view.owner_node = 1;
+  view.owner = 5;
+  view.binding = 9;
+  mesh_header header{};
+  header.ring_version = 4;
+  mesh_choose(&header, 1, 7);
+  __u16 next = 0;
+  EXPECT_EQ(mesh_walk(&header, &view, 1, &next), static_cast<int>(MESH_STEP_CREATE));
+  EXPECT_EQ(header.binding, 7);
+  header = {};
+  header.ring_version = 4;
+  header.stop = 1;
+  header.binding = 7;
+  EXPECT_EQ(mesh_walk(&header, &view, 1, &next), static_cast<int>(MESH_STEP_CREATE));
+  EXPECT_EQ(header.binding, 9);
+}
+
 TEST(Walk, Ends) {
   Pair& pair = Pair::cleared();
   EXPECT_EQ(pair.run(kUplink, at_stage(moved(0x10, 8005, 2, 1), 0, 0, MESH_HOPS_MAX).bytes()).verdict,
@@ -201,6 +236,33 @@ TEST(Records, AClosedFlowMakesRoomForTheOwner) {
   const Outcome again = pair.run(kUplink, at_stage(moved(0x02, 8005, 9, 3), MESH_STAGE_CIRCLE).bytes());
   EXPECT_EQ(node_of(again), 2);
   EXPECT_EQ(stage_of(again), static_cast<unsigned>(MESH_STAGE_CIRCLE));
+}
+
+// The next connection with the same ports is a new flow in all respects: it is answered through its own entry host.
+TEST(Records, AClosedFlowIsNotTheNextOne) {
+  Pair& pair = Pair::cleared();
+  Frame segment = from_node2(6, 8001, 1);
+  const auto client = [&](__u8 flags) {
+    segment.tcp_flags = flags;
+    pair.run(kUplink, segment.bytes());
+    EXPECT_EQ(pair.redirect(), "to 1");
+  };
+  const auto answered_through = [&](__u8 flags) {
+    Frame answer = from_a("10.0.0.5", "192.0.2.9", 6, 80, 40000);
+    answer.tcp_flags = flags;
+    return node_of(pair.run("mesh_endpoint_tc", answer.bytes()));
+  };
+  client(0x02);
+  EXPECT_EQ(answered_through(0x12), 2);
+  client(0x11);
+  EXPECT_EQ(answered_through(0x11), 2);
+  pair.grown(MESH_COUNT_FLOW_CREATED);
+  segment.tunnel->entry = 3;
+  segment.tunnel->from = "192.0.2.3";
+  segment.tunnel->source = kNode3Mac;
+  client(0x02);
+  EXPECT_EQ(pair.grown(MESH_COUNT_FLOW_CREATED), 1u);
+  EXPECT_EQ(answered_through(0x12), 3);
 }
 
 mesh_flow plain_record(__u16 port) {

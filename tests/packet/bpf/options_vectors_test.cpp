@@ -94,10 +94,19 @@ TEST(Affinity, AClientsAddressKeepsItsBackend) {
   constexpr __u8 kBack = MESH_TUNNEL_MOVED | MESH_STAGE_CREATE << MESH_TUNNEL_STAGE_SHIFT;
   pair.run(kUplink, tunnel_segment(kAffinity, kKeptBinding, 0x02, kBack).bytes());
   EXPECT_EQ(pair.redirect(), "to 1");
-  // The client's next connection is for the owner; this host knows where the client belongs and asks nobody.
-  pair.run(kUplink, tunnel_segment(kAffinity, kOwnerBinding, 0x02, MESH_TUNNEL_MOVED, 41000).bytes());
+  // The client's next connection is for the owner. This host knows where the client belongs, and asks the others only
+  // whether the flow is an older one of theirs.
+  const Outcome asked =
+      pair.run(kUplink, tunnel_segment(kAffinity, kOwnerBinding, 0x02, MESH_TUNNEL_MOVED, 41000).bytes());
+  EXPECT_EQ(node_of(asked), 2);
+  EXPECT_EQ(stage_of(asked), static_cast<unsigned>(MESH_STAGE_CIRCLE));
+  EXPECT_EQ(binding_of(asked), kKeptBinding);
+  EXPECT_EQ(pair.grown(MESH_COUNT_FLOW_CREATED), 1u);
+  Frame back = tunnel_segment(kAffinity, kKeptBinding, 0x02, kBack, 41000);
+  back.tunnel->backend = MESH_SLOT_NONE;
+  pair.run(kUplink, back.bytes());
   EXPECT_EQ(pair.redirect(), "to 1");
-  EXPECT_EQ(pair.grown(MESH_COUNT_FLOW_CREATED), 2u);
+  EXPECT_EQ(pair.grown(MESH_COUNT_FLOW_CREATED), 1u);
   const auto holders = [&](__u16 client_port) {
     std::vector<__u16> bindings;
     for (__u32 index = 0; index < kFlowSets; index++) {
@@ -111,11 +120,87 @@ TEST(Affinity, AClientsAddressKeepsItsBackend) {
     return bindings;
   };
   EXPECT_EQ(holders(41000), std::vector<__u16>{kKeptBinding});
-  EXPECT_EQ(holders(0), std::vector<__u16>{kKeptBinding}) << "one record says where the client belongs";
+  EXPECT_EQ(holders(kAffinity), std::vector<__u16>{kKeptBinding}) << "one record says where the client belongs";
   // Another client's is not known here: the walk begins.
   Frame other = tunnel_segment(kAffinity, kOwnerBinding, 0x02, MESH_TUNNEL_MOVED, 41000);
   other.from = "192.0.2.77";
   EXPECT_EQ(node_of(pair.run(kUplink, other.bytes())), 2);
+}
+
+// The others were asked already when a packet comes back, or to the previous owner's host.
+TEST(Affinity, WhoIsAskedLastAsksNobody) {
+  Pair& pair = prepared();
+  constexpr __u8 kBack = MESH_TUNNEL_MOVED | MESH_STAGE_CREATE << MESH_TUNNEL_STAGE_SHIFT;
+  constexpr __u8 kPrev = MESH_TUNNEL_MOVED | MESH_STAGE_PREV << MESH_TUNNEL_STAGE_SHIFT;
+  pair.run(kUplink, tunnel_segment(kAffinity, kKeptBinding, 0x02, kBack).bytes());
+  pair.grown(MESH_COUNT_FLOW_CREATED);
+  __u16 client_port = 41000;
+  for (const __u8 flags : {kBack, kPrev}) {
+    pair.run(kUplink, tunnel_segment(kAffinity, kOwnerBinding, 0x02, flags, client_port++).bytes());
+    EXPECT_EQ(pair.redirect(), "to 1");
+    EXPECT_EQ(pair.grown(MESH_COUNT_FLOW_CREATED), 1u);
+  }
+}
+
+// It was chosen here, but its client belongs nowhere when it comes back: the walk begins anew, for the owner.
+TEST(Affinity, WhatIsNotChosenAnyMoreGoesByTheRing) {
+  Pair& pair = prepared();
+  constexpr __u8 kBack = MESH_TUNNEL_MOVED | MESH_STAGE_CREATE << MESH_TUNNEL_STAGE_SHIFT;
+  Frame back = tunnel_segment(kAffinity, kKeptBinding, 0x02, kBack);
+  back.tunnel->backend = MESH_SLOT_NONE;
+  const Outcome anew = pair.run(kUplink, back.bytes());
+  EXPECT_EQ(node_of(anew), 2);
+  EXPECT_EQ(stage_of(anew), static_cast<unsigned>(MESH_STAGE_CIRCLE));
+  EXPECT_EQ(binding_of(anew), kOwnerBinding);
+  EXPECT_EQ(pair.grown(MESH_COUNT_FLOW_CREATED), 0u);
+}
+
+// The number of the backend that the client belonged to is another's by now.
+TEST(Affinity, WhoBelongedToAnEarlierBackendGoesByTheRing) {
+  Pair& pair = prepared();
+  constexpr __u8 kBack = MESH_TUNNEL_MOVED | MESH_STAGE_CREATE << MESH_TUNNEL_STAGE_SHIFT;
+  pair.run(kUplink, tunnel_segment(kAffinity, kKeptBinding, 0x02, kBack).bytes());
+  EXPECT_EQ(pair.redirect(), "to 1");
+  pair.change_flows([](mesh_flow_set& set) {
+    for (mesh_flow& record : set.record) {
+      if (record.kind == MESH_FLOW_AFFINITY) record.ifindex = kEndpointB;
+    }
+  });
+  const Outcome next =
+      pair.run(kUplink, tunnel_segment(kAffinity, kOwnerBinding, 0x02, MESH_TUNNEL_MOVED, 41000).bytes());
+  EXPECT_EQ(binding_of(next), kOwnerBinding);
+  EXPECT_EQ(pair.grown(MESH_COUNT_FLOW_CREATED), 1u);
+}
+
+// More published ports than a set has records.
+TEST(Affinity, AClientBelongsToABackendOfEachPort) {
+  constexpr __u16 kFirst = 8110, kCount = 2 * MESH_FLOW_WAYS;
+  Pair& pair = Pair::cleared();
+  pair.fill([&](World& world) {
+    for (__u16 port = kFirst; port < kFirst + kCount; port++) {
+      const auto binding = static_cast<__u16>(port - kFirst + 110);
+      world.service(6, port, {{1, binding}}, {0});
+      world.options(6, port, MESH_OPTIONS(0, kAffinityTicks));
+      world.binding(binding, "10.0.0.5", "fd00::5", kEndpointA, 6, port, 80);
+    }
+  });
+  pair.grown(MESH_COUNT_FLOW_EVICTED);
+  for (__u16 port = kFirst; port < kFirst + kCount; port++) {
+    Frame begun = from_node2(6, port, static_cast<__u16>(port - kFirst + 110));
+    begun.tcp_flags = 0x02;
+    begun.source_port = static_cast<__u16>(port + 34000);
+    pair.run(kUplink, begun.bytes());
+    EXPECT_EQ(pair.redirect(), "to 1");
+  }
+  unsigned kept = 0;
+  pair.change_flows([&](mesh_flow_set& set) {
+    for (__u32 way = 0; way < MESH_FLOW_WAYS; way++) {
+      kept += set.tag[way] != 0 && set.record[way].kind == MESH_FLOW_AFFINITY ? 1 : 0;
+    }
+  });
+  EXPECT_EQ(pair.grown(MESH_COUNT_FLOW_EVICTED), 0u);
+  EXPECT_EQ(pair.grown(MESH_COUNT_FLOW_CREATED), kCount);
+  EXPECT_EQ(kept, 2u * kCount) << "in the kernel's table and in the native one";
 }
 
 TEST(Affinity, AllEntryHostsAgreeOnTheSlot) {
