@@ -42,6 +42,8 @@ extern "C" {
 #define MESH_NAMESPACES_MAX 16384u
 #define MESH_MEMBERS_MAX 32768u
 #define MESH_ORIGINS_MAX 16384u  // sockets of this host; of those beyond, the one that was silent longest is forgotten
+#define MESH_FORMERS_MAX 2048u   // of those beyond, the ones that nobody has asked longest are forgotten
+#define MESH_LEADS_MAX 4096u     // two of each flow; of those beyond, the ones that were silent longest are forgotten
 #define MESH_LOCALS_MAX 30u      // backends of one service that a host can prefer; the others are found by the ring
 #define MESH_LOCAL_SERVICES_MAX 16384u
 #define MESH_BOUND_MAX 8192u
@@ -83,7 +85,10 @@ extern "C" {
   X(mesh_vip_backends, "addresses behind virtual IPs")                                     \
   X(mesh_namespaces, "network namespaces of local endpoints")                              \
   X(mesh_members, "which namespace is attached to which network")                          \
-  X(mesh_origins, "what a socket asked for before its address was translated")
+  X(mesh_origins, "what a socket asked for before its address was translated")             \
+  X(mesh_formers, "addresses that were behind a virtual IP")                               \
+  X(mesh_leads, "flows of datagrams that are led to another endpoint")                     \
+  X(mesh_leading, "whether any are")
 
 // Of a network: an address is in it if (address & mask) == address of the subnet.
 struct mesh_subnet {
@@ -418,6 +423,34 @@ struct mesh_origin {
   __u16 reserved[3];
 };
 MESH_SIZE(struct mesh_origin, 24);
+
+// mesh_formers: LRU_HASH: an address that was among a virtual IP's and is not any more, so that sockets which are
+// connected to it can be led on
+struct mesh_former_key {
+  __u32 vni;
+  struct mesh_address address;
+};
+MESH_SIZE(struct mesh_former_key, 20);
+struct mesh_former {
+  struct mesh_address vip;
+  __u32 service;  // as in mesh_vip: the address may be another service's by now
+};
+MESH_SIZE(struct mesh_former, 20);
+
+// mesh_leads: LRU_HASH, written by the programs only; value struct mesh_address: whom a datagram of the client to
+// `peer` goes to (MESH_LEAD_ASKED), whom an answer of `peer` to the client comes from (MESH_LEAD_ANSWERS)
+struct mesh_lead_key {
+  __u32 vni;
+  struct mesh_address client;
+  struct mesh_address peer;
+  __be16 client_port;
+  __be16 peer_port;
+  __u32 kind;  // MESH_LEAD_*
+};
+MESH_SIZE(struct mesh_lead_key, 44);
+enum mesh_lead_kind { MESH_LEAD_ASKED = 1, MESH_LEAD_ANSWERS = 2 };
+// mesh_leading: ARRAY[1] of __u32: 1 if mesh_leads was ever written. Then datagrams between endpoints are looked for
+// there.
 
 // ---- programs ---------------------------------------------------------------------------------------------------
 // X(symbol in the object, section, where it is attached)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 // Attached to the host side of each endpoint's veth: everything that a container sends.
 #include "bpf/entry.h"
+#include "bpf/lead.h"
 #include "bpf/lib/icmp.h"
 #include "bpf/lib/neighbour.h"
 #include "bpf/lib/nobody.h"
@@ -78,6 +79,7 @@ MESH_INLINE int mesh_to_endpoint(struct mesh_work* work, const struct mesh_endpo
   if (!mesh_take_hop(work)) return mesh_drop(work, MESH_COUNT_TTL);
   if (endpoint->ifindex) {
     mesh_count(MESH_COUNT_OVERLAY_LOCAL);
+    mesh_answer_as_asked(work, vni);
     return mesh_deliver(work, endpoint->ifindex, endpoint->mac);
   }
   work->hash = mesh_packet_ring_hash(&work->packet);
@@ -86,6 +88,22 @@ MESH_INLINE int mesh_to_endpoint(struct mesh_work* work, const struct mesh_endpo
   work->header.entry = work->config->self;
   mesh_count(MESH_COUNT_OVERLAY_OUT);
   return mesh_send(work, endpoint->node);
+}
+
+MESH_INLINE int mesh_to_peer(struct mesh_work* work, const struct mesh_endpoint* endpoint, __u32 vni) {
+  if (mesh_may_be_led(&work->packet) && mesh_is_leading()) mesh_forget_lead(&work->packet, vni);
+  return mesh_to_endpoint(work, endpoint, vni);
+}
+
+// To a backend of the virtual IP that its socket has asked, or MESH_NOBODY.
+MESH_INLINE int mesh_lead_on(struct mesh_work* work, __u32 vni) {
+  const struct mesh_packet* packet = &work->packet;
+  struct mesh_scratch* scratch = mesh_scratch_room();
+  if (!scratch || !mesh_may_be_led(packet) || !mesh_lead(packet, vni)) return MESH_NOBODY;
+  const struct mesh_endpoint* endpoint = mesh_endpoint_of(vni, &scratch->client);
+  if (!endpoint) return MESH_NOBODY;
+  mesh_translate_addresses(work, &packet->source, &scratch->client);
+  return mesh_to_endpoint(work, endpoint, vni);
 }
 
 // Destinations that are no endpoint of the sender's network: nodes, the gateway, the world.
@@ -160,10 +178,11 @@ MESH_INLINE int mesh_from_endpoint(struct __sk_buff* skb, struct mesh_work* work
       const struct mesh_endpoint* endpoint = mesh_endpoint_of(source->vni, &packet->destination);
       int answered = endpoint ? -1 : mesh_virtual_ip(skb, work, source->vni);
       if (answered >= 0) return answered;
-      if (endpoint) action = mesh_to_endpoint(work, endpoint, source->vni);
+      if (endpoint) action = mesh_to_peer(work, endpoint, source->vni);
     }
     action = mesh_settle(work, action);
     if (action == MESH_PASS) action = mesh_leave(work, source);
+    if (action == MESH_NOBODY) action = mesh_lead_on(work, source->vni);
     if (action == MESH_NOBODY) return mesh_nobody(skb, &work->packet);
   }
   action = mesh_conclude(work, action);

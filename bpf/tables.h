@@ -50,6 +50,9 @@ MESH_TABLE(mesh_vips, BPF_MAP_TYPE_HASH, struct mesh_address, struct mesh_vip, M
 MESH_TABLE(mesh_vip_backends, BPF_MAP_TYPE_ARRAY, __u32, struct mesh_address, MESH_VIP_BACKENDS_MAX, BPF_F_MMAPABLE);
 MESH_TABLE(mesh_namespaces, BPF_MAP_TYPE_HASH, __u64, __u32, MESH_NAMESPACES_MAX, BPF_F_NO_PREALLOC);
 MESH_TABLE(mesh_members, BPF_MAP_TYPE_HASH, struct mesh_member, __u32, MESH_MEMBERS_MAX, BPF_F_NO_PREALLOC);
+MESH_TABLE(mesh_formers, BPF_MAP_TYPE_LRU_HASH, struct mesh_former_key, struct mesh_former, MESH_FORMERS_MAX, 0);
+MESH_TABLE(mesh_leads, BPF_MAP_TYPE_LRU_HASH, struct mesh_lead_key, struct mesh_address, MESH_LEADS_MAX, 0);
+MESH_TABLE(mesh_leading, BPF_MAP_TYPE_ARRAY, __u32, __u32, 1, 0);
 MESH_TABLE(mesh_origins, BPF_MAP_TYPE_LRU_HASH, struct mesh_origin_key, struct mesh_origin, MESH_ORIGINS_MAX, 0);
 
 // Room for what a program's 512 bytes of stack do not hold. Not shared: programs of one CPU do not interrupt each
@@ -67,6 +70,7 @@ struct mesh_scratch {
   struct mesh_flow record;
   struct mesh_view view;
   struct mesh_address client;
+  struct mesh_lead_key lead;
   struct mesh_found found;
   __u32 news;  // a mark that a flow's other record should have; 0: none
   struct bpf_fib_lookup route;
@@ -166,6 +170,11 @@ MESH_INLINE const struct mesh_backend* mesh_backend_of(const struct mesh_service
   if (owner >= MESH_SERVICE_BACKENDS_MAX) return 0;
   const struct mesh_backend* backend = bpf_map_lookup_elem(&mesh_backends, &index);
   return backend && backend->node ? backend : 0;
+}
+
+MESH_INLINE const struct mesh_endpoint* mesh_endpoint_of(__u32 vni, const struct mesh_address* address) {
+  struct mesh_endpoint_key key = {vni, *address};
+  return bpf_map_lookup_elem(&mesh_endpoints, &key);
 }
 
 MESH_INLINE const struct mesh_binding* mesh_binding_of(__u32 index) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "bpf/entry.h"
+#include "bpf/lead.h"
 #include "bpf/reply.h"
 
 MESH_INLINE int mesh_vni_is_ours(const struct mesh_config* config, __u32 vni) {
@@ -50,5 +51,6 @@ MESH_INLINE int mesh_overlay_in(struct mesh_work* work) {
   if (!endpoint || !endpoint->ifindex || work->header.vni == work->config->ingress_vni) {
     return mesh_drop(work, MESH_COUNT_NO_ENDPOINT);
   }
+  mesh_answer_as_asked(work, work->header.vni);
   return mesh_deliver(work, endpoint->ifindex, endpoint->mac);
 }

@@ -63,6 +63,7 @@ class Kernel {
 
   // Any map by its name. One value per row; per-CPU maps give all CPUs' values one after the other.
   [[nodiscard]] Result<std::string> read(std::string_view map, const std::string& key) const;
+  [[nodiscard]] Result<Table> read_table(std::string_view map) const;  // of a hash map
   [[nodiscard]] Status write(std::string_view map, const std::string& key, const std::string& value);
   // Rows of an array map from `first` on, at most `count`, one after the other; fewer at the map's end.
   [[nodiscard]] Result<std::string> read_rows(std::string_view map, std::uint32_t first, std::uint32_t count) const;
@@ -130,7 +131,6 @@ class Kernel {
   [[nodiscard]] Result<std::uint32_t> run_with(const std::string& program, void* order, std::uint32_t size) const;
   [[nodiscard]] Result<mesh_sweep> sweep(std::uint32_t first, std::uint32_t count) const;
   [[nodiscard]] Result<int> fd_of(std::string_view map) const;
-  [[nodiscard]] Result<Table> read_table(std::string_view map) const;
   static bool observe_batches(int fd, const MapDescription& description, Table& table);
   [[nodiscard]] Status observe_array(MapId map, Observed& observed) const;
   void observe_pieces(Observed& observed) const;

@@ -70,6 +70,15 @@ bool collides(const Observed& before, const Observed& wanted, const Observed& ke
   });
 }
 
+// Of the endpoints that come: what is still known of their addresses from earlier ones.
+void add_formers(Observed& before, const Observed& wanted, const Observed& kernel) {
+  if (kernel[MapId::kFormers].empty()) return;
+  for (const auto& [key, value] : wanted[MapId::kEndpoints]) {
+    const auto former = kernel[MapId::kFormers].find(former_key_of(key));
+    if (former != kernel[MapId::kFormers].end()) before[MapId::kFormers].insert(*former);
+  }
+}
+
 // Rows that are new or different, and the names of those that went. False: a name is there twice.
 template <class Row, class Index, class Name>
 bool differ(const std::vector<Row>& before, const Index& index, const std::vector<Row>& after, std::vector<Row>& put,
@@ -248,12 +257,13 @@ std::optional<Change> Ledger::difference(const Desired& wanted) const {
 
 std::optional<Plan> Ledger::plan(const Change& change, const HostFacts& facts, const Observed& kernel) {
   const Touched touched = touch(change);
-  const std::optional<Observed> before = divisible_ ? rows_of(select(touched), facts, kernel) : std::nullopt;
+  std::optional<Observed> before = divisible_ ? rows_of(select(touched), facts, kernel) : std::nullopt;
   apply(change);
   if (!before) return std::nullopt;
   const Pieces pieces = select(touched);
   Observed wanted = wanted_rows(desired_, facts, pieces);
   if (collides(*before, wanted, kernel)) return std::nullopt;
+  add_formers(*before, wanted, kernel);
   Layout layout = lay_out(desired_.self, pieces, *before, room_);
   if (!layout.waiting.empty()) return std::nullopt;
   vacate(room_, *before, layout);

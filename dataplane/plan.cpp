@@ -1,6 +1,7 @@
 #include "dataplane/plan.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include <fmt/format.h>
@@ -18,6 +19,7 @@ class Steps {
       : observed_(observed), wanted_(wanted), fresh_backends_(fresh_backends) {}
 
   std::vector<Action> all() {
+    formers();
     for (const MapId map : {MapId::kVnis, MapId::kConfig, MapId::kNetworks, MapId::kAddresses, MapId::kNodes,
                             MapId::kEndpoints, MapId::kSources, MapId::kNamespaces, MapId::kMembers}) {
       write(map);
@@ -55,6 +57,39 @@ class Steps {
     for (const auto& [key, value] : observed_[map]) {
       if (!wanted_[map].contains(key)) actions_.emplace_back(DeleteRow{map, key});
     }
+  }
+
+  // Who left a virtual IP, before its endpoint goes: what sockets send there is led on by this. Of an endpoint that
+  // comes, nothing that was known of its address is true.
+  void formers() {
+    for (const auto& [key, value] : observed_[MapId::kVips]) {
+      const auto row = wanted_[MapId::kVips].find(key);
+      if (row == wanted_[MapId::kVips].end()) continue;
+      const auto before = value_of<mesh_vip>(value);
+      const auto after = value_of<mesh_vip>(row->second);
+      if (before.service != after.service || before.vni != after.vni) continue;
+      const std::set<std::string> backends = vip_backends(wanted_, after);
+      const mesh_former former{.vip = value_of<mesh_address>(key), .service = after.service};
+      for (const std::string& address : vip_backends(observed_, before)) {
+        if (backends.contains(address)) continue;
+        const mesh_former_key former_key{.vni = after.vni, .address = value_of<mesh_address>(address)};
+        actions_.emplace_back(WriteRow{MapId::kFormers, bytes_of(former_key), bytes_of(former)});
+      }
+    }
+    for (const auto& [key, value] : wanted_[MapId::kEndpoints]) {
+      if (observed_[MapId::kEndpoints].contains(key)) continue;
+      const std::string former = former_key_of(key);
+      if (observed_[MapId::kFormers].contains(former)) actions_.emplace_back(DeleteRow{MapId::kFormers, former});
+    }
+  }
+
+  static std::set<std::string> vip_backends(const Observed& rows, const mesh_vip& vip) {
+    std::set<std::string> addresses;
+    for (std::uint32_t i = 0; i < vip.count; ++i) {
+      const auto row = rows[MapId::kVipBackends].find(bytes_of(vip.first + i));
+      if (row != rows[MapId::kVipBackends].end()) addresses.insert(row->second);
+    }
+    return addresses;
   }
 
   // An index that passes to another container: nothing is delivered, its records go, then it is the new one's.
@@ -165,6 +200,11 @@ void take_tables(Observed& wanted, Layout&& layout) {
                           MapId::kVipBackends, MapId::kBound, MapId::kAllowed, MapId::kLocals}) {
     wanted[map] = std::move(layout.tables[map]);
   }
+}
+
+std::string former_key_of(const std::string& endpoint_key) {
+  const auto endpoint = value_of<mesh_endpoint_key>(endpoint_key);
+  return bytes_of(mesh_former_key{.vni = endpoint.vni, .address = endpoint.address});
 }
 
 std::vector<Action> steps(const Observed& wanted, const Observed& observed,

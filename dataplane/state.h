@@ -36,8 +36,9 @@ enum class MapId : std::uint8_t {
   kBound,
   kAllowed,
   kLocals,
+  kFormers,
 };
-inline constexpr std::size_t kMapCount = 19;
+inline constexpr std::size_t kMapCount = 20;
 
 struct MapInfo {
   const char* name;  // of the object's symbol and of the pin

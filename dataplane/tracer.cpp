@@ -17,8 +17,9 @@ namespace mesh::dataplane {
 namespace {
 
 // What the programs below write; all else they only read (or is private to the object anyway).
-constexpr std::array kOwnTables = {"mesh_counters", "mesh_backend_counters", "mesh_binding_counters", "mesh_flows",
-                                   "mesh_filters"};
+constexpr std::array kOwnTables = {"mesh_counters", "mesh_backend_counters", "mesh_binding_counters",
+                                   "mesh_flows",    "mesh_filters",          "mesh_leads",
+                                   "mesh_leading"};
 constexpr std::array<std::string_view, 4> kTraced = {"mesh_uplink_xdp", "mesh_uplink_tc", "mesh_endpoint_tc",
                                                      "mesh_entry_tc"};
 constexpr std::size_t kGrowth = 512;  // of a frame: the tunnel's headers, an ICMP error around it
@@ -80,7 +81,14 @@ int Tracer::map(const char* name) const { return bpf_object__find_map_fd_by_name
 
 Status Tracer::copy_tables(const Kernel& kernel) {
   TRY(copy_rows(kernel, "mesh_flows", map("mesh_flows"), kernel.facts().flow_mask + 1));
-  return copy_rows(kernel, "mesh_filters", map("mesh_filters"), MESH_FILTER_WORDS);
+  TRY(copy_rows(kernel, "mesh_filters", map("mesh_filters"), MESH_FILTER_WORDS));
+  TRY(copy_rows(kernel, "mesh_leading", map("mesh_leading"), 1));
+  for (const auto& [key, value] : TRY(kernel.read_table("mesh_leads"))) {
+    if (bpf_map_update_elem(map("mesh_leads"), key.data(), value.data(), BPF_ANY) != 0) {
+      return fail_errno("copy mesh_leads for a trace", errno);
+    }
+  }
+  return {};
 }
 
 Result<std::vector<std::uint64_t>> Tracer::counted() const {

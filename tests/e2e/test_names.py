@@ -3,6 +3,7 @@
 import os
 import re
 import socket
+import subprocess
 
 import harness
 from cluster import ClusterTest
@@ -27,6 +28,23 @@ s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(5)
 for i in range(20):
     s.sendto(f"7 {i}\\n".encode(), (sys.argv[1], 9000))
     s.recvfrom(2000)
+"""
+
+# ADDRESS: a datagram of one connected socket a moment, until input ends; prints who answered each, or what the error was.
+CONNECTED = """
+import errno, select, socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(1); s.connect((sys.argv[1], 9000))
+number = 0
+while not select.select([sys.stdin], [], [], 0.1)[0]:
+    number += 1
+    try:
+        s.send(f"7 {number}\\n".encode())
+        while True:
+            answer = s.recv(2000).decode().split()
+            if int(answer[4]) == number: break
+        print(number, "answer", answer[0], s.getpeername()[0], flush=True)
+    except TimeoutError: print(number, "lost", flush=True)
+    except OSError as error: print(number, errno.errorcode[error.errno], flush=True)
 """
 
 # ADDRESS: how a connection to it and a datagram end, with a time limit far above what it should take.
@@ -150,6 +168,33 @@ class TestNames(ClusterTest):
             self.assertEqual(sorted(grown), [0, 0, 20], "all of one socket's datagrams reached one task")
             used.add(grown.index(20))
         self.assertGreater(len(used), 1, "sockets are spread")
+
+    def test_a_connected_datagram_socket_outlives_who_it_was_connected_to(self):
+        """Twice all tasks are replaced: the same socket is answered by the new ones, as if by the address it asked."""
+        self.create_service("lasting", "mesh-tools", "/usr/bin/mesh-echo", "9000",
+                            options=("--network", "backend", "--replicas", "3"), running=3)
+        vip = self.cluster.vip_of("lasting", "backend")
+        clients = [self.cluster.start_beside(task, "/usr/bin/python3", "-u", "-c", CONNECTED, vip, stdin=subprocess.PIPE)
+                   for task in self.tools]
+        for client in clients:
+            self.addCleanup(client.communicate)
+            self.addCleanup(client.stdin.close)
+        for _ in range(2):
+            before = [self.next_answer(client) for client in clients]
+            self.lab.meshctl("node1", "service", "update", "--force", "lasting", timeout=120)
+            for client, name in zip(clients, before):
+                harness.wait_for(lambda c=client, n=name: self.next_answer(c) != n, 30, "an answer of a new task")
+        for client in clients:
+            client.stdin.close()
+            self.assertEqual([line for line in client.stdout if f" {vip}\n" not in line], [])
+
+    def next_answer(self, client):
+        """Who gives the next one; what is lost while the one before it goes is passed over."""
+        while True:
+            line = client.stdout.readline()
+            self.assertNotEqual(line, "", "the client has ended")
+            if " answer " in line:
+                return line.split()[2]
 
     def datagrams_received(self, task):
         names, values = re.findall(r"(?m)^Udp: (.*)$", self.cluster.inside(task, "cat", "/proc/net/snmp").stdout)

@@ -43,6 +43,17 @@ static inline __attribute__((always_inline)) void* flowsim_lookup(void* map, con
   return 0;
 }
 
+// Only of tables that are not simulated.
+static inline long flowsim_update(void* map, const void* key, const void* value, __u64 flags) {
+  (void)map, (void)key, (void)value, (void)flags;
+  return -1;
+}
+
+static inline long flowsim_delete(void* map, const void* key) {
+  (void)map, (void)key;
+  return -1;
+}
+
 static inline __u64 flowsim_jiffies(void) { return current->jiffies; }
 
 static inline long flowsim_loop(__u32 count, long (*body)(__u32, void*), void* context, __u64 flags) {

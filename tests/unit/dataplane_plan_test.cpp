@@ -248,6 +248,51 @@ TEST(DataplanePlan, AWithdrawnTaskGoesFromEveryTable) {
   EXPECT_EQ(ring_slots(kernel, service.ring), std::string(64, '\x7f'));
 }
 
+std::optional<mesh_former> former_of(const Observed& kernel, const IpAddress& address) {
+  const auto row = kernel[MapId::kFormers].find(bytes_of(mesh_former_key{kUserVni, to_abi(address)}));
+  if (row == kernel[MapId::kFormers].end()) return std::nullopt;
+  return value_of<mesh_former>(row->second);
+}
+
+// Sockets that are connected to it are led on by its virtual IP, from the moment that its endpoint is gone.
+TEST(DataplanePlan, WhoLeavesAVirtualIpIsRememberedUntilAnotherTaskHasItsAddress) {
+  Observed kernel;
+  Desired desired = cluster(4);
+  for (const Action& action : plan(desired, facts(), kernel).actions) track(kernel, action);
+  EXPECT_TRUE(kernel[MapId::kFormers].empty());
+  const Endpoint gone = desired.endpoints[1];
+  const IpAddress address = gone.addresses[2].address;
+  const std::string endpoint = bytes_of(mesh_endpoint_key{kUserVni, to_abi(address)});
+
+  std::erase(desired.virtual_ips[0].backends, address);  // it drains
+  for (const Action& action : plan(desired, facts(), kernel).actions) track(kernel, action);
+  ASSERT_TRUE(former_of(kernel, address));
+  EXPECT_EQ(from_abi(former_of(kernel, address)->vip), desired.virtual_ips[0].address);
+  EXPECT_TRUE(kernel[MapId::kEndpoints].contains(endpoint));
+  desired.endpoints.erase(desired.endpoints.begin() + 1);
+  for (const Action& action : plan(desired, facts(), kernel).actions) track(kernel, action);
+  EXPECT_TRUE(former_of(kernel, address));
+  EXPECT_FALSE(kernel[MapId::kEndpoints].contains(endpoint));
+
+  // In one step, or after a restart: before its endpoint is gone.
+  const IpAddress second = desired.endpoints[1].addresses[2].address;
+  std::erase(desired.virtual_ips[0].backends, second);
+  desired.endpoints.erase(desired.endpoints.begin() + 1);
+  for (const Action& action : plan(desired, facts(), kernel).actions) {
+    track(kernel, action);
+    const bool is_endpoint = kernel[MapId::kEndpoints].contains(bytes_of(mesh_endpoint_key{kUserVni, to_abi(second)}));
+    EXPECT_TRUE(is_endpoint || former_of(kernel, second));
+  }
+  EXPECT_TRUE(former_of(kernel, second));
+
+  Endpoint next = gone;
+  next.task_id = "another";
+  desired.endpoints.push_back(next);
+  for (const Action& action : plan(desired, facts(), kernel).actions) track(kernel, action);
+  EXPECT_FALSE(former_of(kernel, address));
+  EXPECT_TRUE(former_of(kernel, second));
+}
+
 TEST(DataplanePlan, TheStateOfATaskIsInItsBindingsAndBackends) {
   Desired desired = cluster(1);
   desired.endpoints[0].state = EndpointState::kDraining;

@@ -180,11 +180,25 @@ void World::network(__u32 vni, const std::string& prefix, __u32 length) {
 }
 
 void World::vip(const std::string& address_text, __u32 vni, const std::vector<std::string>& backends) {
-  const mesh_vip value{vni, next_vip_backend_, static_cast<__u32>(backends.size()), 1};
+  const mesh_vip value{vni, next_vip_backend_, static_cast<__u32>(backends.size()), kVipService};
   for (const std::string& backend : backends) {
     tables_.set("mesh_vip_backends", next_vip_backend_++, address(backend));
   }
   tables_.set("mesh_vips", address(address_text), value);
+}
+
+void World::former(__u32 vni, const std::string& address_text, const std::string& vip_text, __u32 service) {
+  tables_.set("mesh_formers", mesh_former_key{vni, address(address_text)}, mesh_former{address(vip_text), service});
+}
+
+void World::lead(const mesh_lead_key& key, const std::string& other_text) {
+  tables_.set("mesh_leads", key, address(other_text));
+  tables_.set("mesh_leading", __u32{0}, __u32{1});
+}
+
+void World::no_endpoint(__u32 vni, const std::string& address_text) {
+  const mesh_endpoint_key key{vni, address(address_text)};
+  tables_.erase("mesh_endpoints", &key);
 }
 
 void World::member(__u64 cookie, __u32 ifindex, const std::vector<__u32>& vnis) {

@@ -17,6 +17,7 @@ using Mac = std::array<__u8, 6>;
 [[nodiscard]] Mac endpoint_mac(const std::string& ingress_v4);
 
 inline constexpr __u32 kIngressVni = 4096;
+inline constexpr __u32 kVipService = 1;   // of every virtual IP
 inline constexpr __u32 kFlowSets = 1024;  // few enough to be cleared between cases
 inline constexpr __u16 kUnderlayMtu = 1500;
 inline constexpr __u16 kInnerMtu = kUnderlayMtu - MESH_OUTER_SIZE;
@@ -59,6 +60,11 @@ class World {
                 __u16 source_flags = 0);
   void network(__u32 vni, const std::string& prefix, __u32 length);
   void vip(const std::string& address_text, __u32 vni, const std::vector<std::string>& backends);
+  // An address that was among the virtual IP's.
+  void former(__u32 vni, const std::string& address_text, const std::string& vip_text, __u32 service = kVipService);
+  // What is of `peer_text` and the client: whom it goes to, or comes from.
+  void lead(const mesh_lead_key& key, const std::string& other_text);
+  void no_endpoint(__u32 vni, const std::string& address_text);
   void member(__u64 cookie, __u32 ifindex, const std::vector<__u32>& vnis);
 
  private:

@@ -16,9 +16,11 @@ extern "C" {
 // libbpf has functions of the same names for user space.
 #define bpf_map_lookup_elem mesh_native_lookup
 #define bpf_map_update_elem mesh_native_update
+#define bpf_map_delete_elem mesh_native_delete
 
 void* bpf_map_lookup_elem(void* map, const void* key);
 long bpf_map_update_elem(void* map, const void* key, const void* value, __u64 flags);
+long bpf_map_delete_elem(void* map, const void* key);
 __u64 bpf_jiffies64(void);
 __u64 bpf_ktime_get_ns(void);
 long bpf_loop(__u32 count, long (*body)(__u32, void*), void* context, __u64 flags);

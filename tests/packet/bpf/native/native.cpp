@@ -264,6 +264,11 @@ long bpf_map_update_elem(void* map, const void* key, const void* value, __u64) {
   return 0;
 }
 
+long bpf_map_delete_elem(void* map, const void* key) {
+  auto& table = current->tables.at(map);
+  return table.entries.erase(table.key_of(key)) == 0 ? -ENOENT : 0;
+}
+
 __u64 bpf_ktime_get_ns(void) {
   timespec now{};
   clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
