@@ -102,6 +102,7 @@ class Agent::Impl : public std::enable_shared_from_this<Agent::Impl> {
   void save_then_program();
   [[nodiscard]] std::shared_ptr<NodeRecords> make_records() const;
   void watch_names(pid_t pid);
+  [[nodiscard]] std::vector<IpAddress> own_addresses() const;
 
   // Calls `ended` when the process ends, unless what is returned goes before; null: it has ended already.
   [[nodiscard]] std::unique_ptr<boost::asio::posix::stream_descriptor> watch_process(pid_t pid,
@@ -155,7 +156,7 @@ class Agent::Impl : public std::enable_shared_from_this<Agent::Impl> {
   std::vector<std::string> problems_;
   std::uint64_t drift_ = 0;                 // since start()
   std::vector<std::string> problems_told_;  // with the last acknowledgement
-  std::vector<IpAddress> addresses_;
+  std::vector<api::UplinkState> uplinks_;
   IpAddress address_;
   bool apply_wanted_ = false;
   bool all_wanted_ = false;             // by the next pass: more than what waits may be new

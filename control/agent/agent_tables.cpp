@@ -160,6 +160,7 @@ void Agent::Impl::applied(const KernelOutput& output, bool only_changes) {
   std::vector<std::string> problems = output.problems;
   if (!save_problem_.empty()) problems.push_back(save_problem_);
   const bool retry = !problems.empty();
+  problems.insert(problems.end(), output.uplink_problems.begin(), output.uplink_problems.end());
   problems.insert(problems.end(), output.overlaps.begin(), output.overlaps.end());
   for (const std::string& problem : problems) {
     if (std::ranges::find(problems_, problem) == problems_.end()) spdlog::warn("{}", problem);
@@ -168,7 +169,7 @@ void Agent::Impl::applied(const KernelOutput& output, bool only_changes) {
     spdlog::warn("kernel was changed by something else and is mended differences={}", output.drift);
   }
   drift_ += output.drift;
-  addresses_ = output.addresses;
+  uplinks_ = output.uplinks;
   // This host left its cluster meanwhile.
   if (gateway_.node_number == 0) return;
   problems_ = std::move(problems);

@@ -12,15 +12,6 @@ namespace mesh::meshctl {
 namespace {
 
 // The parts of GET /mesh/dataplane/status that are looked at.
-struct DoctorUplink {
-  std::string name, mode, why;
-};
-template <class Visit>
-constexpr bool json_fields(const DoctorUplink*, Visit&& visit) {
-  using U = DoctorUplink;
-  return visit("Name", &U::name) && visit("Mode", &U::mode) && visit("Why", &U::why);
-}
-
 struct DoctorHook {
   std::string name;
   bool desired = false, attached = false;
@@ -32,14 +23,14 @@ constexpr bool json_fields(const DoctorHook*, Visit&& visit) {
 }
 
 struct DoctorKernel {
-  DoctorUplink uplink;
+  std::vector<UplinkAnswer> uplinks;
   std::vector<DoctorHook> hooks;
   std::vector<std::string> problems, differences;
 };
 template <class Visit>
 constexpr bool json_fields(const DoctorKernel*, Visit&& visit) {
   using K = DoctorKernel;
-  return visit("Uplink", &K::uplink) && visit("Hooks", &K::hooks) && visit("Problems", &K::problems) &&
+  return visit("Uplinks", &K::uplinks) && visit("Hooks", &K::hooks) && visit("Problems", &K::problems) &&
          visit("Differences", &K::differences);
 }
 
@@ -61,8 +52,9 @@ class Findings {
 
 Status look_at_kernel(Findings& findings, const Json& answer) {
   const auto kernel = TRY_IN("data plane", decode<DoctorKernel>(answer));
-  findings.ok(fmt::format("uplink {}: programs run as {}, {}", kernel.uplink.name, kernel.uplink.mode,
-                          kernel.uplink.why.empty() ? "for a reason that meshd does not tell" : kernel.uplink.why));
+  for (const UplinkAnswer& uplink : kernel.uplinks) {
+    findings.ok(fmt::format("uplink {}: programs run as {}, {}", uplink.name, uplink.mode, uplink.why));
+  }
   const std::size_t before = findings.problems();
   for (const std::string& problem : kernel.problems) findings.problem("kernel of this host: " + problem);
   for (const DoctorHook& hook : kernel.hooks) {

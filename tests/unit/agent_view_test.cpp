@@ -77,9 +77,10 @@ class ViewTest : public testing::Test {
  protected:
   ViewTest() {
     gateway_ = {1, ip("10.0.0.1"), ip("fd00::1")};
-    host_.uplink.name = "eth0";
-    host_.uplink.mtu = 1500;
-    host_.uplink.addresses = {ip("2001:db8::1"), ip("192.0.2.1")};
+    host_.uplinks.emplace_back();
+    host_.uplinks[0].name = "eth0";
+    host_.uplinks[0].mtu = 1500;
+    host_.uplinks[0].addresses = {ip("2001:db8::1"), ip("192.0.2.1")};
     host_.netns_directory = "/run/netns";
     host_.attachments["t1"] = {7, 77};
     dataplane::Node hop;
@@ -130,26 +131,6 @@ TEST_F(ViewTest, OptionsOfAPublishedPort) {
   EXPECT_TRUE(port.prefer_local);
   EXPECT_THAT(port.allow, ElementsAre(*Cidr::parse("192.0.2.0/24")));
   EXPECT_THAT(port.addresses, IsEmpty());
-}
-
-TEST(Uplink, WhyItsModeWasChosen) {
-  using dataplane::ModeRequest;
-  struct Case {
-    ModeRequest request;
-    const char* driver;
-    bool native_xdp;
-    const char* why;
-  };
-  const Case table[] = {
-      {ModeRequest::kTc, "ixgbe", true, "as uplink-mode=tc asks for"},
-      {ModeRequest::kXdp, "veth", true, "as uplink-mode=xdp asks for"},
-      {ModeRequest::kAuto, "ixgbe", true, "chosen because its driver ixgbe runs XDP programs itself"},
-      {ModeRequest::kAuto, "veth", true,
-       "chosen because XDP on veth copies every packet and loses segmentation offload"},
-      {ModeRequest::kAuto, "dummy", false, "chosen because its driver dummy runs no XDP programs itself"},
-      {ModeRequest::kAuto, "", false, "chosen because its driver runs no XDP programs itself"},
-  };
-  for (const auto& [request, driver, native_xdp, why] : table) EXPECT_EQ(mode_reason(request, driver, native_xdp), why);
 }
 
 // Node 1 is this host; 192.0.2.1 and 2001:db8::1 are its addresses.

@@ -20,6 +20,9 @@ namespace mesh::api {
 struct FakeNode final : LocalNode {
   [[nodiscard]] ContainerCounts container_counts() const override { return {2, 0, 1}; }
   [[nodiscard]] LimitSupport limits() const override { return supported_limits; }
+  [[nodiscard]] std::vector<UplinkState> uplinks() const override {
+    return {{"eth0", "tc", "chosen because of veth", {IpAddress::parse("192.0.2.1").value()}, 1500}};
+  }
   [[nodiscard]] std::vector<ImageSummary> images() const override { return image_list; }
   [[nodiscard]] Result<ImageDetail> image(std::string_view name) const override {
     for (const ImageSummary& summary : image_list) {

@@ -13,7 +13,7 @@ constexpr const char* kStatus = R"({"Version":"1","Tables":{"Epoch":1,"Version":
   "Swarm":{"State":"active","NodeID":"a","Manager":true,"Session":true,"Error":""},
   "Nodes":[{"ID":"a","Hostname":"node1","State":"ready","Session":true,"Acknowledged":{"Epoch":1,"Version":7}},
            {"ID":"b","Hostname":"node2","State":"ready","Session":true,"Acknowledged":{"Epoch":1,"Version":7}}]})";
-constexpr const char* kKernel = R"({"Uplink":{"Name":"eth0","Mode":"tc","Why":"chosen because of veth"},
+constexpr const char* kKernel = R"({"Uplinks":[{"Name":"eth0","Mode":"tc","Why":"chosen because of veth"}],
   "Hooks":[{"Name":"eth0 ingress","Desired":true,"Attached":true}],"Problems":[],"Differences":[]})";
 
 // `text` with `from` in it replaced: one thing is not as it should be.
