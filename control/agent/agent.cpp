@@ -239,6 +239,7 @@ cluster::Hello Agent::Impl::hello() const {
   hello.node_id = node_id_;
   hello.address = address_;
   hello.addresses = own_addresses();
+  for (const api::UplinkState& uplink : uplinks_) hello.interfaces.push_back(uplink.name);
   // A manager sends changes from `have` on: only if nothing newer waits to be applied.
   if (applied_ == overview_.version) hello.have = applied_;
   if (const auto routes = vxlan::host_routes()) {
@@ -254,7 +255,7 @@ void Agent::Impl::send(const cluster::AgentMessage& message) {
 void Agent::Impl::connected() {
   connected_ = true;
   acknowledged_.reset();
-  routes_told_.clear();
+  network_told_.reset();
   for (auto& [id, local] : tasks_) local->reported = false;
   report_soon();
   acknowledge();

@@ -91,7 +91,7 @@ class Agent::Impl : public std::enable_shared_from_this<Agent::Impl> {
   void program();
   void applied(const KernelOutput& output, bool only_changes);
   void acknowledge();
-  void tell_routes(const std::vector<Cidr>& routes);
+  void tell_network(const std::vector<Cidr>& routes);
   void answer_ports(const cluster::PortQuestion& question);
   void answer_trace(const model::TraceQuestion& question);
   void watch_network();
@@ -165,7 +165,7 @@ class Agent::Impl : public std::enable_shared_from_this<Agent::Impl> {
   bool apply_running_ = false;
   bool full_pass_wanted_ = true;
   bool network_changed_ = false;
-  std::vector<Cidr> routes_told_;  // in this session
+  std::optional<cluster::NetworkReport> network_told_;  // in this session
   bool scan_running_ = false;
   bool save_scheduled_ = false;
   bool unsaved_ = false;      // gateway_ or assignments are not on the disk: before the next pass

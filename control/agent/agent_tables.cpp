@@ -180,7 +180,7 @@ void Agent::Impl::applied(const KernelOutput& output, bool only_changes) {
     linked_ = output.linked_tasks;
   }
   acknowledge();
-  tell_routes(output.routes);
+  tell_network(output.routes);
   watch_names(output.names_pid);
   // Something that failed may work soon (a neighbour that does not answer yet, a port that is freed).
   if (retry) after(apply_timer_, kApplyRetryDelay, [this] { apply_soon(); });
@@ -203,11 +203,13 @@ void Agent::Impl::acknowledge() {
 }
 
 // The hello had those of its moment.
-void Agent::Impl::tell_routes(const std::vector<Cidr>& routes) {
-  if (!connected_ || routes == routes_told_) return;
-  routes_told_ = routes;
+void Agent::Impl::tell_network(const std::vector<Cidr>& routes) {
+  cluster::NetworkReport report{routes, own_addresses(), {}};
+  for (const api::UplinkState& uplink : uplinks_) report.interfaces.push_back(uplink.name);
+  if (!connected_ || report == network_told_) return;
+  network_told_ = report;
   cluster::AgentMessage message;
-  message.routes = cluster::RouteReport{routes};
+  message.routes = std::move(report);
   send(message);
 }
 

@@ -79,6 +79,12 @@ std::vector<IpAddress> own_addresses(const model::PortRow& row, const View& view
   for (const IpAddress& address : row.addresses) {
     if (std::ranges::find(all, address) != all.end()) own.push_back(address);
   }
+  for (const dataplane::Uplink& uplink : view.host.uplinks) {
+    if (std::ranges::find(row.interfaces, uplink.name) == row.interfaces.end()) continue;
+    for (const IpAddress& address : uplink.addresses) {
+      if (std::ranges::find(own, address) == own.end()) own.push_back(address);
+    }
+  }
   return own;
 }
 
@@ -89,7 +95,9 @@ std::uint16_t uplink_mtu(const std::vector<dataplane::Uplink>& uplinks) {
 }
 
 bool is_entry(const model::PortRow& row, const View& view) {
-  return model::answers(row, view.gateway.node_number, addresses_of(view.host.uplinks));
+  std::vector<std::string> names;
+  for (const dataplane::Uplink& uplink : view.host.uplinks) names.push_back(uplink.name);
+  return model::answers(row, view.gateway.node_number, addresses_of(view.host.uplinks), names);
 }
 
 dataplane::PublishedPort make_port(const model::ServiceRow& service, const model::PortRow& row, const View& view) {

@@ -23,10 +23,11 @@ inline constexpr std::size_t kSendQueueMax = 1024;  // frames; a peer that does 
 struct Hello {
   std::string node_id;
   model::NodeDescription description;
-  IpAddress address;                   // advertise address: tunnel end point and cluster address
-  std::vector<IpAddress> addresses;    // every address of the uplinks
-  std::vector<Cidr> connected_routes;  // prefixes this host reaches by itself; address pools must not overlap them
-  model::TableVersion have;            // last table in this host's kernel; {0,0} if none
+  IpAddress address;                    // advertise address: tunnel end point and cluster address
+  std::vector<IpAddress> addresses;     // every address of the uplinks
+  std::vector<std::string> interfaces;  // names of the uplinks
+  std::vector<Cidr> connected_routes;   // prefixes this host reaches by itself; address pools must not overlap them
+  model::TableVersion have;             // last table in this host's kernel; {0,0} if none
 };
 struct TaskStatusReport {
   std::string task_id;
@@ -56,9 +57,12 @@ struct PortAnswer {
   std::uint64_t id = 0;
   std::vector<std::string> refused;
 };
-// The prefixes of Hello::connected_routes, when they changed in this session.
-struct RouteReport {
+// What a hello says of the host's network, when it changed in this session.
+struct NetworkReport {
   std::vector<Cidr> connected;
+  std::vector<IpAddress> addresses;  // empty: not told
+  std::vector<std::string> interfaces;
+  bool operator==(const NetworkReport&) const = default;
 };
 struct Heartbeat {
   std::uint64_t sequence = 0;
@@ -110,7 +114,7 @@ struct AgentMessage {
   std::optional<std::vector<ForeignReport>> foreign;
   std::optional<PortAnswer> port_answer;
   std::optional<model::TraceAnswer> trace_answer;
-  std::optional<RouteReport> routes;
+  std::optional<NetworkReport> routes;
   std::optional<Heartbeat> heartbeat;
   std::optional<Renew> renew;
 };
@@ -130,6 +134,7 @@ template <class Visit>
 constexpr bool json_fields(const Hello*, Visit&& visit) {
   return visit("NodeID", &Hello::node_id) && visit("Description", &Hello::description) &&
          visit("Address", &Hello::address) && visit("Addresses", &Hello::addresses) &&
+         visit("Interfaces", &Hello::interfaces, kOmitEmpty) &&
          visit("ConnectedRoutes", &Hello::connected_routes, kOmitEmpty) && visit("Have", &Hello::have);
 }
 template <class Visit>
@@ -156,8 +161,10 @@ constexpr bool json_fields(const PortAnswer*, Visit&& visit) {
   return visit("ID", &PortAnswer::id) && visit("Refused", &PortAnswer::refused, kOmitEmpty);
 }
 template <class Visit>
-constexpr bool json_fields(const RouteReport*, Visit&& visit) {
-  return visit("Connected", &RouteReport::connected, kOmitEmpty);
+constexpr bool json_fields(const NetworkReport*, Visit&& visit) {
+  using R = NetworkReport;
+  return visit("Connected", &R::connected, kOmitEmpty) && visit("Addresses", &R::addresses, kOmitEmpty) &&
+         visit("Interfaces", &R::interfaces, kOmitEmpty);
 }
 template <class Visit>
 constexpr bool json_fields(const PortName*, Visit&& visit) {

@@ -28,7 +28,7 @@ model::NodeCertificate certificate_of(const cluster::CertificateInfo& info) {
 }
 
 manager::SessionStart session_start(const cluster::Hello& hello) {
-  return {hello.description, hello.address, hello.addresses, hello.connected_routes, hello.have};
+  return {hello.description, hello.address, hello.addresses, hello.connected_routes, hello.have, hello.interfaces};
 }
 
 }  // namespace
@@ -299,7 +299,10 @@ void ManagerRole::Impl::receive(const std::string& node_id, const cluster::Agent
     }
     manager_->report(node_id, reports, now);
   }
-  if (message.routes) manager_->routes(node_id, message.routes->connected, now);
+  if (message.routes) {
+    const cluster::NetworkReport& network = *message.routes;
+    manager_->network(node_id, {network.connected, network.addresses, network.interfaces}, now);
+  }
   if (message.acknowledge) {
     acknowledged_[node_id] = message.acknowledge->version;
     manager_->acknowledge(node_id, message.acknowledge->version, message.acknowledge->problems, now);

@@ -101,6 +101,48 @@ class TestNamedUplinks(UplinkTest):
         self.assertEqual(self.entered("node1") - before, FRAMES)
 
 
+class TestPublishedOnAnInterface(UplinkTest):
+    options = ("--uplink", "eth0,eth1")
+    EDGE = 8030
+
+    @classmethod
+    def deploy(cls, cluster):
+        super().deploy(cluster)
+        cls.lab.wire("node1", "eth1", *with_prefix("node1"))
+        for address in with_prefix("client"):
+            cls.lab.run("client", "ip", "address", "add", address, "dev", "wires", *(["nodad"] if ":" in address else []))
+        cls.lab.meshctl("node1", "publish", f"eth1:{cls.EDGE}:80", "web")
+
+    def answers(self, address):
+        url = f"http://{harness.host_literal(address)}:{self.EDGE}/whoami"
+        answer = self.lab.http(url, timeout_s=2, check=False)
+        return answer is not None and answer.status == 200
+
+    def test_only_its_addresses_answer(self):
+        for address in SECOND["node1"]:
+            harness.wait_for(lambda a=address: self.answers(a), 20, f"{address} of eth1 answers")
+        for host, family in (("node1", 4), ("node1", 6), ("node2", 4)):
+            self.assertEqual(self.lab.http(self.lab.url(host, PORT, "/whoami", family)).status, 200, "another port answers")
+            self.assertFalse(self.answers(self.lab.address(host, family)), f"{host}, IPv{family}: no address of an eth1")
+
+    def test_it_follows_the_addresses(self):
+        moved = "172.31.0.77"
+        self.assertFalse(self.answers(moved))
+        self.lab.run("node1", "ip", "address", "add", f"{moved}/24", "dev", "eth1")
+        harness.wait_for(lambda: self.answers(moved), 20, "an address that eth1 got")
+        self.lab.run("node1", "ip", "address", "del", f"{moved}/24", "dev", "eth1")
+        self.lab.run("node1", "ip", "address", "add", f"{moved}/32", "dev", "eth0")
+        self.addCleanup(self.lab.run, "node1", "ip", "address", "del", f"{moved}/32", "dev", "eth0")
+        harness.wait_for(lambda: self.ask(moved, check=False, timeout_s=2) and not self.answers(moved), 20,
+                         "it is another interface's now: only ports of every address answer")
+
+    def test_whoever_has_the_interface_is_asked_and_told_of(self):
+        other = self.lab.run("node1", "meshctl", "publish", "-d", "eth7:8031:80", "web")
+        self.addCleanup(self.lab.meshctl, "node1", "unpublish", "8031", "web")
+        harness.wait_for(lambda: "8031/tcp of service web is answered nowhere" in self.lab.meshctl("node1", "status"), 20,
+                         f"nobody has an eth7: {other.stderr}")
+
+
 class TestFoundUplinks(UplinkTest):
     options = ("--uplink", "")
 

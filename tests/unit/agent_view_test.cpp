@@ -164,6 +164,29 @@ TEST_F(ViewTest, WhereAPublishedPortAnswers) {
   }
 }
 
+TEST_F(ViewTest, WhereAPortOfAnInterfaceAnswers) {
+  host_.uplinks.emplace_back();
+  host_.uplinks[1].name = "eth1";
+  host_.uplinks[1].addresses = {ip("198.51.100.1"), ip("2001:db8:1::1")};
+  model::PortRow& port = tables_.services[0].ports[0];
+  port.interfaces = {"eth1", "eth7"};
+  EXPECT_TRUE(make_dataplane(view()).ports.at(0).entry);
+  EXPECT_THAT(make_dataplane(view()).ports.at(0).addresses, ElementsAre(ip("198.51.100.1"), ip("2001:db8:1::1")));
+  port.addresses = {ip("192.0.2.1"), ip("192.0.2.2")};
+  EXPECT_THAT(make_dataplane(view()).ports.at(0).addresses,
+              ElementsAre(ip("192.0.2.1"), ip("198.51.100.1"), ip("2001:db8:1::1")))
+      << "those that are named, and those of the interface";
+  port.addresses = {ip("192.0.2.2")};
+  host_.uplinks[1].name = "eth2";
+  EXPECT_FALSE(make_dataplane(view()).ports.at(0).entry) << "this host has no such uplink";
+}
+
+TEST_F(ViewTest, TheNarrowestUplinkCounts) {
+  host_.uplinks.emplace_back(host_.uplinks[0]);
+  host_.uplinks[1].mtu = 1400;
+  EXPECT_EQ(make_overlay(view()).gateway->mtu, 1350);
+}
+
 TEST_F(ViewTest, AHostModePortIsHeldWhereItsTasksRun) {
   model::PortRow& port = tables_.services[0].ports[0];
   port.host_mode = true;
