@@ -268,6 +268,7 @@ void Agent::Impl::handle(const cluster::ManagerMessage& message) {
   if (message.table_change) take_table_change(*message.table_change);
   if (message.port_question) answer_ports(*message.port_question);
   if (message.trace_question) answer_trace(*message.trace_question);
+  if (message.probe_question) answer_probe(*message.probe_question);
   if (message.assignments) take_assignments(*message.assignments);
   if (message.assignment_change) take_assignment_change(*message.assignment_change);
 }

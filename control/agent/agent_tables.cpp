@@ -11,6 +11,7 @@
 namespace mesh::agent {
 namespace {
 
+constexpr Duration kListenMax = std::chrono::seconds(60);       // for probes of direct answers
 constexpr Duration kScanPeriod = std::chrono::seconds(1);       // FLOWS, DROP
 constexpr Duration kFullPassPeriod = std::chrono::seconds(30);  // looks for drift
 constexpr Duration kApplyRetryDelay = std::chrono::seconds(1);
@@ -239,6 +240,48 @@ void Agent::Impl::answer_trace(const model::TraceQuestion& question) {
                    }));
 }
 
+namespace {
+
+Result<std::vector<model::HeardProbe>> carry_out(const model::ProbeQuestion& question, ProbeListening& listening) {
+  const std::lock_guard lock(listening.mutex);
+  std::vector<model::HeardProbe> heard;
+  if (question.step == model::ProbeStep::kListen) {
+    listening.listener = TRY(vxlan::ProbeListener::open(question.token));
+    listening.opened = wall_now();
+  } else if (question.step == model::ProbeStep::kSend) {
+    std::vector<vxlan::SourceProbe> probes;
+    for (const model::DirectProbe& probe : question.probes) probes.push_back({probe.source, probe.destination});
+    TRY(vxlan::send_probes(question.token, question.sender, probes));
+  } else if (listening.listener) {
+    for (const vxlan::HeardProbe& probe : listening.listener->collect()) heard.push_back({probe.sender, probe.source});
+    listening.listener.reset();
+  }
+  return heard;
+}
+
+}  // namespace
+
+void Agent::Impl::answer_probe(const model::ProbeQuestion& question) {
+  probes_.run([question, listening = probe_listening_] { return carry_out(question, *listening); },
+              guarded([this, id = question.id](const Result<std::vector<model::HeardProbe>>& outcome) {
+                cluster::AgentMessage message;
+                message.probe_answer = outcome ? model::ProbeAnswer{id, "", *outcome}
+                                               : model::ProbeAnswer{id, outcome.error().message, {}};
+                send(message);
+              }));
+}
+
+// A manager that is gone asks no more.
+void Agent::Impl::stop_listening() {
+  probes_.run(
+      [listening = probe_listening_] {
+        const std::lock_guard lock(listening->mutex);
+        if (wall_now() - listening->opened > kListenMax) listening->listener.reset();
+        return true;
+      },
+      [](bool) {});
+}
+
 void Agent::Impl::watch_network() {
   events_descriptor_->async_wait(boost::asio::posix::stream_descriptor::wait_read,
                                  guarded([this](const boost::system::error_code& error) {
@@ -269,6 +312,7 @@ void Agent::Impl::tick_full_pass() {
   after(pass_timer_, kFullPassPeriod, [this] {
     full_pass_wanted_ = true;
     apply_soon();
+    stop_listening();
     tick_full_pass();
   });
 }

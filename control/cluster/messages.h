@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "control/model/direct_probe.h"
 #include "control/model/endpoint_table.h"
 #include "control/model/node.h"
 #include "control/model/task.h"
@@ -114,6 +115,7 @@ struct AgentMessage {
   std::optional<std::vector<ForeignReport>> foreign;
   std::optional<PortAnswer> port_answer;
   std::optional<model::TraceAnswer> trace_answer;
+  std::optional<model::ProbeAnswer> probe_answer;
   std::optional<NetworkReport> routes;
   std::optional<Heartbeat> heartbeat;
   std::optional<Renew> renew;
@@ -126,6 +128,7 @@ struct ManagerMessage {
   std::optional<model::TableChange> table_change;
   std::optional<PortQuestion> port_question;
   std::optional<model::TraceQuestion> trace_question;
+  std::optional<model::ProbeQuestion> probe_question;
   std::optional<Heartbeat> heartbeat;  // echo
   std::optional<Certificate> certificate;
 };
@@ -205,15 +208,16 @@ constexpr bool json_fields(const AgentMessage*, Visit&& visit) {
   return visit("Hello", &AgentMessage::hello) && visit("Status", &AgentMessage::status) &&
          visit("Acknowledge", &AgentMessage::acknowledge) && visit("Foreign", &AgentMessage::foreign) &&
          visit("PortAnswer", &AgentMessage::port_answer) && visit("TraceAnswer", &AgentMessage::trace_answer) &&
-         visit("Routes", &AgentMessage::routes) && visit("Heartbeat", &AgentMessage::heartbeat) &&
-         visit("Renew", &AgentMessage::renew);
+         visit("ProbeAnswer", &AgentMessage::probe_answer) && visit("Routes", &AgentMessage::routes) &&
+         visit("Heartbeat", &AgentMessage::heartbeat) && visit("Renew", &AgentMessage::renew);
 }
 template <class Visit>
 constexpr bool json_fields(const ManagerMessage*, Visit&& visit) {
   return visit("Welcome", &ManagerMessage::welcome) && visit("Assignments", &ManagerMessage::assignments) &&
          visit("AssignmentChange", &ManagerMessage::assignment_change) && visit("Tables", &ManagerMessage::tables) &&
          visit("TableChange", &ManagerMessage::table_change) && visit("PortQuestion", &ManagerMessage::port_question) &&
-         visit("TraceQuestion", &ManagerMessage::trace_question) && visit("Heartbeat", &ManagerMessage::heartbeat) &&
+         visit("TraceQuestion", &ManagerMessage::trace_question) &&
+         visit("ProbeQuestion", &ManagerMessage::probe_question) && visit("Heartbeat", &ManagerMessage::heartbeat) &&
          visit("Certificate", &ManagerMessage::certificate);
 }
 
