@@ -39,14 +39,6 @@ std::vector<Uplinks::Wanted> Uplinks::wanted(const std::set<std::uint32_t>& rout
   return wanted;
 }
 
-// An interface that is down for a moment, or without an address, stays what it was as long as it is the same one.
-void Uplinks::keep_last(const std::string& name, Found& found) const {
-  const auto last = std::ranges::find(uplinks_, name, &dataplane::Uplink::name);
-  if (last == uplinks_.end() || if_nametoindex(name.c_str()) != last->ifindex || found.has(last->ifindex)) return;
-  found.uplinks.push_back(*last);
-  found.reasons.push_back(reasons_[static_cast<std::size_t>(last - uplinks_.begin())]);
-}
-
 void Uplinks::look_at(const Wanted& wanted, Found& found) const {
   const auto info = vxlan::find_uplink(wanted.name);
   if (info && found.has(info->ifindex)) return;
@@ -56,9 +48,7 @@ void Uplinks::look_at(const Wanted& wanted, Found& found) const {
     found.reasons.push_back(choice->why);
     return;
   }
-  if (!wanted.needed) return;
-  found.problems.push_back(choice.error().message);
-  if (!info) keep_last(wanted.name, found);
+  if (wanted.needed) found.problems.push_back(choice.error().message);
 }
 
 Status Uplinks::refresh(const std::set<std::uint32_t>& routed) {

@@ -26,8 +26,8 @@ class Uplinks {
  public:
   explicit Uplinks(UplinkOptions options) : options_(std::move(options)) {}
 
-  // Reads the host's interfaces. `routed`: indexes of those towards the other hosts. An error: there is none at all,
-  // and those of the last call stay.
+  // Reads the host's interfaces. `routed`: indexes of those towards the other hosts. What is down or has no address is
+  // no uplink at the moment. An error: there is none at all, and those of the last call stay.
   Status refresh(const std::set<std::uint32_t>& routed);
 
   [[nodiscard]] const std::vector<dataplane::Uplink>& all() const { return uplinks_; }  // the main one first
@@ -47,7 +47,6 @@ class Uplinks {
   };
   [[nodiscard]] std::vector<Wanted> wanted(const std::set<std::uint32_t>& routed) const;
   void look_at(const Wanted& wanted, Found& found) const;
-  void keep_last(const std::string& name, Found& found) const;
 
   UplinkOptions options_;
   std::vector<dataplane::Uplink> uplinks_;
