@@ -120,7 +120,7 @@ class Host {
   explicit Host(const Arguments& arguments) : arguments_(arguments) {
     options_.run_dir = arguments.dir + "/run";
     options_.pin_dir = arguments.pin_dir;
-    options_.uplink = arguments.uplink;
+    options_.uplinks.named = {arguments.uplink};
     // The bench is no cluster's host: without a gateway there are neither links nor names.
     input_.gateway.node_number = kSelf;
   }

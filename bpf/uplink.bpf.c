@@ -2,6 +2,8 @@
 // Attached to each uplink: clients of published ports, tunnel packets of other hosts; everything else passes.
 #include "bpf/uplink.h"
 
+#define MESH_VLAN_ID 0x0fff  // of a tag: IEEE 802.1Q
+
 SEC("xdp")
 int mesh_uplink_xdp(struct xdp_md* context) {
   struct mesh_work work = {.config = mesh_settings(), .ifindex = context->ingress_ifindex};
@@ -16,6 +18,9 @@ SEC("tc")
 int mesh_uplink_tc(struct __sk_buff* skb) {
   struct mesh_work work = {.config = mesh_settings(), .ifindex = skb->ifindex};
   if (!work.config) return TC_ACT_OK;
+  // A tagged frame is the VLAN device's, whose own hook sees it next: its tag was taken off already and would be put on
+  // whatever becomes of it. (VLAN 0 is a priority, and no other network.)
+  if (skb->vlan_present && (skb->vlan_tci & MESH_VLAN_ID)) return TC_ACT_OK;
   mesh_skb_pull(skb);
   struct mesh_arrival arrival = {.skb = skb, .length = skb->len, .gso_size = skb->gso_size};
   arrival.start = mesh_skb_start(skb);

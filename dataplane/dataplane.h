@@ -170,13 +170,6 @@ struct Inspection {
   std::vector<std::string> differences;  // one line each; empty: the kernel is as desired
 };
 
-enum class ModeRequest : std::uint8_t { kAuto, kXdp, kTc };
-[[nodiscard]] Result<ModeRequest> parse_mode(std::string_view text);  // "auto", "xdp", "tc"
-// auto: XDP on a driver with native XDP, tc on veth and where there is none. kXdp without native XDP is kUnsupported
-// and the message names interface and driver. Pure.
-[[nodiscard]] Result<UplinkMode> choose_mode(ModeRequest request, std::string_view interface, std::string_view driver,
-                                             bool native_xdp);
-
 class Dataplane {
  public:
   // Opens or makes the pinned maps and loads the programs. kUnsupported names what the kernel lacks (features.h).

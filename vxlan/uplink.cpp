@@ -23,7 +23,15 @@ struct Interface {
   std::uint16_t type = 0;  // ARPHRD_*
   MacAddress mac;
   std::uint32_t mtu = 0;
+  std::uint32_t vlan_on = 0;  // of a VLAN device: the interface that it sits on
 };
+
+// 0: it is no VLAN device.
+std::uint32_t vlan_parent(const Attributes& link) {
+  const nlattr* kind = link.find(IFLA_LINKINFO);
+  if (kind == nullptr || Attributes(kind).text(IFLA_INFO_KIND) != "vlan") return 0;
+  return link.u32(IFLA_LINK);
+}
 
 Result<std::map<std::uint32_t, Interface>> list_interfaces(NetlinkSocket& socket) {
   std::map<std::uint32_t, Interface> interfaces;
@@ -32,9 +40,9 @@ Result<std::map<std::uint32_t, Interface>> list_interfaces(NetlinkSocket& socket
   TRY(socket.query(message, "list interfaces", [&](const nlmsghdr* answer) {
     const auto* info = static_cast<const ifinfomsg*>(mnl_nlmsg_get_payload(answer));
     const Attributes attributes(answer, sizeof(ifinfomsg));
-    interfaces[static_cast<std::uint32_t>(info->ifi_index)] = {attributes.text(IFLA_IFNAME), info->ifi_flags,
-                                                               info->ifi_type, attributes.mac(IFLA_ADDRESS),
-                                                               attributes.u32(IFLA_MTU)};
+    interfaces[static_cast<std::uint32_t>(info->ifi_index)] = {
+        attributes.text(IFLA_IFNAME), info->ifi_flags,          info->ifi_type,
+        attributes.mac(IFLA_ADDRESS), attributes.u32(IFLA_MTU), vlan_parent(attributes)};
   }));
   return interfaces;
 }
@@ -137,6 +145,8 @@ Result<UplinkInfo> find_uplink(std::string_view name) {
                   .driver = driver_name(interface.name)};
   if (info.addresses.empty()) return refuse("it has no address that other hosts could reach; give it one");
   info.native_xdp = has_native_xdp(ifindex, info.driver);
+  info.carries_vlans =
+      std::ranges::any_of(interfaces, [&](const auto& entry) { return entry.second.vlan_on == info.ifindex; });
   return info;
 }
 

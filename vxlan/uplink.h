@@ -23,6 +23,7 @@ struct UplinkInfo {
   std::vector<IpAddress> addresses;  // global ones, in the kernel's order; no link-local
   std::string driver;                // "veth", "virtio_net" …; empty if the driver does not say
   bool native_xdp = false;           // the driver runs XDP programs itself
+  bool carries_vlans = false;        // VLAN devices sit on it
 };
 
 // By name; "" takes the interface of the default route (IPv4 first, then IPv6). kNotFound: no such interface or no

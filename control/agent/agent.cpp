@@ -53,15 +53,15 @@ Result<NodeKernelOptions> kernel_options(const Options& options, const CgroupLay
   kernel.run_dir = options.runtime_dir;
   kernel.pin_dir = options.pin_dir;
   kernel.cgroup_hook_directory = cgroups.hook_directory();
-  kernel.uplink = options.uplink;
-  if (kernel.uplink.empty() && !options.advertise.is_unset()) {
-    kernel.uplink = interface_with(options.advertise);
-    if (kernel.uplink.empty()) {
+  kernel.uplinks.named = options.uplinks;
+  if (options.uplinks.empty() && !options.advertise.is_unset()) {
+    kernel.uplinks.main = interface_with(options.advertise);
+    if (kernel.uplinks.main.empty()) {
       return fail(ErrorKind::kNotFound,
                   fmt::format("advertise address {}: no interface of this host has it", options.advertise.to_string()));
     }
   }
-  kernel.mode = TRY(dataplane::parse_mode(options.uplink_mode));
+  kernel.uplinks.mode = TRY(dataplane::parse_mode(options.uplink_mode));
   kernel.dns = dns_options(options, cgroups);
   return kernel;
 }
@@ -122,10 +122,9 @@ Status Agent::Impl::start() {
     spdlog::warn("unused layers stay: {}", collected.error().message);
   const NodeKernelOptions wanted = TRY(kernel_options(options_, cgroups_));
   kernel_ = TRY(NodeKernel::open(wanted));
-  const vxlan::UplinkInfo uplink = kernel_->uplink();
-  addresses_ = uplink.addresses;
+  uplinks_ = kernel_->uplinks();
   address_ = options_.advertise;
-  if (address_.is_unset() && !addresses_.empty()) address_ = addresses_.front();
+  if (address_.is_unset() && !uplinks_.front().addresses.empty()) address_ = uplinks_.front().addresses.front();
 
   const NodeRecords records = TRY(load_records(options_.data_dir));
   waiting_->tables = TRY(load_tables(options_.data_dir));
@@ -141,7 +140,7 @@ Status Agent::Impl::start() {
   events_descriptor_ = std::make_unique<boost::asio::posix::stream_descriptor>(loop_, events_fd);
   watch_network();
   started_ = true;
-  spdlog::info("agent ready uplink={} address={} runtime={} tasks={}", uplink.name, address_.to_string(),
+  spdlog::info("agent ready uplinks={} address={} runtime={} tasks={}", uplinks_.size(), address_.to_string(),
                runtime_->runtime_path(), tasks_.size());
   apply_soon();
   tick_scan();
@@ -224,11 +223,23 @@ void Agent::Impl::finish_leaving() {
   kernel_pool_.run([kernel = kernel_] { return kernel->clear(); }, guarded(finish));
 }
 
+// Every one once, of all uplinks.
+std::vector<IpAddress> Agent::Impl::own_addresses() const {
+  std::vector<IpAddress> own;
+  for (const api::UplinkState& uplink : uplinks_) {
+    for (const IpAddress& address : uplink.addresses) {
+      if (std::ranges::find(own, address) == own.end()) own.push_back(address);
+    }
+  }
+  return own;
+}
+
 cluster::Hello Agent::Impl::hello() const {
   cluster::Hello hello;
   hello.node_id = node_id_;
   hello.address = address_;
-  hello.addresses = addresses_;
+  hello.addresses = own_addresses();
+  for (const api::UplinkState& uplink : uplinks_) hello.interfaces.push_back(uplink.name);
   // A manager sends changes from `have` on: only if nothing newer waits to be applied.
   if (applied_ == overview_.version) hello.have = applied_;
   if (const auto routes = vxlan::host_routes()) {
@@ -244,7 +255,7 @@ void Agent::Impl::send(const cluster::AgentMessage& message) {
 void Agent::Impl::connected() {
   connected_ = true;
   acknowledged_.reset();
-  routes_told_.clear();
+  network_told_.reset();
   for (auto& [id, local] : tasks_) local->reported = false;
   report_soon();
   acknowledge();
@@ -257,6 +268,7 @@ void Agent::Impl::handle(const cluster::ManagerMessage& message) {
   if (message.table_change) take_table_change(*message.table_change);
   if (message.port_question) answer_ports(*message.port_question);
   if (message.trace_question) answer_trace(*message.trace_question);
+  if (message.probe_question) answer_probe(*message.probe_question);
   if (message.assignments) take_assignments(*message.assignments);
   if (message.assignment_change) take_assignment_change(*message.assignment_change);
 }
@@ -305,6 +317,8 @@ api::ContainerCounts Agent::container_counts() const {
 }
 
 api::LimitSupport Agent::limits() const { return impl_->limits_; }
+
+std::vector<api::UplinkState> Agent::uplinks() const { return impl_->uplinks_; }
 
 std::vector<model::NetworkRow> Agent::networks() const { return impl_->overview_.networks; }
 

@@ -26,7 +26,8 @@ struct Options {
   std::string runtime_dir = "/run/meshd";     // namespaces, runtime state, sockets; empty after boot
   std::string pin_dir = "/sys/fs/bpf/meshd";  // pinned programs and maps
   std::string cgroup_root;                    // cgroup path prefix below each hierarchy, "/meshd"; empty: "/meshd"
-  std::string uplink;                      // interface; empty: the one that has `advertise`, else the default route's
+  // Interfaces; empty: the one that has `advertise`, those of the default route and of the routes to other hosts.
+  std::vector<std::string> uplinks;
   std::string uplink_mode = "auto";        // auto, xdp, tc
   std::string registry_mirror;             // of docker.io, [https://]HOST[:PORT]; empty: none
   IpAddress advertise;                     // cluster address; unset: the uplink's first address
@@ -77,6 +78,7 @@ class Agent final : public api::LocalNode {
   // ---- api::LocalNode
   [[nodiscard]] api::ContainerCounts container_counts() const override;
   [[nodiscard]] api::LimitSupport limits() const override;
+  [[nodiscard]] std::vector<api::UplinkState> uplinks() const override;
   [[nodiscard]] std::vector<api::ImageSummary> images() const override;
   [[nodiscard]] Result<api::ImageDetail> image(std::string_view name) const override;
   void pull_image(const std::string& reference, const api::RegistryAuth& auth,

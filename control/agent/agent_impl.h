@@ -4,6 +4,7 @@
 
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <set>
 #include <string>
@@ -18,6 +19,7 @@
 #include "control/agent/records.h"
 #include "control/agent/task_step.h"
 #include "control/agent/work_pool.h"
+#include "vxlan/source_probe.h"
 
 namespace mesh::agent {
 
@@ -32,6 +34,13 @@ struct WaitingTables {
 };
 
 // One task of this host and everything that is under way for it.
+// What this host hears while the underlay is probed for direct answers.
+struct ProbeListening {
+  std::mutex mutex;
+  std::optional<vxlan::ProbeListener> listener;
+  Time opened{};
+};
+
 struct LocalTask {
   model::Task task;
   TaskFacts facts;
@@ -91,7 +100,7 @@ class Agent::Impl : public std::enable_shared_from_this<Agent::Impl> {
   void program();
   void applied(const KernelOutput& output, bool only_changes);
   void acknowledge();
-  void tell_routes(const std::vector<Cidr>& routes);
+  void tell_network(const std::vector<Cidr>& routes);
   void answer_ports(const cluster::PortQuestion& question);
   void answer_trace(const model::TraceQuestion& question);
   void watch_network();
@@ -102,6 +111,9 @@ class Agent::Impl : public std::enable_shared_from_this<Agent::Impl> {
   void save_then_program();
   [[nodiscard]] std::shared_ptr<NodeRecords> make_records() const;
   void watch_names(pid_t pid);
+  [[nodiscard]] std::vector<IpAddress> own_addresses() const;
+  void answer_probe(const model::ProbeQuestion& question);
+  void stop_listening();
 
   // Calls `ended` when the process ends, unless what is returned goes before; null: it has ended already.
   [[nodiscard]] std::unique_ptr<boost::asio::posix::stream_descriptor> watch_process(pid_t pid,
@@ -155,7 +167,8 @@ class Agent::Impl : public std::enable_shared_from_this<Agent::Impl> {
   std::vector<std::string> problems_;
   std::uint64_t drift_ = 0;                 // since start()
   std::vector<std::string> problems_told_;  // with the last acknowledgement
-  std::vector<IpAddress> addresses_;
+  std::vector<api::UplinkState> uplinks_;
+  std::shared_ptr<ProbeListening> probe_listening_ = std::make_shared<ProbeListening>();
   IpAddress address_;
   bool apply_wanted_ = false;
   bool all_wanted_ = false;             // by the next pass: more than what waits may be new
@@ -164,7 +177,7 @@ class Agent::Impl : public std::enable_shared_from_this<Agent::Impl> {
   bool apply_running_ = false;
   bool full_pass_wanted_ = true;
   bool network_changed_ = false;
-  std::vector<Cidr> routes_told_;  // in this session
+  std::optional<cluster::NetworkReport> network_told_;  // in this session
   bool scan_running_ = false;
   bool save_scheduled_ = false;
   bool unsaved_ = false;      // gateway_ or assignments are not on the disk: before the next pass

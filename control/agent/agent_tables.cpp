@@ -11,6 +11,7 @@
 namespace mesh::agent {
 namespace {
 
+constexpr Duration kListenMax = std::chrono::seconds(60);       // for probes of direct answers
 constexpr Duration kScanPeriod = std::chrono::seconds(1);       // FLOWS, DROP
 constexpr Duration kFullPassPeriod = std::chrono::seconds(30);  // looks for drift
 constexpr Duration kApplyRetryDelay = std::chrono::seconds(1);
@@ -160,6 +161,7 @@ void Agent::Impl::applied(const KernelOutput& output, bool only_changes) {
   std::vector<std::string> problems = output.problems;
   if (!save_problem_.empty()) problems.push_back(save_problem_);
   const bool retry = !problems.empty();
+  problems.insert(problems.end(), output.uplink_problems.begin(), output.uplink_problems.end());
   problems.insert(problems.end(), output.overlaps.begin(), output.overlaps.end());
   for (const std::string& problem : problems) {
     if (std::ranges::find(problems_, problem) == problems_.end()) spdlog::warn("{}", problem);
@@ -168,7 +170,7 @@ void Agent::Impl::applied(const KernelOutput& output, bool only_changes) {
     spdlog::warn("kernel was changed by something else and is mended differences={}", output.drift);
   }
   drift_ += output.drift;
-  addresses_ = output.addresses;
+  uplinks_ = output.uplinks;
   // This host left its cluster meanwhile.
   if (gateway_.node_number == 0) return;
   problems_ = std::move(problems);
@@ -179,7 +181,7 @@ void Agent::Impl::applied(const KernelOutput& output, bool only_changes) {
     linked_ = output.linked_tasks;
   }
   acknowledge();
-  tell_routes(output.routes);
+  tell_network(output.routes);
   watch_names(output.names_pid);
   // Something that failed may work soon (a neighbour that does not answer yet, a port that is freed).
   if (retry) after(apply_timer_, kApplyRetryDelay, [this] { apply_soon(); });
@@ -202,11 +204,13 @@ void Agent::Impl::acknowledge() {
 }
 
 // The hello had those of its moment.
-void Agent::Impl::tell_routes(const std::vector<Cidr>& routes) {
-  if (!connected_ || routes == routes_told_) return;
-  routes_told_ = routes;
+void Agent::Impl::tell_network(const std::vector<Cidr>& routes) {
+  cluster::NetworkReport report{routes, own_addresses(), {}};
+  for (const api::UplinkState& uplink : uplinks_) report.interfaces.push_back(uplink.name);
+  if (!connected_ || report == network_told_) return;
+  network_told_ = report;
   cluster::AgentMessage message;
-  message.routes = cluster::RouteReport{routes};
+  message.routes = std::move(report);
   send(message);
 }
 
@@ -234,6 +238,48 @@ void Agent::Impl::answer_trace(const model::TraceQuestion& question) {
                      message.trace_answer = answer;
                      send(message);
                    }));
+}
+
+namespace {
+
+Result<std::vector<model::HeardProbe>> carry_out(const model::ProbeQuestion& question, ProbeListening& listening) {
+  const std::lock_guard lock(listening.mutex);
+  std::vector<model::HeardProbe> heard;
+  if (question.step == model::ProbeStep::kListen) {
+    listening.listener = TRY(vxlan::ProbeListener::open(question.token));
+    listening.opened = wall_now();
+  } else if (question.step == model::ProbeStep::kSend) {
+    std::vector<vxlan::SourceProbe> probes;
+    for (const model::DirectProbe& probe : question.probes) probes.push_back({probe.source, probe.destination});
+    TRY(vxlan::send_probes(question.token, question.sender, probes));
+  } else if (listening.listener) {
+    for (const vxlan::HeardProbe& probe : listening.listener->collect()) heard.push_back({probe.sender, probe.source});
+    listening.listener.reset();
+  }
+  return heard;
+}
+
+}  // namespace
+
+void Agent::Impl::answer_probe(const model::ProbeQuestion& question) {
+  probes_.run([question, listening = probe_listening_] { return carry_out(question, *listening); },
+              guarded([this, id = question.id](const Result<std::vector<model::HeardProbe>>& outcome) {
+                cluster::AgentMessage message;
+                message.probe_answer = outcome ? model::ProbeAnswer{id, "", *outcome}
+                                               : model::ProbeAnswer{id, outcome.error().message, {}};
+                send(message);
+              }));
+}
+
+// A manager that is gone asks no more.
+void Agent::Impl::stop_listening() {
+  probes_.run(
+      [listening = probe_listening_] {
+        const std::lock_guard lock(listening->mutex);
+        if (wall_now() - listening->opened > kListenMax) listening->listener.reset();
+        return true;
+      },
+      [](bool) {});
 }
 
 void Agent::Impl::watch_network() {
@@ -266,6 +312,7 @@ void Agent::Impl::tick_full_pass() {
   after(pass_timer_, kFullPassPeriod, [this] {
     full_pass_wanted_ = true;
     apply_soon();
+    stop_listening();
     tick_full_pass();
   });
 }

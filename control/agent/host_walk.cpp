@@ -1,5 +1,7 @@
 #include "control/agent/host_walk.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "base/bytes.h"
@@ -29,9 +31,9 @@ bool knows_flow(const dataplane::TraceRun& run, const dataplane::TracedPacket& p
 
 class HostWalk {
  public:
-  HostWalk(dataplane::Dataplane& dataplane, const dataplane::Uplink& uplink, const model::EndpointTables& tables,
-           std::uint16_t self, const model::TraceQuestion& question)
-      : dataplane_(dataplane), uplink_(uplink), names_(tables, self) {
+  HostWalk(dataplane::Dataplane& dataplane, const std::vector<dataplane::Uplink>& uplinks,
+           const model::EndpointTables& tables, std::uint16_t self, const model::TraceQuestion& question)
+      : dataplane_(dataplane), uplinks_(uplinks), names_(tables, self) {
     order_.trace = question.trace;
     answer_.id = question.id;
     answer_.answer = question.answer;
@@ -40,15 +42,17 @@ class HostWalk {
   Status begin(const model::TraceQuestion& question) {
     if (!question.packet.empty()) {
       order_.frame = TRY_IN("packet", base64_decode(question.packet));
-      at_uplink();
+      const dataplane::TracedFrame frame = dataplane::read_frame(order_.frame);
+      at_uplink(uplink_with(frame.tunnel ? frame.tunnel->to : IpAddress{}));
       return {};
     }
     const dataplane::TracedPacket packet = TRY(packet_of(question.probe));
+    const dataplane::Uplink& uplink = uplink_with(packet.destination.ip);
     const model::EndpointRow* endpoint = names_.endpoint(packet.source.ip);
     if (endpoint == nullptr) {
       // From outside: the frame's own addresses matter to none of the programs.
-      order_.frame = dataplane::make_frame(packet, {}, uplink_.mac);
-      at_uplink();
+      order_.frame = dataplane::make_frame(packet, {}, uplink.mac);
+      at_uplink(uplink);
       return {};
     }
     order_.ifindex = dataplane_.ifindex_of(endpoint->task_id);
@@ -56,7 +60,7 @@ class HostWalk {
       return fail(ErrorKind::kNotFound, fmt::format("task {} ({}) has no link on this host (yet)", endpoint->name,
                                                     packet.source.ip.to_string()));
     }
-    order_.frame = dataplane::make_frame(packet, MacAddress::of_endpoint(endpoint->ingress_v4), uplink_.mac);
+    order_.frame = dataplane::make_frame(packet, MacAddress::of_endpoint(endpoint->ingress_v4), uplink.mac);
     at_container(endpoint->name);
     return {};
   }
@@ -69,11 +73,20 @@ class HostWalk {
   model::TraceAnswer take() { return std::move(answer_); }
 
  private:
-  void at_uplink() {
-    const bool xdp = uplink_.mode == dataplane::UplinkMode::kXdp;
+  [[nodiscard]] const dataplane::Uplink& uplink_with(const IpAddress& destination) const {
+    const auto has = [&](const dataplane::Uplink& one) {
+      return std::ranges::find(one.addresses, destination) != one.addresses.end();
+    };
+    const auto found = std::ranges::find_if(uplinks_, has);
+    return found == uplinks_.end() ? uplinks_.front() : *found;
+  }
+
+  void at_uplink(const dataplane::Uplink& uplink) {
+    uplink_name_ = uplink.name;
+    const bool xdp = uplink.mode == dataplane::UplinkMode::kXdp;
     order_.program = xdp ? "mesh_uplink_xdp" : "mesh_uplink_tc";
-    order_.ifindex = uplink_.ifindex;
-    where_ = fmt::format("uplink {} ({})", uplink_.name, xdp ? "xdp" : "tc");
+    order_.ifindex = uplink.ifindex;
+    where_ = fmt::format("uplink {} ({})", uplink.name, xdp ? "xdp" : "tc");
   }
   void at_container(const std::string& task) {
     order_.program = "mesh_endpoint_tc";
@@ -103,7 +116,7 @@ class HostWalk {
   void passed() {
     if (order_.program == "mesh_uplink_xdp") {
       order_.program = "mesh_uplink_tc";
-      where_ = fmt::format("uplink {} (tc, after xdp)", uplink_.name);
+      where_ = fmt::format("uplink {} (tc, after xdp)", uplink_name_);
       return;
     }
     end("handed to this host's own stack");
@@ -135,7 +148,8 @@ class HostWalk {
   }
 
   dataplane::Dataplane& dataplane_;
-  const dataplane::Uplink& uplink_;
+  const std::vector<dataplane::Uplink>& uplinks_;
+  std::string uplink_name_;
   TraceNames names_;
   dataplane::TraceOrder order_;
   std::string where_;
@@ -144,10 +158,10 @@ class HostWalk {
 
 }  // namespace
 
-model::TraceAnswer walk_host(dataplane::Dataplane& dataplane, const dataplane::Uplink& uplink,
+model::TraceAnswer walk_host(dataplane::Dataplane& dataplane, const std::vector<dataplane::Uplink>& uplinks,
                              const model::EndpointTables& tables, std::uint16_t self,
                              const model::TraceQuestion& question) {
-  HostWalk walk(dataplane, uplink, tables, self, question);
+  HostWalk walk(dataplane, uplinks, tables, self, question);
   Status status = walk.begin(question);
   if (status) status = walk.walk();
   model::TraceAnswer answer = walk.take();

@@ -2,14 +2,18 @@
 // and if that is a container, that container's answer on its way out.
 #pragma once
 
+#include <vector>
+
 #include "control/model/endpoint_table.h"
 #include "control/model/trace.h"
 #include "dataplane/dataplane.h"
 
 namespace mesh::agent {
 
-// `self`: this node's number. An error is in the answer.
-[[nodiscard]] model::TraceAnswer walk_host(dataplane::Dataplane& dataplane, const dataplane::Uplink& uplink,
+// `self`: this node's number. A packet from outside comes in by the uplink that has its destination, else by the first.
+// An error is in the answer.
+[[nodiscard]] model::TraceAnswer walk_host(dataplane::Dataplane& dataplane,
+                                           const std::vector<dataplane::Uplink>& uplinks,
                                            const model::EndpointTables& tables, std::uint16_t self,
                                            const model::TraceQuestion& question);
 

@@ -252,23 +252,4 @@ api::NodeMetrics node_metrics(const dataplane::Counters& counters, const std::ve
   return metrics;
 }
 
-std::string mode_reason(dataplane::ModeRequest request, const std::string& driver, bool native_xdp) {
-  if (request == dataplane::ModeRequest::kTc) return "as uplink-mode=tc asks for";
-  if (request == dataplane::ModeRequest::kXdp) return "as uplink-mode=xdp asks for";
-  const std::string name = driver.empty() ? "its driver" : "its driver " + driver;
-  if (!native_xdp) return "chosen because " + name + " runs no XDP programs itself";
-  if (driver == "veth") return "chosen because XDP on veth copies every packet and loses segmentation offload";
-  return "chosen because " + name + " runs XDP programs itself";
-}
-
-JsonObject uplink_json(const dataplane::Uplink& uplink, const std::string& why) {
-  JsonObject object;
-  object["Name"] = uplink.name;
-  object["Mode"] = uplink.mode == dataplane::UplinkMode::kXdp ? "xdp" : "tc";
-  object["Why"] = why;
-  object["Addresses"] = encode(uplink.addresses);
-  object["MTU"] = uplink.mtu;
-  return object;
-}
-
 }  // namespace mesh::agent

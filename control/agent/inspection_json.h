@@ -1,6 +1,6 @@
 // What `meshctl dataplane …` shows: the data plane's inspection as JSON objects. Pure.
 //
-//   status    Kernel and Desired counts, Hooks, Maps, Differences; the agent adds Tables, Uplink, Problems, Names
+//   status    Kernel and Desired counts, Hooks, Maps, Differences; the agent adds Tables, Uplinks, Problems, Names
 //   services  Ports (ring and backends as the kernel holds them, AsDesired), Traffic of each published port, VirtualIPs
 //   backends  Backends of this host with their counters; Ports: what entered here, to which backend of which node
 //   flows     Flows whose backend is here; More: the list was cut
@@ -28,9 +28,5 @@ inline constexpr std::size_t kInspectedFlowsMax = 1000;
 // For /metrics. Tasks are named by their ids.
 [[nodiscard]] api::NodeMetrics node_metrics(const dataplane::Counters& counters,
                                             const std::vector<dataplane::MapMemory>& memory);
-// `why`: of its mode.
-[[nodiscard]] JsonObject uplink_json(const dataplane::Uplink& uplink, const std::string& why);
-// Why dataplane::choose_mode() chose what it did.
-[[nodiscard]] std::string mode_reason(dataplane::ModeRequest request, const std::string& driver, bool native_xdp);
 
 }  // namespace mesh::agent

@@ -21,10 +21,6 @@ void add_problem(std::vector<std::string>& problems, std::string text) {
   if (problems.size() < kProblemsMax) problems.push_back(std::move(text));
 }
 
-dataplane::Uplink to_uplink(const vxlan::UplinkInfo& info, dataplane::UplinkMode mode) {
-  return {info.name, info.ifindex, info.mac, mode, info.addresses, info.mtu};
-}
-
 std::map<std::string, dataplane::Attachment> attachments_of(const vxlan::Report& wired) {
   std::map<std::string, dataplane::Attachment> attachments;
   for (const auto& [task_id, link] : wired.links) attachments[task_id] = {link.ifindex, link.netns_cookie};
@@ -33,11 +29,12 @@ std::map<std::string, dataplane::Attachment> attachments_of(const vxlan::Report&
 
 }  // namespace
 
-NodeKernel::NodeKernel(NodeKernelOptions options) : options_(std::move(options)), dns_(options_.dns) {}
+NodeKernel::NodeKernel(NodeKernelOptions options)
+    : options_(std::move(options)), uplinks_(options_.uplinks), dns_(options_.dns) {}
 
 Result<std::unique_ptr<NodeKernel>> NodeKernel::open(NodeKernelOptions options) {
   std::unique_ptr<NodeKernel> kernel(new NodeKernel(std::move(options)));
-  TRY(kernel->refresh_uplink());
+  TRY(kernel->uplinks_.refresh({}));
   return kernel;
 }
 
@@ -47,30 +44,23 @@ Status NodeKernel::open_parts() {
   return {};
 }
 
-Status NodeKernel::refresh_uplink() {
-  uplink_ = TRY(vxlan::find_uplink(options_.uplink));
-  const dataplane::UplinkMode mode =
-      TRY(dataplane::choose_mode(options_.mode, uplink_.name, uplink_.driver, uplink_.native_xdp));
-  desired_uplink_ = to_uplink(uplink_, mode);
-  return {};
-}
-
-vxlan::UplinkInfo NodeKernel::uplink() const {
+std::vector<api::UplinkState> NodeKernel::uplinks() const {
   const std::lock_guard lock(mutex_);
-  return uplink_;
+  return uplinks_.states();
 }
 
 // How the other hosts are reached.
-void NodeKernel::add_routes(std::vector<std::string>& problems) {
+std::set<std::uint32_t> NodeKernel::add_routes(std::vector<std::string>& problems) {
+  std::set<std::uint32_t> interfaces;
   std::vector<IpAddress> others;
   for (const model::NodeRow& row : held_.tables().nodes) {
     if (row.number != gateway_.node_number) others.push_back(row.address);
   }
-  if (others.empty()) return;
+  if (others.empty()) return interfaces;
   const auto hops = vxlan::resolve(others);
   if (!hops) {
     add_problem(problems, "routes to other hosts: " + hops.error().message);
-    return;
+    return interfaces;
   }
   for (const vxlan::NextHop& hop : *hops) {
     dataplane::Node node;
@@ -82,7 +72,9 @@ void NodeKernel::add_routes(std::vector<std::string>& problems) {
     node.egress_mac = hop.egress;
     node.mtu = hop.mtu;
     facts_.routes.push_back(node);
+    if (hop.ifindex != 0) interfaces.insert(hop.ifindex);
   }
+  return interfaces;
 }
 
 void NodeKernel::apply_names(dns::Desired names, KernelOutput& output) {
@@ -160,7 +152,8 @@ KernelOutput NodeKernel::apply(KernelInput input) {
   complete_ = output.complete && output.problems.empty();
   // The text that they came in, and its values, were larger than they are.
   if (all_new) malloc_trim(0);
-  output.addresses = uplink_.addresses;
+  output.uplinks = uplinks_.states();
+  output.uplink_problems = uplinks_.problems();
   output.overlaps = overlaps_;
   for (const vxlan::HostRoute& route : routes_) output.routes.push_back(route.prefix);
   return output;
@@ -208,20 +201,19 @@ bool NodeKernel::apply_changes(KernelOutput& output) {
 
 void NodeKernel::apply_all(const KernelInput& input, KernelOutput& output) {
   const bool full = input.pass == vxlan::Overlay::Pass::kFull;
-  if (Status refreshed = refresh_uplink(); !refreshed)
-    add_problem(output.problems, "uplink: " + refreshed.error().message);
+  facts_ = {};
+  const std::set<std::uint32_t> routed = add_routes(output.problems);
+  if (Status refreshed = uplinks_.refresh(routed); !refreshed) add_problem(output.problems, refreshed.error().message);
   find_overlaps(input.network_changed || full, output);
   if (Status opened = open_parts(); !opened) {
     add_problem(output.problems, "kernel: " + opened.error().message);
     return;
   }
 
-  facts_ = {};
-  facts_.uplink = desired_uplink_;
+  facts_.uplinks = uplinks_.all();
   facts_.cgroup_root = options_.cgroup_hook_directory;
   facts_.netns_directory = options_.run_dir + "/netns";
   facts_.resolvers = dns::parse_resolv_conf(read_file(resolv_conf_path_).value_or(""));
-  add_routes(output.problems);
 
   vxlan::Desired wanted = make_overlay(view());
   // What a full pass does where nothing new is wanted mends drift. (The first pass of this process finds what an
@@ -324,9 +316,10 @@ Result<Json> NodeKernel::inspect_status() const {
   }
   JsonObject status = inspection_status(found);
   std::vector<std::string> problems = problems_;
+  problems.insert(problems.end(), uplinks_.problems().begin(), uplinks_.problems().end());
   problems.insert(problems.end(), overlaps_.begin(), overlaps_.end());
   status["Tables"] = encode(applied_);
-  status["Uplink"] = uplink_json(desired_uplink_, mode_reason(options_.mode, uplink_.driver, uplink_.native_xdp));
+  status["Uplinks"] = encode(uplinks_.states());
   status["Problems"] = encode(problems);
   if (const auto names = dns_.state()) {
     status["Names"] = encode(*names);
@@ -362,7 +355,7 @@ Result<Json> NodeKernel::inspect(api::DataplanePart part) const {
 
 model::TraceAnswer NodeKernel::trace(const model::TraceQuestion& question) {
   const std::lock_guard lock(mutex_);
-  if (dataplane_) return walk_host(*dataplane_, desired_uplink_, held_.tables(), gateway_.node_number, question);
+  if (dataplane_) return walk_host(*dataplane_, uplinks_.all(), held_.tables(), gateway_.node_number, question);
   model::TraceAnswer answer;
   answer.id = question.id;
   answer.error = "the data plane is not open";

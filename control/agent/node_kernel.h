@@ -13,12 +13,12 @@
 #include "control/agent/dns_process.h"
 #include "control/agent/held_tables.h"
 #include "control/agent/node_view.h"
+#include "control/agent/uplinks.h"
 #include "control/api/local_node.h"
 #include "control/cluster/messages.h"
 #include "control/model/trace.h"
 #include "dataplane/dataplane.h"
 #include "vxlan/overlay.h"
-#include "vxlan/uplink.h"
 
 namespace mesh::agent {
 
@@ -26,8 +26,7 @@ struct NodeKernelOptions {
   std::string run_dir;
   std::string pin_dir;
   std::string cgroup_hook_directory;
-  std::string uplink;  // name; empty: of the default route
-  dataplane::ModeRequest mode = dataplane::ModeRequest::kAuto;
+  UplinkOptions uplinks;
   DnsProcessOptions dns;
 };
 
@@ -47,18 +46,20 @@ struct KernelInput {
 struct KernelOutput {
   model::TableVersion version;
   bool complete = false;  // overlay and data plane answered; the version is in the kernel but for the problems
-  std::set<std::string> linked_tasks;  // their network is complete and known to the data plane
-  std::vector<std::string> problems;   // what could not be programmed, one line each
-  std::vector<std::string> overlaps;   // networks of the cluster that overlap a route of this host
-  std::vector<IpAddress> addresses;    // of the uplink now
-  std::vector<Cidr> routes;            // that this host has of its own
-  pid_t names_pid = 0;                 // the mesh-dns that has the names; 0: none
-  std::size_t drift = 0;               // that a full pass found and mended
+  std::set<std::string> linked_tasks;     // their network is complete and known to the data plane
+  std::vector<std::string> problems;      // what could not be programmed, one line each
+  std::vector<std::string> overlaps;      // networks of the cluster that overlap a route of this host
+  std::vector<api::UplinkState> uplinks;  // now
+  std::vector<std::string>
+      uplink_problems;       // why one of them is not as wanted; looked at again when the network changes
+  std::vector<Cidr> routes;  // that this host has of its own
+  pid_t names_pid = 0;       // the mesh-dns that has the names; 0: none
+  std::size_t drift = 0;     // that a full pass found and mended
 };
 
 class NodeKernel {
  public:
-  // Finds the uplink. Overlay and data plane are opened by the first apply(), off the loop: to load programs into the
+  // Finds the uplinks. Overlay and data plane are opened by the first apply(), off the loop: to load programs into the
   // kernel takes a second, and a host in no cluster needs none.
   [[nodiscard]] static Result<std::unique_ptr<NodeKernel>> open(NodeKernelOptions options);
 
@@ -75,11 +76,10 @@ class NodeKernel {
   // Empties the kernel (hooks, links, namespaces, names): this host has left its cluster.
   Status clear();
 
-  [[nodiscard]] vxlan::UplinkInfo uplink() const;
+  [[nodiscard]] std::vector<api::UplinkState> uplinks() const;
 
  private:
   explicit NodeKernel(NodeKernelOptions options);
-  Status refresh_uplink();
   Status open_parts();
   Status take_tables(KernelInput& input);
   [[nodiscard]] View view() const { return {held_.tables(), gateway_, facts_, tasks_}; }
@@ -88,7 +88,8 @@ class NodeKernel {
   [[nodiscard]] bool apply_changes(KernelOutput& output);
   [[nodiscard]] bool reserve(const std::vector<std::uint16_t>& ports);
   void note(const dataplane::Report& report, KernelOutput& output);
-  void add_routes(std::vector<std::string>& problems);
+  // Indexes of the interfaces towards the other hosts.
+  [[nodiscard]] std::set<std::uint32_t> add_routes(std::vector<std::string>& problems);
   void apply_names(dns::Desired names, KernelOutput& output);
   void change_names(const std::set<std::string>& networks, KernelOutput& output);
   void find_overlaps(bool read, KernelOutput& output);
@@ -96,8 +97,7 @@ class NodeKernel {
 
   mutable std::mutex mutex_;
   NodeKernelOptions options_;
-  vxlan::UplinkInfo uplink_;
-  dataplane::Uplink desired_uplink_;
+  Uplinks uplinks_;
   std::optional<vxlan::Overlay> overlay_;
   std::optional<vxlan::Desired> wired_;  // what the overlay was told last
   std::optional<dataplane::Dataplane> dataplane_;

@@ -4,6 +4,7 @@
 #include <iterator>
 #include <unordered_map>
 
+#include "control/agent/uplinks.h"
 #include "control/model/mesh_options.h"
 #include "vxlan/overlay.h"
 
@@ -74,15 +75,29 @@ void add_masquerade(vxlan::Masquerade& masquerade, const model::Task& task, cons
 // The addresses of this host among those that the port is published on.
 std::vector<IpAddress> own_addresses(const model::PortRow& row, const View& view) {
   std::vector<IpAddress> own;
+  const std::vector<IpAddress> all = addresses_of(view.host.uplinks);
   for (const IpAddress& address : row.addresses) {
-    const auto& all = view.host.uplink.addresses;
     if (std::ranges::find(all, address) != all.end()) own.push_back(address);
+  }
+  for (const dataplane::Uplink& uplink : view.host.uplinks) {
+    if (std::ranges::find(row.interfaces, uplink.name) == row.interfaces.end()) continue;
+    for (const IpAddress& address : uplink.addresses) {
+      if (std::ranges::find(own, address) == own.end()) own.push_back(address);
+    }
   }
   return own;
 }
 
+// Of the narrowest uplink: nobody knows which one a packet will take.
+std::uint16_t uplink_mtu(const std::vector<dataplane::Uplink>& uplinks) {
+  const auto narrowest = std::ranges::min_element(uplinks, {}, &dataplane::Uplink::mtu);
+  return narrowest == uplinks.end() ? dataplane::Uplink{}.mtu : narrowest->mtu;
+}
+
 bool is_entry(const model::PortRow& row, const View& view) {
-  return model::answers(row, view.gateway.node_number, view.host.uplink.addresses);
+  std::vector<std::string> names;
+  for (const dataplane::Uplink& uplink : view.host.uplinks) names.push_back(uplink.name);
+  return model::answers(row, view.gateway.node_number, addresses_of(view.host.uplinks), names);
 }
 
 dataplane::PublishedPort make_port(const model::ServiceRow& service, const model::PortRow& row, const View& view) {
@@ -198,14 +213,15 @@ vxlan::Desired make_overlay(const View& view) {
   const NetworkIndex networks(view.tables);
   const bool underlay_v6 = std::ranges::any_of(
       view.tables.nodes, [](const model::NodeRow& row) { return !row.address.is_unset() && !row.address.is_v4(); });
-  const std::uint16_t mtu = overlay_mtu(view.host.uplink.mtu, underlay_v6);
+  const std::uint16_t mtu = overlay_mtu(uplink_mtu(view.host.uplinks), underlay_v6);
+  const std::vector<IpAddress> own = addresses_of(view.host.uplinks);
   if (!view.gateway.gateway_v4.is_unset()) {
     desired.gateway = vxlan::Gateway{view.gateway.gateway_v4,
                                      view.gateway.gateway_v6,
                                      mesh_address(view.gateway.gateway_v4),
                                      mesh_address(view.gateway.gateway_v6),
-                                     first_of_family(view.host.uplink.addresses, true),
-                                     first_of_family(view.host.uplink.addresses, false),
+                                     first_of_family(own, true),
+                                     first_of_family(own, false),
                                      mtu};
   }
   for (const model::Task& task : view.tasks) {
@@ -270,7 +286,7 @@ dataplane::Desired make_dataplane(const View& view) {
   const NetworkIndex networks(view.tables);
   const EndpointIndex endpoints = index_endpoints(view.tables);
   desired.self = view.gateway.node_number;
-  desired.uplinks = {view.host.uplink};
+  desired.uplinks = view.host.uplinks;
   desired.gateway_v4 = view.gateway.gateway_v4;
   desired.gateway_v6 = view.gateway.gateway_v6;
   desired.mesh_v4 = mesh_address(view.gateway.gateway_v4);

@@ -33,11 +33,11 @@ constexpr bool json_fields(const GatewayFacts*, Visit&& visit) {
 
 // What is known of this host from its kernel.
 struct HostFacts {
-  dataplane::Uplink uplink;
-  std::string cgroup_root;               // cgroup2 directory of the connect hooks
-  std::string netns_directory;           // <runtime_dir>/netns
-  std::vector<dns::Upstream> resolvers;  // of the host
-  std::vector<dataplane::Node> routes;   // per destination address: how it is reached; `number` is not used
+  std::vector<dataplane::Uplink> uplinks;  // the main one first
+  std::string cgroup_root;                 // cgroup2 directory of the connect hooks
+  std::string netns_directory;             // <runtime_dir>/netns
+  std::vector<dns::Upstream> resolvers;    // of the host
+  std::vector<dataplane::Node> routes;     // per destination address: how it is reached; `number` is not used
   std::map<std::string, dataplane::Attachment> attachments;  // by task id, of links that are complete
   std::uint32_t mesh_ifindex = 0, mesh_peer_ifindex = 0;
 };

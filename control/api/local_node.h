@@ -31,6 +31,21 @@ struct LimitSupport {
   bool pids = true;
 };
 
+// An interface that carries client and tunnel traffic, and how the programs run there.
+struct UplinkState {
+  std::string name;
+  std::string mode;  // "xdp", "tc"
+  std::string why;
+  std::vector<IpAddress> addresses;
+  std::uint16_t mtu = 0;
+};
+template <class Visit>
+constexpr bool json_fields(const UplinkState*, Visit&& visit) {
+  using U = UplinkState;
+  return visit("Name", &U::name) && visit("Mode", &U::mode) && visit("Why", &U::why) &&
+         visit("Addresses", &U::addresses) && visit("MTU", &U::mtu);
+}
+
 // Docker's sentences for those that are not there: "No memory limit support".
 [[nodiscard]] inline std::vector<std::string> limit_warnings(const LimitSupport& limits) {
   std::vector<std::string> warnings;
@@ -92,6 +107,7 @@ class LocalNode {
 
   [[nodiscard]] virtual ContainerCounts container_counts() const = 0;
   [[nodiscard]] virtual LimitSupport limits() const = 0;
+  [[nodiscard]] virtual std::vector<UplinkState> uplinks() const = 0;
 
   [[nodiscard]] virtual std::vector<ImageSummary> images() const = 0;
   // By reference ("nginx", "nginx:1.27", "nginx@sha256:…"), id or unique prefix of an id. kNotFound otherwise.

@@ -2,6 +2,8 @@
 //   GET /mesh/status                          this node, its session, and which tables every node's kernel holds
 //   GET /mesh/dataplane/{part}                status, services, backends, flows, drops: read from this kernel
 //   GET /mesh/trace                           the way of a packet through all hosts (trace.cpp); managers only
+//   GET /mesh/direct-answers                  whether the underlay carries direct answers (direct_answers.h); managers
+//                                             only
 //   GET /mesh/services/{id}/ready?timeout=10s  waits until every published port answers on every node with a session,
 //                                             but for those that it names in Problems; says how many Hosts that are,
 //                                             how many are Answering on each port, and which have NoSession
@@ -11,6 +13,7 @@
 #include <fmt/format.h>
 
 #include "base/text.h"
+#include "control/api/direct_answers.h"
 #include "control/api/router.h"
 #include "control/api/trace.h"
 #include "control/manager/backend_limit.h"
@@ -204,6 +207,7 @@ constexpr std::array kRoutes{
     Route{"GET", "/mesh/status", &status},
     Route{"GET", "/mesh/dataplane/{part}", nullptr, &dataplane},
     Route{"GET", "/mesh/trace", nullptr, &trace},
+    Route{"GET", "/mesh/direct-answers", nullptr, &direct_answers},
     Route{"GET", "/mesh/services/{id}/ready", nullptr, &ready},
 };
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "control/model/cluster.h"
+#include "control/model/direct_probe.h"
 #include "control/model/endpoint_table.h"
 #include "control/model/node.h"
 #include "control/model/port.h"
@@ -117,6 +118,9 @@ class Swarm {
   // Managers only. Asks one node, which has a session, for its part of a packet's walk.
   virtual void ask_trace(const std::string& node_id, const model::TraceQuestion& question,
                          std::function<void(Result<model::TraceAnswer>)> done) = 0;
+  // The same for a step of the probing of direct answers.
+  virtual void ask_probe(const std::string& node_id, const model::ProbeQuestion& question,
+                         std::function<void(Result<model::ProbeAnswer>)> done) = 0;
   // Node id -> version of the tables that its kernel holds, for nodes with a session.
   [[nodiscard]] virtual const std::map<std::string, model::TableVersion>& acknowledged() const = 0;
   // Counters of the cluster port and the session, for `meshctl status`.

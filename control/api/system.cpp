@@ -156,6 +156,7 @@ Result<Response> info(Context& context, const Request&) {
                   {"ExperimentalBuild", false},
                   {"LiveRestoreEnabled", true},
                   {"SecurityOptions", JsonArray{"name=seccomp,profile=default"}},
+                  {"Uplinks", encode(context.node.uplinks())},  // not docker's
                   {"Warnings", warnings_of(limits)}};
   for (const auto& [key, value] : host.engine.labels) body["Labels"].as_array().emplace_back(key + "=" + value);
   body["Swarm"] = swarm_part(context);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "control/model/direct_probe.h"
 #include "control/model/endpoint_table.h"
 #include "control/model/node.h"
 #include "control/model/task.h"
@@ -23,10 +24,11 @@ inline constexpr std::size_t kSendQueueMax = 1024;  // frames; a peer that does 
 struct Hello {
   std::string node_id;
   model::NodeDescription description;
-  IpAddress address;                   // advertise address: tunnel end point and cluster address
-  std::vector<IpAddress> addresses;    // every address of the uplinks
-  std::vector<Cidr> connected_routes;  // prefixes this host reaches by itself; address pools must not overlap them
-  model::TableVersion have;            // last table in this host's kernel; {0,0} if none
+  IpAddress address;                    // advertise address: tunnel end point and cluster address
+  std::vector<IpAddress> addresses;     // every address of the uplinks
+  std::vector<std::string> interfaces;  // names of the uplinks
+  std::vector<Cidr> connected_routes;   // prefixes this host reaches by itself; address pools must not overlap them
+  model::TableVersion have;             // last table in this host's kernel; {0,0} if none
 };
 struct TaskStatusReport {
   std::string task_id;
@@ -56,9 +58,12 @@ struct PortAnswer {
   std::uint64_t id = 0;
   std::vector<std::string> refused;
 };
-// The prefixes of Hello::connected_routes, when they changed in this session.
-struct RouteReport {
+// What a hello says of the host's network, when it changed in this session.
+struct NetworkReport {
   std::vector<Cidr> connected;
+  std::vector<IpAddress> addresses;  // empty: not told
+  std::vector<std::string> interfaces;
+  bool operator==(const NetworkReport&) const = default;
 };
 struct Heartbeat {
   std::uint64_t sequence = 0;
@@ -110,7 +115,8 @@ struct AgentMessage {
   std::optional<std::vector<ForeignReport>> foreign;
   std::optional<PortAnswer> port_answer;
   std::optional<model::TraceAnswer> trace_answer;
-  std::optional<RouteReport> routes;
+  std::optional<model::ProbeAnswer> probe_answer;
+  std::optional<NetworkReport> routes;
   std::optional<Heartbeat> heartbeat;
   std::optional<Renew> renew;
 };
@@ -122,6 +128,7 @@ struct ManagerMessage {
   std::optional<model::TableChange> table_change;
   std::optional<PortQuestion> port_question;
   std::optional<model::TraceQuestion> trace_question;
+  std::optional<model::ProbeQuestion> probe_question;
   std::optional<Heartbeat> heartbeat;  // echo
   std::optional<Certificate> certificate;
 };
@@ -130,6 +137,7 @@ template <class Visit>
 constexpr bool json_fields(const Hello*, Visit&& visit) {
   return visit("NodeID", &Hello::node_id) && visit("Description", &Hello::description) &&
          visit("Address", &Hello::address) && visit("Addresses", &Hello::addresses) &&
+         visit("Interfaces", &Hello::interfaces, kOmitEmpty) &&
          visit("ConnectedRoutes", &Hello::connected_routes, kOmitEmpty) && visit("Have", &Hello::have);
 }
 template <class Visit>
@@ -156,8 +164,10 @@ constexpr bool json_fields(const PortAnswer*, Visit&& visit) {
   return visit("ID", &PortAnswer::id) && visit("Refused", &PortAnswer::refused, kOmitEmpty);
 }
 template <class Visit>
-constexpr bool json_fields(const RouteReport*, Visit&& visit) {
-  return visit("Connected", &RouteReport::connected, kOmitEmpty);
+constexpr bool json_fields(const NetworkReport*, Visit&& visit) {
+  using R = NetworkReport;
+  return visit("Connected", &R::connected, kOmitEmpty) && visit("Addresses", &R::addresses, kOmitEmpty) &&
+         visit("Interfaces", &R::interfaces, kOmitEmpty);
 }
 template <class Visit>
 constexpr bool json_fields(const PortName*, Visit&& visit) {
@@ -198,15 +208,16 @@ constexpr bool json_fields(const AgentMessage*, Visit&& visit) {
   return visit("Hello", &AgentMessage::hello) && visit("Status", &AgentMessage::status) &&
          visit("Acknowledge", &AgentMessage::acknowledge) && visit("Foreign", &AgentMessage::foreign) &&
          visit("PortAnswer", &AgentMessage::port_answer) && visit("TraceAnswer", &AgentMessage::trace_answer) &&
-         visit("Routes", &AgentMessage::routes) && visit("Heartbeat", &AgentMessage::heartbeat) &&
-         visit("Renew", &AgentMessage::renew);
+         visit("ProbeAnswer", &AgentMessage::probe_answer) && visit("Routes", &AgentMessage::routes) &&
+         visit("Heartbeat", &AgentMessage::heartbeat) && visit("Renew", &AgentMessage::renew);
 }
 template <class Visit>
 constexpr bool json_fields(const ManagerMessage*, Visit&& visit) {
   return visit("Welcome", &ManagerMessage::welcome) && visit("Assignments", &ManagerMessage::assignments) &&
          visit("AssignmentChange", &ManagerMessage::assignment_change) && visit("Tables", &ManagerMessage::tables) &&
          visit("TableChange", &ManagerMessage::table_change) && visit("PortQuestion", &ManagerMessage::port_question) &&
-         visit("TraceQuestion", &ManagerMessage::trace_question) && visit("Heartbeat", &ManagerMessage::heartbeat) &&
+         visit("TraceQuestion", &ManagerMessage::trace_question) &&
+         visit("ProbeQuestion", &ManagerMessage::probe_question) && visit("Heartbeat", &ManagerMessage::heartbeat) &&
          visit("Certificate", &ManagerMessage::certificate);
 }
 

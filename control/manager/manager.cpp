@@ -228,6 +228,7 @@ Result<std::uint16_t> Manager::session_opened(const std::string& node_id, const 
   node.description = start.description;
   node.mesh->address = start.address;
   node.mesh->addresses = start.addresses;
+  node.mesh->interfaces = start.interfaces;
   node.mesh->connected_routes = start.connected_routes;
   node.status = {.state = model::NodeState::kReady, .addr = start.address.to_string()};
   const std::uint16_t number = node.mesh->number;
@@ -264,16 +265,21 @@ void Manager::acknowledge(const std::string& node_id, model::TableVersion versio
   }
 }
 
-void Manager::routes(const std::string& node_id, const std::vector<Cidr>& connected, Time now) {
+void Manager::network(const std::string& node_id, const HostNetwork& host, Time now) {
   heartbeat(node_id, now);
   const model::Node* row = impl_->view.node(node_id);
-  if (row == nullptr || !row->mesh || row->mesh->connected_routes == connected) return;
-  Draft draft = impl_->draft(now);
+  if (row == nullptr || !row->mesh) return;
   model::Node node = *row;
-  node.mesh->connected_routes = connected;
+  node.mesh->connected_routes = host.connected;
+  if (!host.addresses.empty()) {
+    node.mesh->addresses = host.addresses;
+    node.mesh->interfaces = host.interfaces;
+  }
+  if (node == *row) return;
+  Draft draft = impl_->draft(now);
   draft.put(std::move(node));
   if (const Status kept = impl_->commit(draft, {}, store::Durability::kRelaxed); !kept) {
-    spdlog::error("routes of a host are not kept node={} error=\"{}\"", node_id, kept.error().message);
+    spdlog::error("routes and addresses of a host are not kept node={} error=\"{}\"", node_id, kept.error().message);
   }
 }
 

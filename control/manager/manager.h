@@ -28,6 +28,14 @@ struct SessionStart {
   std::vector<IpAddress> addresses;
   std::vector<Cidr> connected_routes;
   model::TableVersion have;
+  std::vector<std::string> interfaces;
+};
+
+// What changed of a host's network during its session.
+struct HostNetwork {
+  std::vector<Cidr> connected;
+  std::vector<IpAddress> addresses;  // of its uplinks; empty: not told
+  std::vector<std::string> interfaces;
 };
 
 // A node that joined: made from its certificate. The rest is filled in when it opens its first session.
@@ -125,7 +133,7 @@ class Manager {
   void acknowledge(const std::string& node_id, model::TableVersion version, const std::vector<std::string>& problems,
                    Time now);
   // What the host reaches by itself has changed since its session was opened; new networks keep off it.
-  void routes(const std::string& node_id, const std::vector<Cidr>& connected, Time now);
+  void network(const std::string& node_id, const HostNetwork& host, Time now);
   void foreign(const std::string& node_id, const std::vector<ForeignReport>& reports, Time now);
 
   // Reconciles everything, commits, and says what hosts must be told. An error is the store's (a full disk, say): the

@@ -17,6 +17,13 @@ bool has_address(const Node& node, const IpAddress& address) {
   return node.mesh && std::ranges::find(node.mesh->addresses, address) != node.mesh->addresses.end();
 }
 
+bool is_uplink_somewhere(const store::View& view, const std::string& interface) {
+  return std::ranges::any_of(view.nodes(), [&](const auto& entry) {
+    const auto& mesh = entry.second->mesh;
+    return mesh && std::ranges::find(mesh->interfaces, interface) != mesh->interfaces.end();
+  });
+}
+
 std::vector<std::string> owners_of(const store::View& view, const IpAddress& address) {
   std::vector<std::string> names;
   for (const auto& [id, node] : view.nodes()) {
@@ -39,6 +46,12 @@ void warn_of_port(const store::View& view, const model::PublishedPort& port, con
     if (!owners_of(view, address).empty()) continue;
     warnings.push_back(
         fmt::format("published port {}: no node has the address {} now", model::port_name(port), address.to_string()));
+  }
+  for (const std::string& interface : options.interfaces) {
+    if (is_uplink_somewhere(view, interface)) continue;
+    warnings.push_back(
+        fmt::format("published port {}: no node has the uplink {} now; 'meshctl info' on a node shows its own",
+                    model::port_name(port), interface));
   }
   const bool any =
       std::ranges::any_of(view.nodes(), [&](const auto& entry) { return satisfies_all(*entry.second, options.on); });
@@ -95,7 +108,7 @@ std::vector<std::string> option_problems(const store::View& view) {
     if (service == nullptr || port->row.host_mode || std::ranges::any_of(view.nodes(), answers_it)) continue;
     problems.push_back(fmt::format(
         "{}/{} of service {} is answered nowhere: no node meets its labels "
-        "mesh.port.{}/{}.on and .address",
+        "mesh.port.{}/{}.on, .address and .interface",
         port->row.published, port->row.protocol, service->spec.name, port->row.published, port->row.protocol));
   }
   for (const auto& [service_id, service] : view.services()) {
@@ -120,6 +133,7 @@ void set_options(const store::View& view, const model::MeshOptions& options, con
   const auto found = options.ports.find(port);
   const PortOptions wanted = found == options.ports.end() ? PortOptions{} : found->second;
   row.addresses = wanted.addresses;
+  row.interfaces = wanted.interfaces;
   row.allow = wanted.allow;
   row.entry_nodes.reset();
   if (wanted.on.empty()) return;
@@ -159,7 +173,7 @@ std::set<std::string> entry_nodes(const store::View& view, const model::Labels& 
 }
 
 bool answers(const Node& node, const model::PortRow& row) {
-  return node.mesh && model::answers(row, node.mesh->number, node.mesh->addresses);
+  return node.mesh && model::answers(row, node.mesh->number, node.mesh->addresses, node.mesh->interfaces);
 }
 
 }  // namespace mesh::manager

@@ -12,15 +12,6 @@ namespace mesh::meshctl {
 namespace {
 
 // The parts of GET /mesh/dataplane/status that are looked at.
-struct DoctorUplink {
-  std::string name, mode, why;
-};
-template <class Visit>
-constexpr bool json_fields(const DoctorUplink*, Visit&& visit) {
-  using U = DoctorUplink;
-  return visit("Name", &U::name) && visit("Mode", &U::mode) && visit("Why", &U::why);
-}
-
 struct DoctorHook {
   std::string name;
   bool desired = false, attached = false;
@@ -32,15 +23,36 @@ constexpr bool json_fields(const DoctorHook*, Visit&& visit) {
 }
 
 struct DoctorKernel {
-  DoctorUplink uplink;
+  std::vector<UplinkAnswer> uplinks;
   std::vector<DoctorHook> hooks;
   std::vector<std::string> problems, differences;
 };
 template <class Visit>
 constexpr bool json_fields(const DoctorKernel*, Visit&& visit) {
   using K = DoctorKernel;
-  return visit("Uplink", &K::uplink) && visit("Hooks", &K::hooks) && visit("Problems", &K::problems) &&
+  return visit("Uplinks", &K::uplinks) && visit("Hooks", &K::hooks) && visit("Problems", &K::problems) &&
          visit("Differences", &K::differences);
+}
+
+// The answer of GET /mesh/direct-answers.
+struct DirectWay {
+  std::string from, as, to;
+};
+template <class Visit>
+constexpr bool json_fields(const DirectWay*, Visit&& visit) {
+  return visit("From", &DirectWay::from) && visit("As", &DirectWay::as) && visit("To", &DirectWay::to);
+}
+
+struct DirectProbing {
+  std::uint64_t hosts = 0, pairs = 0;
+  std::vector<DirectWay> dropped, silent;
+  std::vector<std::string> errors;
+};
+template <class Visit>
+constexpr bool json_fields(const DirectProbing*, Visit&& visit) {
+  using P = DirectProbing;
+  return visit("Hosts", &P::hosts) && visit("Pairs", &P::pairs) && visit("Dropped", &P::dropped) &&
+         visit("Silent", &P::silent) && visit("Errors", &P::errors);
 }
 
 class Findings {
@@ -61,8 +73,9 @@ class Findings {
 
 Status look_at_kernel(Findings& findings, const Json& answer) {
   const auto kernel = TRY_IN("data plane", decode<DoctorKernel>(answer));
-  findings.ok(fmt::format("uplink {}: programs run as {}, {}", kernel.uplink.name, kernel.uplink.mode,
-                          kernel.uplink.why.empty() ? "for a reason that meshd does not tell" : kernel.uplink.why));
+  for (const UplinkAnswer& uplink : kernel.uplinks) {
+    findings.ok(fmt::format("uplink {}: programs run as {}, {}", uplink.name, uplink.mode, uplink.why));
+  }
   const std::size_t before = findings.problems();
   for (const std::string& problem : kernel.problems) findings.problem("kernel of this host: " + problem);
   for (const DoctorHook& hook : kernel.hooks) {
@@ -106,8 +119,8 @@ void look_at_nodes(Findings& findings, StatusAnswer& answer) {
   }
 }
 
-// Whether an underlay lets such answers pass is not probed: the packet would have to come from outside.
-void look_at_direct_answers(Findings& findings, std::vector<model::Service> services) {
+// Names of the services whose answers go directly.
+std::vector<std::string> direct_services(std::vector<model::Service> services) {
   std::ranges::sort(services, [](const auto& a, const auto& b) { return natural_less(a.spec.name, b.spec.name); });
   std::vector<std::string> direct;
   for (const model::Service& service : services) {
@@ -115,6 +128,39 @@ void look_at_direct_answers(Findings& findings, std::vector<model::Service> serv
     const bool published = std::ranges::any_of(service.endpoint.ports, model::is_ingress);
     if (options && published && options->return_mode == model::ReturnMode::kDsr) direct.push_back(service.spec.name);
   }
+  return direct;
+}
+
+// What hosts found out in each other's name. Where no service answers directly, nothing is lost yet.
+Status look_at_probes(Findings& findings, const Result<Json>& answer, bool needed) {
+  if (!answer) {
+    findings.advice("direct answers (mesh.return=dsr) were not probed: " + answer.error().message);
+    return {};
+  }
+  const auto probing = TRY_IN("direct answers", decode<DirectProbing>(*answer));
+  for (const std::string& error : probing.errors) findings.advice("direct answers were not probed: " + error);
+  for (const auto& [from, as, to] : probing.silent) {
+    findings.advice(
+        fmt::format("direct answers of {} were not probed: not even its own packets to port 4789/udp of {} "
+                    "arrive there; do hosts let them in from each other?",
+                    from, to));
+  }
+  for (const auto& [from, as, to] : probing.dropped) {
+    const std::string text = fmt::format(
+        "the underlay drops direct answers from {}: its packets with the address of {} do not reach {}; use "
+        "--mesh-return tunnel, or switch off what checks source addresses there",
+        from, as, to);
+    needed ? findings.problem(text) : findings.advice(text);
+  }
+  if (probing.pairs != 0 && probing.dropped.empty()) {
+    findings.ok(fmt::format(
+        "direct answers (mesh.return=dsr): the underlay between hosts carries them, {} pairs probed", probing.pairs));
+  }
+  return {};
+}
+
+// The way to clients outside cannot be probed: the packet would have to be seen there.
+void advise_on_direct_answers(Findings& findings, const std::vector<std::string>& direct) {
   if (direct.empty()) return;
   findings.advice(
       fmt::format("{} (mesh.return=dsr): a task's host answers clients with the address of the host that they asked. "
@@ -127,8 +173,13 @@ void look_at_direct_answers(Findings& findings, std::vector<model::Service> serv
 
 }  // namespace
 
+bool may_answer_directly(const Json& status) {
+  const auto answer = decode<StatusAnswer>(status);
+  return answer && answer->swarm.manager && answer->nodes.size() > 1;
+}
+
 Result<Diagnosis> diagnose(const Json& status, const Result<Json>& dataplane,
-                           const std::vector<model::Service>& services) {
+                           const std::vector<model::Service>& services, const std::optional<Result<Json>>& direct) {
   auto answer = TRY_IN("status", decode<StatusAnswer>(status));
   Findings findings;
   if (answer.swarm.state == "inactive") {
@@ -143,7 +194,9 @@ Result<Diagnosis> diagnose(const Json& status, const Result<Json>& dataplane,
   }
   if (answer.swarm.manager) {
     look_at_nodes(findings, answer);
-    look_at_direct_answers(findings, services);
+    const std::vector<std::string> answering = direct_services(services);
+    if (direct) TRY(look_at_probes(findings, *direct, !answering.empty()));
+    advise_on_direct_answers(findings, answering);
   } else if (answer.swarm.session) {
     findings.ok("session with the manager; 'meshctl doctor' there looks at all nodes and at services");
   } else {

@@ -2,6 +2,7 @@
 // Pure.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,8 +17,11 @@ struct Diagnosis {
 };
 
 // `status`: the answer of GET /mesh/status; `dataplane`: of GET /mesh/dataplane/status, which fails where nothing is
-// programmed; `services`: empty on a worker.
+// programmed; `services`: empty on a worker; `direct`: of GET /mesh/direct-answers, absent if it was not asked.
 [[nodiscard]] Result<Diagnosis> diagnose(const Json& status, const Result<Json>& dataplane,
-                                         const std::vector<model::Service>& services);
+                                         const std::vector<model::Service>& services,
+                                         const std::optional<Result<Json>>& direct = std::nullopt);
+// Whether GET /mesh/direct-answers has something to say: on a manager of several nodes.
+[[nodiscard]] bool may_answer_directly(const Json& status);
 
 }  // namespace mesh::meshctl

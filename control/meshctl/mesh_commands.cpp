@@ -178,7 +178,9 @@ Status doctor(const Client& client) {
   std::vector<model::Service> services;
   // Only a manager knows them.
   if (auto listed = list_services(client); listed) services = std::move(*listed);
-  const Diagnosis found = TRY(diagnose(answer, kernel, services));
+  std::optional<Result<Json>> direct;
+  if (may_answer_directly(answer)) direct = client.get(path("/mesh/direct-answers"));
+  const Diagnosis found = TRY(diagnose(answer, kernel, services, direct));
   fmt::print("{}", found.text);
   if (found.problems == 0) return {};
   return fail(ErrorKind::kConflict, found.problems == 1 ? "1 problem" : fmt::format("{} problems", found.problems));

@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include "base/text.h"
+#include "control/model/mesh_options.h"
 
 namespace mesh::meshctl {
 namespace {
@@ -57,21 +58,28 @@ Result<PortProtocol> parse_protocol(std::string_view whole, std::string_view tex
   return *protocol;
 }
 
-// Cuts "10.0.0.5:" or "[2001:db8::5]:" off the front of "ADDRESS:PUBLISHED:TARGET", if it is there.
-Result<std::optional<IpAddress>> cut_address(std::string_view whole, std::string_view& ports) {
+// Cuts "10.0.0.5:", "[2001:db8::5]:" or "eth1:" off the front of "WHERE:PUBLISHED:TARGET", if it is there.
+Status cut_place(std::string_view whole, std::string_view& ports, WantedPorts& wanted) {
   const auto colon = ports.rfind(':');
-  if (colon == std::string_view::npos || colon == 0) return std::nullopt;
+  if (colon == std::string_view::npos || colon == 0) return {};
   const auto before = ports.rfind(':', colon - 1);
-  if (before == std::string_view::npos) return std::nullopt;
+  if (before == std::string_view::npos) return {};
   auto host = ports.substr(0, before);
   ports = ports.substr(before + 1);
   const bool bracketed = host.starts_with('[') && host.ends_with(']');
   if (bracketed) host = host.substr(1, host.size() - 2);
+  if (!bracketed && model::is_interface_name(host)) {
+    wanted.interface = host;
+    return {};
+  }
   const auto address = IpAddress::parse(host);
   if (!address || bracketed == address->is_v4()) {
-    return bad("port", whole, "expected ADDRESS:PUBLISHED:TARGET, such as 10.0.0.5:8010:80 or [2001:db8::5]:8010:80");
+    return bad("port", whole,
+               "expected ADDRESS:PUBLISHED:TARGET, such as 10.0.0.5:8010:80 or [2001:db8::5]:8010:80, or "
+               "INTERFACE:PUBLISHED:TARGET, such as eth1:8010:80");
   }
-  return *address;
+  wanted.address = *address;
+  return {};
 }
 
 Result<WantedPorts> short_publish(std::string_view text) {
@@ -82,10 +90,10 @@ Result<WantedPorts> short_publish(std::string_view text) {
     ports = text.substr(0, slash);
   }
   WantedPorts wanted;
-  wanted.address = TRY(cut_address(text, ports));
+  TRY(cut_place(text, ports, wanted));
   const auto colon = ports.rfind(':');
-  if (wanted.address && ports.starts_with(':')) {
-    return bad("port", text, "with an address a published port is needed: ADDRESS:PUBLISHED:TARGET");
+  if ((wanted.address || !wanted.interface.empty()) && ports.starts_with(':')) {
+    return bad("port", text, "with an address or interface a published port is needed: ADDRESS:PUBLISHED:TARGET");
   }
   const auto target = TRY(parse_range(text, colon == std::string_view::npos ? ports : ports.substr(colon + 1)));
   std::optional<PortRange> published;
@@ -125,7 +133,7 @@ Result<WantedPorts> long_publish(std::string_view text) {
     }
   }
   if (config.target_port == 0) return bad("port", text, "target=PORT is missing");
-  return WantedPorts{{config}, std::nullopt};
+  return WantedPorts{{config}, std::nullopt, {}};
 }
 
 }  // namespace

@@ -17,12 +17,14 @@
 
 namespace mesh::meshctl {
 
-// One PortConfig per port of a range, and the address that they are published on, if one was given.
+// One PortConfig per port of a range, and the address or interface that they are published on, if one was given.
 struct WantedPorts {
   std::vector<model::PortConfig> ports;
   std::optional<IpAddress> address;
+  std::string interface;
 };
 // "8010:80", "8010:80/udp", "80", "8000-8002:80-82/tcp", "10.0.0.5:8010:80", "[2001:db8::5]:8010:80",
+// "eth1:8010:80",
 // "published=8010,target=80,protocol=udp,mode=host".
 [[nodiscard]] Result<WantedPorts> parse_publish(std::string_view text);
 // "8010" or "8010/udp", of unpublish.

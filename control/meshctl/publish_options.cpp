@@ -42,23 +42,28 @@ void set_label(model::Labels& labels, std::string_view label, const std::string&
 
 Status publish_ports(model::ServiceSpec& spec, const std::string& flag, const std::vector<std::string>& texts,
                      const PublishOptions& options) {
-  std::map<model::PublishedPort, std::vector<std::string>> addresses;
+  struct Places {
+    std::vector<std::string> addresses, interfaces;
+  };
+  std::map<model::PublishedPort, Places> places;
   for (const std::string& text : texts) {
     const auto wanted = TRY_IN(flag, parse_publish(text));
     for (const model::PortConfig& port : wanted.ports) {
       add_port(spec, port);
       TRY_IN(flag, set_list(spec, port, "allow", options.allow));
       TRY_IN(flag, set_list(spec, port, "on", options.on));
-      if (!wanted.address) continue;
-      TRY_IN(flag, require_number(port, "an address"));
-      std::vector<std::string>& named = addresses[model::published_port(port)];
+      if (!wanted.address && wanted.interface.empty()) continue;
+      TRY_IN(flag, require_number(port, wanted.address ? "an address" : "an interface"));
+      Places& named = places[model::published_port(port)];
+      if (!wanted.interface.empty()) named.interfaces.push_back(wanted.interface);
       // As in docker, 0.0.0.0 and [::] are all addresses: an empty value, which removes the label.
-      const bool all = wanted.address->is_unspecified();
-      if (!all) named.push_back(wanted.address->to_string());
+      const bool all = !wanted.address || wanted.address->is_unspecified();
+      if (!all) named.addresses.push_back(wanted.address->to_string());
     }
   }
-  for (const auto& [port, named] : addresses) {
-    set_label(spec.labels, model::port_label(port, "address"), fmt::format("{}", fmt::join(named, ",")));
+  for (const auto& [port, named] : places) {
+    set_label(spec.labels, model::port_label(port, "address"), fmt::format("{}", fmt::join(named.addresses, ",")));
+    set_label(spec.labels, model::port_label(port, "interface"), fmt::format("{}", fmt::join(named.interfaces, ",")));
   }
   return {};
 }

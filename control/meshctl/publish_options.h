@@ -17,8 +17,8 @@ struct PublishOptions {
   std::vector<std::string> allow, on;
 };
 
-// Adds the ports of all `texts` (parse.h, parse_publish) to the service, with their addresses and options; those of one
-// port that is named several times are taken together. kInvalid names `flag`.
+// Adds the ports of all `texts` (parse.h, parse_publish) to the service, with their addresses, interfaces and options;
+// those of one port that is named several times are taken together. kInvalid names `flag`.
 Status publish_ports(model::ServiceSpec& spec, const std::string& flag, const std::vector<std::string>& texts,
                      const PublishOptions& options = {});
 

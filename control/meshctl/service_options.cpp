@@ -88,7 +88,8 @@ void add_create_flags(CLI::App& command, CreateFlags& flags) {
   add_list(command, "-e,--env", flags.env, "KEY=VALUE; KEY takes the value from here");
   add_list(command, "-l,--label", flags.labels, "KEY=VALUE of the service");
   add_list(command, "--container-label", flags.container_labels, "KEY=VALUE of its containers");
-  add_list(command, "-p,--publish", flags.publish, "[ADDRESS:]PUBLISHED:TARGET[/udp], or published=…,target=…,mode=…");
+  add_list(command, "-p,--publish", flags.publish,
+           "[ADDRESS|INTERFACE:]PUBLISHED:TARGET[/udp], or published=…,target=…,mode=…");
   add_list(command, "--network", flags.networks, "NETWORK, or name=…,alias=…");
   add_list(command, "--constraint", flags.constraints, "such as node.labels.disk==ssd");
   add_list(command, "--placement-pref", flags.preferences, "spread=KEY");
@@ -103,7 +104,7 @@ void add_update_flags(CLI::App& command, UpdateServiceFlags& flags) {
   add_change_flags(command, "--env", flags.env, "KEY=VALUE", "KEY");
   add_change_flags(command, "--label", flags.labels, "KEY=VALUE of the service", "KEY");
   add_change_flags(command, "--container-label", flags.container_labels, "KEY=VALUE of its containers", "KEY");
-  add_change_flags(command, "--publish", flags.publish, "[ADDRESS:]PUBLISHED:TARGET[/udp]", "TARGET[/udp]");
+  add_change_flags(command, "--publish", flags.publish, "[ADDRESS|INTERFACE:]PUBLISHED:TARGET[/udp]", "TARGET[/udp]");
   add_change_flags(command, "--network", flags.networks, "NETWORK", "NETWORK");
   add_change_flags(command, "--constraint", flags.constraints, "such as node.role==worker", "as it was added");
   add_change_flags(command, "--placement-pref", flags.preferences, "spread=KEY", "spread=KEY");

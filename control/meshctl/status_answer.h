@@ -12,6 +12,16 @@
 
 namespace mesh::meshctl {
 
+// An interface that carries the mesh, as /info and /mesh/dataplane/status tell of it.
+struct UplinkAnswer {
+  std::string name, mode, why;
+};
+template <class Visit>
+constexpr bool json_fields(const UplinkAnswer*, Visit&& visit) {
+  using U = UplinkAnswer;
+  return visit("Name", &U::name) && visit("Mode", &U::mode) && visit("Why", &U::why);
+}
+
 struct StatusSwarm {
   std::string state, node_id, node_addr, cluster_id, error;
   bool manager = false, session = false;

@@ -7,6 +7,7 @@
 #include "control/meshctl/calls.h"
 #include "control/meshctl/cli.h"
 #include "control/meshctl/listing.h"
+#include "control/meshctl/status_answer.h"
 #include "control/meshctl/template.h"
 #include "control/meshctl/version.h"
 #include "control/meshctl/wording.h"
@@ -31,6 +32,7 @@ constexpr bool json_fields(const VersionAnswer*, Visit&& visit) {
 struct InfoAnswer {
   std::string name, server_version, operating_system, kernel_version, architecture;
   std::int64_t containers_running = 0, images = 0, cpus = 0, memory_bytes = 0;
+  std::vector<UplinkAnswer> uplinks;
   std::vector<std::string> warnings;
 };
 template <class Visit>
@@ -40,7 +42,7 @@ constexpr bool json_fields(const InfoAnswer*, Visit&& visit) {
          visit("OperatingSystem", &S::operating_system) && visit("KernelVersion", &S::kernel_version) &&
          visit("Architecture", &S::architecture) && visit("ContainersRunning", &S::containers_running) &&
          visit("Images", &S::images) && visit("NCPU", &S::cpus) && visit("MemTotal", &S::memory_bytes) &&
-         visit("Warnings", &S::warnings);
+         visit("Uplinks", &S::uplinks) && visit("Warnings", &S::warnings);
 }
 
 Status print_formatted(std::string_view format, const Json& value) {
@@ -84,6 +86,8 @@ Status info(const Client& client, const FormatFlag& flags) {
   fmt::print(" Kernel Version: {}\n Operating System: {}\n Architecture: {}\n CPUs: {}\n Total Memory: {}\n",
              host.kernel_version, host.operating_system, host.architecture, host.cpus,
              format_memory(host.memory_bytes));
+  if (!host.uplinks.empty()) fmt::print(" Uplinks:\n");
+  for (const UplinkAnswer& uplink : host.uplinks) fmt::print("  {}: {}, {}\n", uplink.name, uplink.mode, uplink.why);
   std::fflush(stdout);
   for (const std::string& warning : host.warnings) fmt::print(stderr, "{}\n", warning);
   return {};

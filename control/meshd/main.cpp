@@ -10,6 +10,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "control/agent/agent.h"
 #include "control/api/metrics_server.h"
 #include "control/api/server.h"
@@ -29,7 +30,9 @@ Result<agent::Options> agent_options(const Options& options) {
   result.data_dir = options.data_dir;
   result.runtime_dir = options.runtime_dir;
   result.cgroup_root = options.cgroup_root;
-  result.uplink = options.uplink;
+  for (const std::string_view name : split(options.uplink, ',')) {
+    if (!trim(name).empty()) result.uplinks.emplace_back(trim(name));
+  }
   result.uplink_mode = options.uplink_mode;
   result.registry_mirror = options.registry_mirror;
   result.engine_version = kVersion;

@@ -7,8 +7,8 @@
 #include "base/id.h"
 #include "base/log.h"
 #include "control/cluster/token.h"
+#include "control/meshd/host_inquiry.h"
 #include "control/meshd/port_inquiry.h"
-#include "control/meshd/trace_inquiry.h"
 #include "control/store/sqlite_store.h"
 
 namespace mesh::meshd {
@@ -28,7 +28,7 @@ model::NodeCertificate certificate_of(const cluster::CertificateInfo& info) {
 }
 
 manager::SessionStart session_start(const cluster::Hello& hello) {
-  return {hello.description, hello.address, hello.addresses, hello.connected_routes, hello.have};
+  return {hello.description, hello.address, hello.addresses, hello.connected_routes, hello.have, hello.interfaces};
 }
 
 }  // namespace
@@ -43,7 +43,12 @@ class ManagerRole::Impl : public std::enable_shared_from_this<Impl> {
         callbacks_(std::move(callbacks)),
         seal_(seal),
         inquiries_(loop, [this](const std::string& node, const auto& message) { send(node, message); }),
-        traces_(loop, [this](const std::string& node, const auto& message) { send(node, message); }),
+        traces_(
+            loop, [this](const std::string& node, const auto& message) { send(node, message); },
+            &cluster::ManagerMessage::trace_question),
+        probes_(
+            loop, [this](const std::string& node, const auto& message) { send(node, message); },
+            &cluster::ManagerMessage::probe_question),
         tick_timer_(loop),
         renewal_timer_(loop) {}
 
@@ -90,6 +95,7 @@ class ManagerRole::Impl : public std::enable_shared_from_this<Impl> {
 
  public:
   TraceInquiries traces_;
+  ProbeInquiries probes_;
 
  private:
   asio::steady_timer tick_timer_, renewal_timer_;
@@ -277,6 +283,7 @@ void ManagerRole::Impl::close_session(const std::string& node_id, const std::str
   acknowledged_.erase(node_id);
   inquiries_.lost(node_id);
   traces_.lost(node_id);
+  probes_.lost(node_id);
   manager_->session_closed(node_id, wall_now());
   changed();
 }
@@ -291,6 +298,7 @@ void ManagerRole::Impl::receive(const std::string& node_id, const cluster::Agent
   }
   if (message.port_answer) return inquiries_.answer(node_id, *message.port_answer);
   if (message.trace_answer) return traces_.answer(node_id, *message.trace_answer);
+  if (message.probe_answer) return probes_.answer(node_id, *message.probe_answer);
   if (message.status) {
     std::vector<manager::TaskReport> reports;
     reports.reserve(message.status->tasks.size());
@@ -299,7 +307,10 @@ void ManagerRole::Impl::receive(const std::string& node_id, const cluster::Agent
     }
     manager_->report(node_id, reports, now);
   }
-  if (message.routes) manager_->routes(node_id, message.routes->connected, now);
+  if (message.routes) {
+    const cluster::NetworkReport& network = *message.routes;
+    manager_->network(node_id, {network.connected, network.addresses, network.interfaces}, now);
+  }
   if (message.acknowledge) {
     acknowledged_[node_id] = message.acknowledge->version;
     manager_->acknowledge(node_id, message.acknowledge->version, message.acknowledge->problems, now);
@@ -429,6 +440,10 @@ void ManagerRole::ask_ports(const std::vector<model::PortConfig>& ports, const s
 void ManagerRole::ask_trace(const std::string& node_id, const model::TraceQuestion& question,
                             std::function<void(Result<model::TraceAnswer>)> done) {
   impl_->traces_.ask(node_id, question, std::move(done));
+}
+void ManagerRole::ask_probe(const std::string& node_id, const model::ProbeQuestion& question,
+                            std::function<void(Result<model::ProbeAnswer>)> done) {
+  impl_->probes_.ask(node_id, question, std::move(done));
 }
 void ManagerRole::changed() { impl_->changed(); }
 

@@ -60,6 +60,8 @@ class ManagerRole {
                  std::function<void(Status)> done);
   void ask_trace(const std::string& node_id, const model::TraceQuestion& question,
                  std::function<void(Result<model::TraceAnswer>)> done);
+  void ask_probe(const std::string& node_id, const model::ProbeQuestion& question,
+                 std::function<void(Result<model::ProbeAnswer>)> done);
   // Something was changed through manager(): tick soon, close sessions of removed nodes.
   void changed();
 

@@ -23,8 +23,11 @@ constexpr std::array kSettings{
     Setting{"socket", &Options::socket, "unix socket of the API"},
     Setting{"listen", &Options::listen, "address and port for the cluster, ADDRESS:PORT"},
     Setting{"advertise-addr", &Options::advertise_addr, "this host's address in the cluster, ADDRESS[:PORT]"},
-    Setting{"uplink", &Options::uplink, "interface that carries client and tunnel traffic"},
-    Setting{"uplink-mode", &Options::uplink_mode, "auto, xdp or tc"},
+    Setting{
+        "uplink", &Options::uplink,
+        "interfaces that carry client and tunnel traffic, NAME[,NAME...]; empty: the one with advertise-addr, those of "
+        "the default route and of the routes to other hosts"},
+    Setting{"uplink-mode", &Options::uplink_mode, "auto, xdp or tc; auto: what is right for the driver"},
     Setting{"cgroup-root", &Options::cgroup_root, "cgroup below which containers live and hooks are attached"},
     Setting{"registry-mirror", &Options::registry_mirror,
             "[https://]HOST[:PORT] of a mirror of docker.io; without https:// its certificate is not checked"},

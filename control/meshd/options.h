@@ -19,7 +19,7 @@ struct Options {
   std::string socket = "/run/meshd.sock";
   std::string listen = "0.0.0.0:2377";
   std::string advertise_addr;
-  std::string uplink;
+  std::string uplink;  // names, separated by commas
   std::string uplink_mode = "auto";
   std::string cgroup_root;
   std::string registry_mirror;

@@ -437,6 +437,10 @@ void SwarmNode::ask_trace(const std::string& node_id, const model::TraceQuestion
                           std::function<void(Result<model::TraceAnswer>)> done) {
   if (impl_->role_) impl_->role_->ask_trace(node_id, question, std::move(done));
 }
+void SwarmNode::ask_probe(const std::string& node_id, const model::ProbeQuestion& question,
+                          std::function<void(Result<model::ProbeAnswer>)> done) {
+  if (impl_->role_) impl_->role_->ask_probe(node_id, question, std::move(done));
+}
 const std::map<std::string, model::TableVersion>& SwarmNode::acknowledged() const {
   static const std::map<std::string, model::TableVersion> kNone;
   return impl_->role_ ? impl_->role_->acknowledged() : kNone;

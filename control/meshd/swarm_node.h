@@ -45,6 +45,8 @@ class SwarmNode final : public api::Swarm {
                  std::function<void(Status)> done) override;
   void ask_trace(const std::string& node_id, const model::TraceQuestion& question,
                  std::function<void(Result<model::TraceAnswer>)> done) override;
+  void ask_probe(const std::string& node_id, const model::ProbeQuestion& question,
+                 std::function<void(Result<model::ProbeAnswer>)> done) override;
   [[nodiscard]] const std::map<std::string, model::TableVersion>& acknowledged() const override;
   [[nodiscard]] Json session_status() const override;
 

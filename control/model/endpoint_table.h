@@ -145,7 +145,8 @@ struct PortRow {
   bool prefer_local = false;
   bool host_mode = false;  // published with mode=host: other services may publish it on other nodes
   std::optional<std::vector<std::uint16_t>> entry_nodes;  // numbers of the nodes that answer, sorted; absent: every one
-  std::vector<IpAddress> addresses;                       // that answer, of whichever node has them; empty: all
+  std::vector<IpAddress> addresses;                       // that answer, of whichever node has them; both empty: all
+  std::vector<std::string> interfaces;                    // whose addresses answer too, of whichever node has them
   std::vector<Cidr> allow;                                // clients; empty: everybody
   bool operator==(const PortRow&) const = default;
 };
@@ -158,7 +159,7 @@ constexpr bool json_fields(const PortRow*, Visit&& visit) {
          visit("AffinitySeconds", &PortRow::affinity_seconds, kOmitEmpty) &&
          visit("PreferLocal", &PortRow::prefer_local, kOmitEmpty) && visit("EntryNodes", &PortRow::entry_nodes) &&
          visit("HostMode", &PortRow::host_mode, kOmitEmpty) && visit("Addresses", &PortRow::addresses, kOmitEmpty) &&
-         visit("Allow", &PortRow::allow, kOmitEmpty);
+         visit("Interfaces", &PortRow::interfaces, kOmitEmpty) && visit("Allow", &PortRow::allow, kOmitEmpty);
 }
 
 struct ServiceRow {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 
 #include <fmt/format.h>
 
@@ -112,6 +113,23 @@ Result<std::vector<IpAddress>> parse_addresses(const std::string& label, const s
   return addresses;
 }
 
+Result<std::vector<std::string>> parse_interfaces(const std::string& label, const std::string& value) {
+  std::vector<std::string> interfaces;
+  for (const std::string_view part : TRY(list_of(label, value, "interfaces of hosts such as eth1"))) {
+    if (!is_interface_name(part)) {
+      return bad(label, value, fmt::format("\"{}\" is no interface's name; write one such as eth1 or bond0.5", part));
+    }
+    interfaces.emplace_back(part);
+  }
+  sort_unique(interfaces);
+  if (interfaces.size() > kPortAddressMax) {
+    return bad(label, value, fmt::format("{} interfaces are over the limit of {}", interfaces.size(), kPortAddressMax));
+  }
+  return interfaces;
+}
+
+constexpr std::array<std::string_view, 4> kPortOptions = {"allow", "address", "interface", "on"};
+
 struct PortLabel {
   PublishedPort port;
   std::string_view option;
@@ -129,13 +147,14 @@ Result<PortLabel> parse_port_label(const std::string& label) {
     for (const auto& [value, name] : json_names(static_cast<const PortProtocol*>(nullptr))) {
       const bool known = value != PortProtocol::kUnset && protocol == name && number.value_or(0) != 0 &&
                          rest.substr(0, slash) == std::to_string(*number);
-      if (known && (option == "allow" || option == "address" || option == "on"))
+      if (known && std::ranges::find(kPortOptions, option) != kPortOptions.end()) {
         return PortLabel{{value, *number}, option};
+      }
     }
   }
   return fail(ErrorKind::kInvalid,
               fmt::format("label {} is not known: options of a published port are mesh.port.PORT/PROTOCOL.allow, "
-                          ".address and .on, such as mesh.port.8010/tcp.allow",
+                          ".address, .interface and .on, such as mesh.port.8010/tcp.allow",
                           label));
 }
 
@@ -146,6 +165,8 @@ Status read_port_option(MeshOptions& options, const std::string& label, const st
     port.allow = TRY(parse_allow(label, value));
   } else if (parsed.option == "address") {
     port.addresses = TRY(parse_addresses(label, value));
+  } else if (parsed.option == "interface") {
+    port.interfaces = TRY(parse_interfaces(label, value));
   } else {
     for (const std::string_view part :
          TRY(list_of(label, value, "placement constraints such as node.labels.edge==true"))) {
@@ -173,7 +194,7 @@ Status read_option(MeshOptions& options, const std::string& label, const std::st
     return fail(ErrorKind::kInvalid,
                 fmt::format("label {} is not known: labels that begin with mesh. are options of the mesh, which are "
                             "mesh.return, mesh.affinity, mesh.prefer, mesh.weight and mesh.port.PORT/PROTOCOL.allow, "
-                            ".address and .on",
+                            ".address, .interface and .on",
                             label));
   }
   return {};
@@ -204,9 +225,21 @@ void remove_port_labels(Labels& labels, const PublishedPort& port) {
   std::erase_if(labels, [&](const auto& label) { return label.first.starts_with(prefix); });
 }
 
-bool answers(const PortRow& row, std::uint16_t node_number, const std::vector<IpAddress>& addresses) {
+bool answers(const PortRow& row, std::uint16_t node_number, const std::vector<IpAddress>& addresses,
+             const std::vector<std::string>& interfaces) {
   if (row.entry_nodes && !std::ranges::binary_search(*row.entry_nodes, node_number)) return false;
-  return row.addresses.empty() || std::ranges::find_first_of(row.addresses, addresses) != row.addresses.end();
+  if (row.addresses.empty() && row.interfaces.empty()) return true;
+  return std::ranges::find_first_of(row.addresses, addresses) != row.addresses.end() ||
+         std::ranges::find_first_of(row.interfaces, interfaces) != row.interfaces.end();
+}
+
+bool is_interface_name(std::string_view text) {
+  constexpr std::size_t kNameMax = 15;  // IFNAMSIZ with its end
+  const auto letter = [](unsigned char c) { return std::isalpha(c) != 0; };
+  const auto fits = [](unsigned char c) {
+    return std::isalnum(c) != 0 || c == '.' || c == '-' || c == '_' || c == '@';
+  };
+  return text.size() <= kNameMax && std::ranges::any_of(text, letter) && std::ranges::all_of(text, fits);
 }
 
 std::optional<std::uint16_t> weight_of(const Labels& node_labels, const std::string& weight_label) {

@@ -7,6 +7,7 @@
 //   mesh.weight = NAME                    the node label whose value, 1 to 100, is the share of backends on that node
 //   mesh.port.8010/tcp.allow = CIDR,…     only these clients are let in
 //   mesh.port.8010/tcp.address = IP,…     answers on these addresses only
+//   mesh.port.8010/tcp.interface = NAME,…  answers on the addresses that these interfaces of a host have at the moment
 //   mesh.port.8010/tcp.on = EXPR,…        answers on the nodes that meet these placement constraints only
 #pragma once
 
@@ -34,9 +35,10 @@ inline constexpr Duration kAffinityDefault = std::chrono::hours(3);  // as IPVS 
 inline constexpr Duration kAffinityMax = std::chrono::hours(24);
 
 struct PortOptions {
-  std::vector<Cidr> allow;           // sorted; empty: everybody
-  std::vector<IpAddress> addresses;  // sorted; empty: all of a host
-  std::vector<std::string> on;       // constraint expressions, as they were written; empty: every node
+  std::vector<Cidr> allow;              // sorted; empty: everybody
+  std::vector<IpAddress> addresses;     // sorted; empty: all of a host
+  std::vector<std::string> interfaces;  // sorted; what is named here answers beside `addresses`
+  std::vector<std::string> on;          // constraint expressions, as they were written; empty: every node
   bool operator==(const PortOptions&) const = default;
 };
 
@@ -53,13 +55,17 @@ struct MeshOptions {
 // is the manager's to say, which has the parser.
 [[nodiscard]] Result<MeshOptions> parse_mesh_options(const Labels& labels);
 
-// "mesh.port.8010/tcp.allow"; `option`: allow, address or on.
+// "mesh.port.8010/tcp.allow"; `option`: allow, address, interface or on.
 [[nodiscard]] std::string port_label(const PublishedPort& port, std::string_view option);
 // Removes every option of the port.
 void remove_port_labels(Labels& labels, const PublishedPort& port);
 
-// The node with this number and these addresses answers on the port.
-[[nodiscard]] bool answers(const PortRow& row, std::uint16_t node_number, const std::vector<IpAddress>& addresses);
+// The node with this number, these addresses and these uplinks answers on the port.
+[[nodiscard]] bool answers(const PortRow& row, std::uint16_t node_number, const std::vector<IpAddress>& addresses,
+                           const std::vector<std::string>& interfaces);
+
+// As the kernel takes names of interfaces, and none that could be meant as a number or an address.
+[[nodiscard]] bool is_interface_name(std::string_view text);
 
 // A node's weight under a label. Nothing if its value is no number from 1 to 100; 1 if it has no such label.
 [[nodiscard]] std::optional<std::uint16_t> weight_of(const Labels& node_labels, const std::string& weight_label);

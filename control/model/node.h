@@ -138,10 +138,11 @@ constexpr bool json_fields(const NodeCertificate*, Visit&& visit) {
 }
 
 struct NodeMesh {
-  std::uint16_t number = 0;            // id on the wire, 1..4095; 0 before the first session
-  IpAddress address;                   // underlay: tunnel end point and cluster address
-  std::vector<IpAddress> addresses;    // every address of its uplinks
-  std::vector<Cidr> connected_routes;  // prefixes the host reaches by itself; pools must not overlap them
+  std::uint16_t number = 0;             // id on the wire, 1..4095; 0 before the first session
+  IpAddress address;                    // underlay: tunnel end point and cluster address
+  std::vector<IpAddress> addresses;     // every address of its uplinks
+  std::vector<std::string> interfaces;  // their names
+  std::vector<Cidr> connected_routes;   // prefixes the host reaches by itself; pools must not overlap them
   NodeCertificate certificate;
   bool operator==(const NodeMesh&) const = default;
 };
@@ -149,6 +150,7 @@ template <class Visit>
 constexpr bool json_fields(const NodeMesh*, Visit&& visit) {
   return visit("Number", &NodeMesh::number) && visit("Address", &NodeMesh::address) &&
          visit("Addresses", &NodeMesh::addresses, kOmitEmpty) &&
+         visit("Interfaces", &NodeMesh::interfaces, kOmitEmpty) &&
          visit("ConnectedRoutes", &NodeMesh::connected_routes, kOmitEmpty) &&
          visit("Certificate", &NodeMesh::certificate);
 }

@@ -34,7 +34,7 @@ PIPE = subprocess.PIPE
 
 sys.path.insert(0, os.path.join(SOURCE_DIR, "scripts", "lib"))
 
-from meshlab import addresses, cgroups, state, toolbox, waiting  # noqa: E402  (the path is set above)
+from meshlab import addresses, cgroups, processes, state, toolbox, waiting  # noqa: E402  (the path is set above)
 
 CLIENT_V4 = addresses.address_of(addresses.CLIENT).v4
 CLIENT_V6 = addresses.address_of(addresses.CLIENT).v6
@@ -195,6 +195,28 @@ class Lab:
         if check and result.returncode != 0:
             raise CommandFailed(f"`{' '.join(command)}` exited {result.returncode}: {result.stdout}{result.stderr}")
         return result
+
+    def in_network(self, host, *command):
+        """A command of the machine in a host's network only: pids are the machine's."""
+        pid = processes.running_pid(state.load(self.name), host)
+        return self._run(["nsenter", "-t", str(pid), "-n", "--", *command], True, 60)
+
+    def wire(self, host, interface, *addresses_there):
+        """A second wire of a host: its `interface` with these addresses, and a port of the client's bridge "wires"."""
+        port = f"w-{host}"
+        pid = processes.running_pid(state.load(self.name), host)
+        self.in_network("client", "sh", "-ec", f"""
+            ip link show wires >/dev/null 2>&1 || ip link add wires type bridge forward_delay 0 stp_state 0 mcast_snooping 0
+            ip link set wires up
+            ip link add {port} type veth peer name {interface} netns {pid}
+            ip link set {port} master wires addrgenmode none up""")
+        for address in addresses_there:
+            nodad = ["nodad"] if ":" in address else []
+            self.in_network(host, "ip", "address", "add", address, "dev", interface, *nodad)
+        self.in_network(host, "ip", "link", "set", interface, "up")
+        offload = "off" if self.uplink_mode == "xdp" else "on"
+        for end, name in ((host, interface), ("client", port)):
+            self.in_network(end, "ethtool", "-K", name, "tx", offload, "tso", offload, "gso", offload, "gro", "on")
 
     def daemon(self, host, *command):
         """A command in a host that outlives the call as a child of the host's process 1: its pid there."""

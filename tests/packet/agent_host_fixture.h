@@ -83,7 +83,7 @@ class Host : public testing::Environment {
     made.runtime_dir = base + "/run";
     made.pin_dir = base + "/bpf/meshd";
     made.cgroup_root = prefix;
-    made.uplink = "up0";
+    made.uplinks = {"up0"};
     made.uplink_mode = "tc";
     made.registry_mirror = test::kRegistry;
     made.hostname = "host1";

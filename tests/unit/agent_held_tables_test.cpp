@@ -243,7 +243,7 @@ class HeldTablesTest : public testing::Test {
  protected:
   HeldTablesTest() {
     gateway_ = {kSelf, address(0, 1), {}};
-    host_.uplink.addresses = {address(200, kSelf)};
+    host_.uplinks.emplace_back().addresses = {address(200, kSelf)};
     for (std::uint32_t number = 0; number < kTasks; number += 3) host_.attachments[task_id(number)] = {7 + number, 77};
     model::Task task;
     task.id = task_id(0);

@@ -77,9 +77,10 @@ class ViewTest : public testing::Test {
  protected:
   ViewTest() {
     gateway_ = {1, ip("10.0.0.1"), ip("fd00::1")};
-    host_.uplink.name = "eth0";
-    host_.uplink.mtu = 1500;
-    host_.uplink.addresses = {ip("2001:db8::1"), ip("192.0.2.1")};
+    host_.uplinks.emplace_back();
+    host_.uplinks[0].name = "eth0";
+    host_.uplinks[0].mtu = 1500;
+    host_.uplinks[0].addresses = {ip("2001:db8::1"), ip("192.0.2.1")};
     host_.netns_directory = "/run/netns";
     host_.attachments["t1"] = {7, 77};
     dataplane::Node hop;
@@ -132,26 +133,6 @@ TEST_F(ViewTest, OptionsOfAPublishedPort) {
   EXPECT_THAT(port.addresses, IsEmpty());
 }
 
-TEST(Uplink, WhyItsModeWasChosen) {
-  using dataplane::ModeRequest;
-  struct Case {
-    ModeRequest request;
-    const char* driver;
-    bool native_xdp;
-    const char* why;
-  };
-  const Case table[] = {
-      {ModeRequest::kTc, "ixgbe", true, "as uplink-mode=tc asks for"},
-      {ModeRequest::kXdp, "veth", true, "as uplink-mode=xdp asks for"},
-      {ModeRequest::kAuto, "ixgbe", true, "chosen because its driver ixgbe runs XDP programs itself"},
-      {ModeRequest::kAuto, "veth", true,
-       "chosen because XDP on veth copies every packet and loses segmentation offload"},
-      {ModeRequest::kAuto, "dummy", false, "chosen because its driver dummy runs no XDP programs itself"},
-      {ModeRequest::kAuto, "", false, "chosen because its driver runs no XDP programs itself"},
-  };
-  for (const auto& [request, driver, native_xdp, why] : table) EXPECT_EQ(mode_reason(request, driver, native_xdp), why);
-}
-
 // Node 1 is this host; 192.0.2.1 and 2001:db8::1 are its addresses.
 TEST_F(ViewTest, WhereAPublishedPortAnswers) {
   struct Case {
@@ -181,6 +162,29 @@ TEST_F(ViewTest, WhereAPublishedPortAnswers) {
     // Where the port is not answered, it is left to others.
     EXPECT_EQ(make_overlay(view()).reserved_ports.empty(), !entry);
   }
+}
+
+TEST_F(ViewTest, WhereAPortOfAnInterfaceAnswers) {
+  host_.uplinks.emplace_back();
+  host_.uplinks[1].name = "eth1";
+  host_.uplinks[1].addresses = {ip("198.51.100.1"), ip("2001:db8:1::1")};
+  model::PortRow& port = tables_.services[0].ports[0];
+  port.interfaces = {"eth1", "eth7"};
+  EXPECT_TRUE(make_dataplane(view()).ports.at(0).entry);
+  EXPECT_THAT(make_dataplane(view()).ports.at(0).addresses, ElementsAre(ip("198.51.100.1"), ip("2001:db8:1::1")));
+  port.addresses = {ip("192.0.2.1"), ip("192.0.2.2")};
+  EXPECT_THAT(make_dataplane(view()).ports.at(0).addresses,
+              ElementsAre(ip("192.0.2.1"), ip("198.51.100.1"), ip("2001:db8:1::1")))
+      << "those that are named, and those of the interface";
+  port.addresses = {ip("192.0.2.2")};
+  host_.uplinks[1].name = "eth2";
+  EXPECT_FALSE(make_dataplane(view()).ports.at(0).entry) << "this host has no such uplink";
+}
+
+TEST_F(ViewTest, TheNarrowestUplinkCounts) {
+  host_.uplinks.emplace_back(host_.uplinks[0]);
+  host_.uplinks[1].mtu = 1400;
+  EXPECT_EQ(make_overlay(view()).gateway->mtu, 1350);
 }
 
 TEST_F(ViewTest, AHostModePortIsHeldWhereItsTasksRun) {

@@ -20,6 +20,9 @@ namespace mesh::api {
 struct FakeNode final : LocalNode {
   [[nodiscard]] ContainerCounts container_counts() const override { return {2, 0, 1}; }
   [[nodiscard]] LimitSupport limits() const override { return supported_limits; }
+  [[nodiscard]] std::vector<UplinkState> uplinks() const override {
+    return {{"eth0", "tc", "chosen because of veth", {IpAddress::parse("192.0.2.1").value()}, 1500}};
+  }
   [[nodiscard]] std::vector<ImageSummary> images() const override { return image_list; }
   [[nodiscard]] Result<ImageDetail> image(std::string_view name) const override {
     for (const ImageSummary& summary : image_list) {
@@ -104,6 +107,14 @@ struct FakeSwarm final : Swarm {
     trace_answers.erase(trace_answers.begin());
     done(answer);
   }
+  void ask_probe(const std::string& node_id, const model::ProbeQuestion& question,
+                 std::function<void(Result<model::ProbeAnswer>)> done) override {
+    probed.emplace_back(node_id, question);
+    if (mute_hosts.contains(node_id)) return done(fail(ErrorKind::kTimeout, "the host does not answer"));
+    model::ProbeAnswer answer;
+    if (question.step == model::ProbeStep::kTell) answer.heard = heard_probes[node_id];
+    done(answer);
+  }
   [[nodiscard]] const std::map<std::string, model::TableVersion>& acknowledged() const override { return held; }
   [[nodiscard]] Json session_status() const override { return JsonObject{}; }
 
@@ -117,6 +128,9 @@ struct FakeSwarm final : Swarm {
   std::set<std::string> used_ports;                // by programs of a host
   std::vector<std::pair<std::string, model::TraceQuestion>> traced;
   std::vector<model::TraceAnswer> trace_answers;  // one for each question
+  std::vector<std::pair<std::string, model::ProbeQuestion>> probed;
+  std::map<std::string, std::vector<model::HeardProbe>> heard_probes;  // by the host that heard them
+  std::set<std::string> mute_hosts;
   int rotations = 0;
   int changes = 0;
 };

@@ -258,6 +258,7 @@ TEST_F(MeshOptionsTest, WhatHasNoEffectIsWarnedOf) {
       {{{"mesh.port.8011/tcp.allow", "10.0.0.1"}}, "labels mesh.port.8011/tcp.* have no effect"},
       {{{"mesh.port.8010/udp.allow", "10.0.0.1"}}, "does not publish 8010/udp"},
       {{{"mesh.port.8010/tcp.address", "192.0.2.77"}}, "no node has the address 192.0.2.77 now"},
+      {{{"mesh.port.8010/tcp.interface", "eth7"}}, "no node has the uplink eth7 now"},
       {{{"mesh.port.8010/tcp.on", "node.labels.edge==true"}}, "no node meets node.labels.edge==true now"},
   };
   for (const auto& [labels, says] : table) {

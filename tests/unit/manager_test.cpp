@@ -326,12 +326,14 @@ TEST_F(ManagerTest, NewNetworksKeepOffRoutesThatCameLater) {
   network.name = "back";
   network.driver = "overlay";
   network.ipam.config = {{.subnet = "10.77.0.0/24"}};
-  lab_.manager().routes("node2", {*Cidr::parse("10.77.0.0/16")}, lab_.now());
+  lab_.manager().network("node2", {.connected = {*Cidr::parse("10.77.0.0/16")}}, lab_.now());
   const auto refused = lab_.manager().create_network(network, lab_.now());
   ASSERT_FALSE(refused);
   EXPECT_THAT(refused.error().message, testing::HasSubstr("10.77.0.0/16"));
-  lab_.manager().routes("node2", {}, lab_.now());
+  const auto addresses = lab_.view().node("node2")->mesh->addresses;
+  lab_.manager().network("node2", {}, lab_.now());
   EXPECT_TRUE(lab_.manager().create_network(network, lab_.now()));
+  EXPECT_EQ(lab_.view().node("node2")->mesh->addresses, addresses) << "they were not told";
 }
 
 // As Swarm takes it out of the balancer before it stops it.

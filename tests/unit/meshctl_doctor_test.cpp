@@ -13,7 +13,7 @@ constexpr const char* kStatus = R"({"Version":"1","Tables":{"Epoch":1,"Version":
   "Swarm":{"State":"active","NodeID":"a","Manager":true,"Session":true,"Error":""},
   "Nodes":[{"ID":"a","Hostname":"node1","State":"ready","Session":true,"Acknowledged":{"Epoch":1,"Version":7}},
            {"ID":"b","Hostname":"node2","State":"ready","Session":true,"Acknowledged":{"Epoch":1,"Version":7}}]})";
-constexpr const char* kKernel = R"({"Uplink":{"Name":"eth0","Mode":"tc","Why":"chosen because of veth"},
+constexpr const char* kKernel = R"({"Uplinks":[{"Name":"eth0","Mode":"tc","Why":"chosen because of veth"}],
   "Hooks":[{"Name":"eth0 ingress","Desired":true,"Attached":true}],"Problems":[],"Differences":[]})";
 
 // `text` with `from` in it replaced: one thing is not as it should be.
@@ -99,6 +99,44 @@ TEST(Doctor, AWorkerAndAHostInNoCluster) {
                     fail(ErrorKind::kUnavailable, "this host is in no cluster"));
   EXPECT_EQ(found.problems, 0U);
   EXPECT_THAT(found.text, HasSubstr("in no cluster"));
+}
+
+TEST(Doctor, SaysWhatProbesOfDirectAnswersFound) {
+  std::vector<model::Service> direct(1);
+  direct[0].spec.name = "web";
+  direct[0].spec.labels = {{"mesh.return", "dsr"}};
+  direct[0].endpoint.ports = {{.target_port = 80, .published_port = 8010}};
+  constexpr const char* kFine = R"({"Hosts":2,"Pairs":2,"Dropped":[],"Silent":[],"Errors":[]})";
+  constexpr const char* kDropped =
+      R"({"Hosts":3,"Pairs":6,"Dropped":[{"From":"node2","As":"node1","To":"node3"}],"Silent":[],"Errors":[]})";
+  const std::string drops =
+      "the underlay drops direct answers from node2: its packets with the address of node1 do not reach node3; use "
+      "--mesh-return tunnel";
+  struct Case {
+    Result<Json> answer;
+    bool used;  // a service answers directly
+    std::size_t problems;
+    std::string says;
+  };
+  const Case table[] = {
+      {parse_json(kFine), true, 0,
+       "[ok]      direct answers (mesh.return=dsr): the underlay between hosts carries them, 2"},
+      {parse_json(kDropped), true, 1, "[problem] " + drops},
+      {parse_json(kDropped), false, 0, "[advice]  " + drops},
+      {parse_json(
+           R"({"Hosts":2,"Pairs":1,"Dropped":[],"Silent":[{"From":"node1","To":"node2"}],"Errors":["node3: no"]})"),
+       true, 0, "[advice]  direct answers of node1 were not probed"},
+      {fail(ErrorKind::kNotFound, "page not found"), true, 0, "were not probed: page not found"},
+  };
+  for (const auto& [answer, used, problems, says] : table) {
+    const auto found =
+        diagnose(*parse_json(kStatus), parse_json(kKernel), used ? direct : std::vector<model::Service>{}, answer);
+    ASSERT_TRUE(found) << found.error().message;
+    EXPECT_EQ(found->problems, problems) << found->text;
+    EXPECT_THAT(found->text, HasSubstr(says));
+  }
+  EXPECT_TRUE(may_answer_directly(*parse_json(kStatus)));
+  EXPECT_FALSE(may_answer_directly(changed(kStatus, R"("Manager":true)", R"("Manager":false)")));
 }
 
 TEST(Doctor, AdvisesOnDirectAnswers) {

@@ -64,7 +64,17 @@ TEST(ParsePublish, OnAnAddress) {
     EXPECT_EQ(wanted->ports.at(0).target_port, 80);
   }
   EXPECT_FALSE(parse_publish("8010:80")->address);
-  const std::pair<const char*, const char*> wrong[] = {{"host:8010:80", "ADDRESS:PUBLISHED:TARGET"},
+  EXPECT_EQ(parse_publish("8010:80")->interface, "");
+  for (const char* name : {"eth1", "bond0.5", "enp3s0f1"}) {
+    const auto wanted = parse_publish(std::string(name) + ":8010:80/udp");
+    ASSERT_TRUE(wanted) << wanted.error().message;
+    EXPECT_EQ(wanted->interface, name);
+    EXPECT_FALSE(wanted->address);
+    EXPECT_EQ(wanted->ports.at(0).published_port, 8010);
+  }
+  const std::pair<const char*, const char*> wrong[] = {{"10.0.0:8010:80", "ADDRESS:PUBLISHED:TARGET"},
+                                                       {"a-host-with-a-name:8010:80", "INTERFACE:PUBLISHED:TARGET"},
+                                                       {"eth1::80", "a published port is needed"},
                                                        {"2001:db8::5:8010:80", "[2001:db8::5]:8010:80"},
                                                        {"[10.0.0.5]:8010:80", "ADDRESS:PUBLISHED:TARGET"},
                                                        {"10.0.0.5::80", "a published port is needed"},

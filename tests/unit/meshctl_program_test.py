@@ -451,7 +451,7 @@ class Swarm(Meshctl):
 class Doctor(Meshctl):
     def test_status_1_if_something_is_wrong(self):
         status = {"Version": "1", "Swarm": {"State": "active", "Manager": True}, "Nodes": []}
-        kernel = {"Uplink": {"Name": "eth0", "Mode": "tc", "Why": "as asked"}, "Hooks": [], "Problems": [],
+        kernel = {"Uplinks": [{"Name": "eth0", "Mode": "tc", "Why": "as asked"}], "Hooks": [], "Problems": [],
                   "Differences": []}
         answers = {"GET /mesh/status": (200, status), "GET /mesh/dataplane/status": (200, kernel),
                    "GET /services": (200, [service()])}

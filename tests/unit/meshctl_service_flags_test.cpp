@@ -182,6 +182,7 @@ TEST_F(ChangeSpec, PublishSetsWhatIsGivenAndLeavesTheRest) {
        {{"mesh.port.8010/tcp.address", "10.0.0.5"}, {"mesh.port.8010/tcp.on", "node.labels.edge==true"}}},
       {"8010:80", {{}, {""}}, {{"mesh.port.8010/tcp.address", "10.0.0.5"}}},
       {"[2001:db8::5]:8010:80", {}, {{"mesh.port.8010/tcp.address", "2001:db8::5"}}},
+      {"eth1:8010:80", {}, {{"mesh.port.8010/tcp.interface", "eth1"}}},
       {"0.0.0.0:8010:80", {}, {}},
       {"8030-8031:80-81/udp",
        {{"10.0.0.1"}, {}},

@@ -44,6 +44,8 @@ TEST(MeshOptions, Read) {
          o.ports[kPort].addresses = {*IpAddress::parse("10.0.0.5"), *IpAddress::parse("10.0.0.6")};
          o.ports[kPort].on = {"node.labels.edge==true"};
        })},
+      {{{"mesh.port.8010/tcp.interface", "eth1,bond0.5,eth1"}},
+       with([](auto& o) { o.ports[kPort].interfaces = {"bond0.5", "eth1"}; })},
       {{{"mesh.port.53/udp.on", "node.role == worker , node.hostname!=n1"}},
        with([](auto& o) { o.ports[{PortProtocol::kUdp, 53}].on = {"node.role == worker", "node.hostname!=n1"}; })},
   };
@@ -85,7 +87,7 @@ TEST(MeshOptions, Refused) {
       {"mesh.weight", "node.labels.capacity", "alone: capacity"},
       {"mesh.retrun", "dsr", "not known"},
       {"mesh.", "x", "not known"},
-      {"mesh.port.8010/tcp.alow", "10.0.0.1", "mesh.port.PORT/PROTOCOL.allow, .address and .on"},
+      {"mesh.port.8010/tcp.alow", "10.0.0.1", "mesh.port.PORT/PROTOCOL.allow, .address, .interface and .on"},
       {"mesh.port.8010.allow", "10.0.0.1", "not known"},
       {"mesh.port.8010/icmp.allow", "10.0.0.1", "not known"},
       {"mesh.port./tcp.allow", "10.0.0.1", "not known"},
@@ -101,6 +103,9 @@ TEST(MeshOptions, Refused) {
       {"mesh.port.8010/tcp.address", "eth0", "not an IP address"},
       {"mesh.port.8010/tcp.address", "10.0.0.0/24", "not an IP address"},
       {"mesh.port.8010/tcp.address", "0.0.0.0", "remove the label"},
+      {"mesh.port.8010/tcp.interface", "10.0.0.5", "no interface's name"},
+      {"mesh.port.8010/tcp.interface", "eth0,", "interfaces of hosts such as eth1"},
+      {"mesh.port.8010/tcp.interface", "sixteencharacter", "no interface's name"},
       {"mesh.port.8010/tcp.address", "::", "remove the label"},
       {"mesh.port.8010/tcp.address", "127.0.0.1", "uplinks"},
       {"mesh.port.8010/tcp.address", prefixes(66).substr(9), "limit of 64"},
@@ -171,13 +176,15 @@ TEST(MeshOptions, RowsWithoutOptionsAreAsBefore) {
   full.prefer_local = true;
   full.entry_nodes.emplace();  // nobody answers: not the same as everybody
   full.addresses = {*IpAddress::parse("10.0.0.5")};
+  full.interfaces = {"eth1"};
   full.allow = {*Cidr::parse("192.0.2.0/24")};
   EXPECT_EQ(*decode<PortRow>(encode(full)), full);
   full.entry_nodes = {1, 3};
   EXPECT_EQ(*decode<PortRow>(encode(full)), full);
-  EXPECT_THAT(to_text(encode(full)),
-              HasSubstr(R"("Return":"dsr","AffinitySeconds":60,"PreferLocal":true,)"
-                        R"("EntryNodes":[1,3],"Addresses":["10.0.0.5"],"Allow":["192.0.2.0/24"])"));
+  EXPECT_THAT(
+      to_text(encode(full)),
+      HasSubstr(R"("Return":"dsr","AffinitySeconds":60,"PreferLocal":true,)"
+                R"("EntryNodes":[1,3],"Addresses":["10.0.0.5"],"Interfaces":["eth1"],"Allow":["192.0.2.0/24"])"));
 }
 
 }  // namespace

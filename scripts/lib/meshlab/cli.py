@@ -39,7 +39,9 @@ def _parser():
     less = up.add_mutually_exclusive_group()
     less.add_argument("--bare", action="store_true", help="meshd runs on every node, but they form no cluster")
     less.add_argument("--no-meshd", action="store_true", help="only boot: no meshd, no cluster")
-    up.add_argument("--uplink-mode", choices=("xdp", "tc"), default="xdp", help="the hook on eth0 (default: xdp)")
+    up.add_argument("--uplink-mode", choices=("xdp", "tc", "auto"), default="xdp", help="the hook on eth0 (default: xdp)")
+    up.add_argument("--uplink", metavar="NAME[,NAME]", default="eth0",
+                    help="interfaces that meshd is told of (default: eth0); empty: it finds them")
     up.add_argument("--build", metavar="DIR", default=os.path.join(toolbox.SOURCE_ROOT, "build", "release"),
                     help="build directory with bin/meshd (default: build/release)")
     execute = host_verb("exec", "run a command on a host; exit code and terminal are the command's")
@@ -76,7 +78,7 @@ def _status(arguments):
 
 def _up(arguments):
     lab = verbs.up(arguments.name, arguments.nodes, arguments.uplink_mode, arguments.build, daemons=not arguments.no_meshd,
-                   formed=not arguments.bare)
+                   formed=not arguments.bare, uplink=arguments.uplink)
     print(f"lab {lab.name} is up: {' '.join(lab.hosts())}")
 
 

@@ -25,7 +25,7 @@ def command(lab, host):
         os.path.join(lab.build_dir, "bin", "meshd"),
         "--data-dir", "/var/lib/meshd",
         "--advertise-addr", addresses.address_of(host).v4,
-        "--uplink", "eth0",
+        "--uplink", lab.uplink,
         "--uplink-mode", lab.uplink_mode,
         "--cgroup-root", cgroups.cgroup2_path(processes.cgroup_of(lab, host)),
         "--registry-mirror", f"{addresses.address_of(addresses.REGISTRY).v4}:{addresses.REGISTRY_PORT}",

@@ -23,7 +23,7 @@ _NAME = re.compile(r"^[a-z0-9][a-z0-9-]{0,30}$")
 @dataclass
 class Lab:
     """The declared lab. registry_storage: filled directory below the registry's disk, or "". daemons: meshd starts
-    with its host. cut: hosts whose wire is cut."""
+    with its host. cut: hosts whose wire is cut. uplink: as meshd's --uplink; "": meshd finds them."""
 
     name: str
     nodes: int
@@ -32,6 +32,7 @@ class Lab:
     registry_storage: str
     daemons: bool
     cut: list = field(default_factory=list)
+    uplink: str = "eth0"
 
     @property
     def directory(self):

@@ -13,7 +13,7 @@ def require_root():
         raise LabError("a lab needs root: it makes network, mount and pid namespaces and cgroups", "sudo scripts/lab …")
 
 
-def up(name, nodes, uplink_mode, build_dir, daemons=True, formed=True):
+def up(name, nodes, uplink_mode, build_dir, daemons=True, formed=True, uplink="eth0"):
     """daemons: meshd on every node. formed: one cluster of them."""
     if not 1 <= nodes <= addresses.NODES_MAX:
         raise LabError(f"a lab has 1 to {addresses.NODES_MAX} nodes, not {nodes}")
@@ -23,7 +23,7 @@ def up(name, nodes, uplink_mode, build_dir, daemons=True, formed=True):
     if daemons:
         cluster.check_binaries(build_dir)
     storage = registry_disk.filled(build_dir) if registry_disk.is_built(build_dir) else ""
-    lab = state.Lab(name, nodes, uplink_mode, build_dir, storage, daemons)
+    lab = state.Lab(name, nodes, uplink_mode, build_dir, storage, daemons, uplink=uplink)
     with state.locked(name):
         if state.exists(name):
             raise LabError(f"a lab called {name} exists already",
