@@ -76,6 +76,12 @@ Result<std::string> Kernel::read_rows(std::string_view map, std::uint32_t first,
   return rows;
 }
 
+Sizes Kernel::sizes() const {
+  Sizes sizes;
+  for (const MapDescription& map : descriptions_) sizes[map.name] = map.rows_max;
+  return sizes;
+}
+
 std::uint64_t Kernel::memory_of(std::string_view map) const {
   const Result<int> fd = fd_of(map);
   if (!fd) return 0;
@@ -113,7 +119,7 @@ std::string Kernel::mapped_row(MapId map, std::uint32_t row) const {
 Status Kernel::write_mapped(MapId map, std::uint32_t row, const std::string& value) {
   const MapInfo& info = map_info(map);
   Mapping& mapping = mappings_.at(map);
-  if (row >= info.rows_max || value.size() > mapping.stride) {
+  if (row >= mapping.size / mapping.stride || value.size() > mapping.stride) {
     return fail(ErrorKind::kInternal, fmt::format("write {}: row {} is outside of it", info.name, row));
   }
   char* place = static_cast<char*>(mapping.data) + std::size_t{row} * mapping.stride;

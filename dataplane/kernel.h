@@ -26,6 +26,7 @@
 #include "base/result.h"
 #include "dataplane/dataplane.h"
 #include "dataplane/plan.h"
+#include "dataplane/sizes.h"
 #include "dataplane/state.h"
 #include "dataplane/takeover.h"
 
@@ -46,7 +47,8 @@ class Kernel {
   ~Kernel();
 
   // `recreated` says which tables of an earlier meshd start empty, and why; empty: none does.
-  [[nodiscard]] static Result<Kernel> open(const Options& options, std::string& recreated);
+  // `asked`: no table has fewer rows.
+  [[nodiscard]] static Result<Kernel> open(const Options& options, const Sizes& asked, std::string& recreated);
   [[nodiscard]] static Status cleanup(const Options& options);
 
   [[nodiscard]] const HostFacts& facts() const { return facts_; }
@@ -73,6 +75,7 @@ class Kernel {
     bool is_array = false, is_per_cpu = false;
   };
   [[nodiscard]] const std::vector<MapDescription>& maps() const { return descriptions_; }
+  [[nodiscard]] Sizes sizes() const;                                   // of all
   [[nodiscard]] std::uint64_t memory_of(std::string_view map) const;   // bytes, as the kernel accounts it
   [[nodiscard]] std::uint64_t count_rows(std::string_view map) const;  // of a hash map
 
@@ -106,7 +109,7 @@ class Kernel {
 
   struct Earlier;
 
-  [[nodiscard]] Status open_state(const Options& options, std::string& recreated);
+  [[nodiscard]] Status open_state(const Options& options, const Sizes& asked, std::string& recreated);
   [[nodiscard]] Status take_map(const std::string& name, Fd fd);
   [[nodiscard]] Status adopt_maps();
   [[nodiscard]] Status adopt_programs();

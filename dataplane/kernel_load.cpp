@@ -83,8 +83,8 @@ std::unexpected<Error> load_failure(const std::string& object, const std::string
   return fail_errno(fmt::format("load BPF object {} ({})", object, words), code);
 }
 
-// Opened with the sizes that the options ask for.
-Result<Objects> open_objects(const Options& options) {
+// Opened with the sizes that the options and the tables ask for.
+Result<Objects> open_objects(const Options& options, const Sizes& sizes) {
   if (options.flow_sets != 0 && !std::has_single_bit(options.flow_sets)) {
     return fail(ErrorKind::kInvalid, fmt::format("flow table of {} sets: must be a power of two", options.flow_sets));
   }
@@ -99,6 +99,9 @@ Result<Objects> open_objects(const Options& options) {
     if (!opened) return load_failure(object.name, options.pin_dir, errno);
     bpf_map* flows = bpf_object__find_map_by_name(opened.get(), "mesh_flows");
     if (flows != nullptr && options.flow_sets != 0) bpf_map__set_max_entries(flows, options.flow_sets);
+    for (const auto& [name, rows] : sizes) {
+      if (bpf_map* map = bpf_object__find_map_by_name(opened.get(), name.c_str())) bpf_map__set_max_entries(map, rows);
+    }
     objects.push_back(std::move(opened));
   }
   return objects;
@@ -165,20 +168,21 @@ Kernel::Mapping::~Mapping() {
   if (data != nullptr) munmap(data, size);
 }
 
-Result<Kernel> Kernel::open(const Options& options, std::string& recreated) {
+Result<Kernel> Kernel::open(const Options& options, const Sizes& asked, std::string& recreated) {
   libbpf_set_print(keep_words);
   Kernel kernel;
-  TRY(kernel.open_state(options, recreated));
+  TRY(kernel.open_state(options, asked, recreated));
   return kernel;
 }
 
-Status Kernel::open_state(const Options& options, std::string& recreated) {
+Status Kernel::open_state(const Options& options, const Sizes& asked, std::string& recreated) {
   pin_dir_ = options.pin_dir;
   program_dir_ = pin_dir_ + "/programs_" + objects_digest();
   TRY_IN("data plane", make_pin_directory(pin_dir_));
-  const Objects objects = TRY(open_objects(options));
   const MapShapes pinned = TRY_IN("data plane", pinned_shapes(pin_dir_));
-  const Takeover takeover = take_over(shapes_of(objects), pinned, pinned_version(pin_dir_, pinned));
+  const std::uint32_t version = pinned_version(pin_dir_, pinned);
+  const Objects objects = TRY(open_objects(options, sizes_to_make(pinned, asked)));
+  const Takeover takeover = take_over(shapes_of(objects), pinned, version);
   recreated = takeover.lost;
 
   const bool adopted = takeover.anew.empty() && adopt_maps() && adopt_programs();

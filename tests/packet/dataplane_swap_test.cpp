@@ -152,6 +152,23 @@ TEST_P(Swap, OverAFlowTableOfAnotherSizeLosesNothing) {
   }
 }
 
+TEST_P(Swap, ToLargerTablesLosesNothing) {
+  const std::vector<std::uint16_t> ports = cluster_->ports;
+  const std::set<std::uint32_t> before = program_ids(1);
+  for (std::uint16_t number = 0; number < 200; ++number) {
+    cluster_->ports.push_back(static_cast<std::uint16_t>(20000 + number));
+  }
+  cluster_->apply();
+  for (std::uint16_t host = 1; host <= kHosts; ++host) {
+    EXPECT_THAT(cluster_->host(host).report.taken_over, HasSubstr("taken over"));
+    EXPECT_EQ(cluster_->host(host).report.recreated, "");
+  }
+  for (const std::uint32_t id : program_ids(1)) EXPECT_FALSE(before.contains(id)) << "the old program is attached";
+  traffic_->wait_for_answers(500);
+  cluster_->ports = ports;
+  cluster_->apply();
+}
+
 // The maps of the previous version, from tests/unit/abi.
 std::map<std::string, MapShape> previous_shapes() {
   std::map<std::string, MapShape> shapes;
@@ -215,7 +232,9 @@ void pin_previous(const std::string& pin_dir) {
     bpf_map_create_opts options{};
     options.sz = sizeof options;
     options.map_flags = shape.flags;
-    const Fd then(bpf_map_create(static_cast<bpf_map_type>(shape.type), "previous", shape.key_size, shape.value_size,
+    // A map that is used on goes by the name that it was made with.
+    const std::string named = name.substr(0, BPF_OBJ_NAME_LEN - 1);
+    const Fd then(bpf_map_create(static_cast<bpf_map_type>(shape.type), named.c_str(), shape.key_size, shape.value_size,
                                  shape.rows_max, &options));
     ASSERT_TRUE(then) << name << ": " << strerror(errno);
     fill_previous(name, now.get(), then.get(), shape);

@@ -1,0 +1,90 @@
+#include "dataplane/sizes.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+
+namespace mesh::dataplane {
+namespace {
+
+struct Growing {
+  MapId map;
+  std::uint32_t rows_first;      // what it begins with
+  const char* beside = nullptr;  // a map of the same rows, which the programs write
+};
+// A hundred services of ten, and what goes with them.
+constexpr std::array kGrowing = {
+    Growing{MapId::kAddresses, 512},  Growing{MapId::kRings, 1024},
+    Growing{MapId::kRows, 4096},      Growing{MapId::kBackends, 2048, "mesh_backend_counters"},
+    Growing{MapId::kEndpoints, 4096}, Growing{MapId::kBindings, 512, "mesh_binding_counters"},
+    Growing{MapId::kSources, 1024},   Growing{MapId::kVnis, 256},
+    Growing{MapId::kVips, 1024},      Growing{MapId::kVipBackends, 4096},
+    Growing{MapId::kNamespaces, 512}, Growing{MapId::kMembers, 1024},
+    Growing{MapId::kBound, 256},      Growing{MapId::kLocals, 256},
+};
+
+// The next step up: of a hash table, whose buckets are a power of two anyway, twice as much; of an array a quarter of a
+// power of two.
+std::uint32_t round_up(const MapInfo& info, std::uint64_t rows) {
+  std::uint64_t size = std::bit_ceil(rows);
+  const std::uint64_t quarter = size / 8;  // of the power of two below
+  while (info.is_array && quarter > 0 && size - quarter >= rows) size -= quarter;
+  return static_cast<std::uint32_t>(std::min<std::uint64_t>(size, info.rows_max));
+}
+
+bool is_array(const MapShape& shape) { return shape.type == BPF_MAP_TYPE_ARRAY; }
+
+using Counts = std::array<std::uint64_t, kMapCount>;
+
+// How many rows each map must have for these actions.
+Counts rows_needed(const std::vector<Action>& actions, const Observed& kernel) {
+  Counts rows{};
+  for (std::size_t i = 0; i < kMapCount; ++i) {
+    if (!map_info(static_cast<MapId>(i)).is_array) rows[i] = kernel.tables[i].size();
+  }
+  for (const Action& action : actions) {
+    const auto* write = std::get_if<WriteRow>(&action);
+    if (write == nullptr) continue;
+    std::uint64_t& count = rows[static_cast<std::size_t>(write->map)];
+    if (map_info(write->map).is_array) {
+      count = std::max(count, std::uint64_t{value_of<std::uint32_t>(write->key)} + 1);
+    } else if (!kernel[write->map].contains(write->key)) {
+      ++count;
+    }
+  }
+  return rows;
+}
+
+}  // namespace
+
+Sizes sizes_to_make(const MapShapes& pinned, const Sizes& asked) {
+  Sizes sizes;
+  for (const Growing& growing : kGrowing) {
+    const MapInfo& info = map_info(growing.map);
+    std::uint32_t rows = growing.rows_first;
+    const auto there = pinned.find(info.name);
+    if (there != pinned.end() && is_array(there->second) == info.is_array)
+      rows = std::max(rows, there->second.rows_max);
+    if (const auto more = asked.find(info.name); more != asked.end()) rows = std::max(rows, more->second);
+    sizes[info.name] = std::min(rows, info.rows_max);
+    if (growing.beside != nullptr) sizes[growing.beside] = sizes[info.name];
+  }
+  return sizes;
+}
+
+std::optional<Sizes> sizes_for(const std::vector<Action>& actions, const Observed& kernel, const Sizes& sizes) {
+  std::optional<Sizes> larger;
+  const Counts rows = rows_needed(actions, kernel);
+  for (const Growing& growing : kGrowing) {
+    const MapInfo& info = map_info(growing.map);
+    const std::uint32_t has = sizes.at(info.name);
+    const std::uint64_t needed = rows[static_cast<std::size_t>(growing.map)];
+    if (needed <= has || has == info.rows_max) continue;
+    if (!larger) larger = sizes;
+    // Some more, so that a cluster that grows by and by does not come here each time.
+    (*larger)[info.name] = round_up(info, std::max<std::uint64_t>(needed + needed / 8, has + has / 2));
+  }
+  return larger;
+}
+
+}  // namespace mesh::dataplane
