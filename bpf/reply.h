@@ -4,11 +4,6 @@
 
 #include "bpf/verdict.h"
 
-MESH_INLINE const struct mesh_endpoint* mesh_endpoint_of(__u32 vni, const struct mesh_address* address) {
-  struct mesh_endpoint_key key = {vni, *address};
-  return bpf_map_lookup_elem(&mesh_endpoints, &key);
-}
-
 // A reply with its final addresses, at the entry host: the client is this host, an endpoint here, or outside.
 MESH_INLINE int mesh_return(struct mesh_work* work, const struct mesh_address* original,
                             const struct mesh_address* client) {
@@ -16,8 +11,8 @@ MESH_INLINE int mesh_return(struct mesh_work* work, const struct mesh_address* o
     return MESH_HOST;
   }
   if (!mesh_is_ingress(work->config, &work->packet, client)) return MESH_CLIENT;
-  const struct mesh_endpoint* endpoint = mesh_endpoint_of(work->config->ingress_vni, client);
-  if (endpoint && endpoint->ifindex) return mesh_deliver(work, endpoint->ifindex, endpoint->mac);
+  __u64 place = mesh_endpoint_of(work->config->ingress_vni, client);
+  if (mesh_place_ifindex(place)) return mesh_deliver_at(work, place);
   return MESH_CLIENT;
 }
 

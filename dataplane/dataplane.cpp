@@ -381,6 +381,12 @@ std::uint32_t Dataplane::State::endpoint_behind(const TracedFrame& frame) const 
     if (endpoint.ifindex == 0 || std::memcmp(&row.address, &address, sizeof address) != 0) continue;
     if (std::equal(frame.to.bytes.begin(), frame.to.bytes.end(), endpoint.mac)) return endpoint.ifindex;
   }
+  if (!frame.packet->destination.ip.is_v4()) return 0;
+  for (const auto& [key, value] : (*picture)[MapId::kEndpoints4]) {
+    const auto [place, ingress] = value_of<mesh_endpoint4_place>(value);
+    if (value_of<mesh_endpoint4_key>(key).address != address.word[3] || (place & MESH_ENDPOINT_FAR) != 0) continue;
+    if (frame.to == MacAddress::of_endpoint(IpAddress::v4(ntohl(ingress)))) return place;
+  }
   return 0;
 }
 

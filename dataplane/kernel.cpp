@@ -142,7 +142,9 @@ Result<Observed> Kernel::observe() const {
   for (std::size_t i = 0; i < kMapCount; ++i) {
     const auto map = static_cast<MapId>(i);
     if (is_mapped(map)) continue;
-    if (map_info(map).is_array) {
+    if (map == MapId::kEndpoints4) {
+      observed[map] = endpoints_->rows();
+    } else if (map_info(map).is_array) {
       TRY(observe_array(map, observed));
     } else {
       observed[map] = TRY(read_table(map_info(map).name));
@@ -263,7 +265,7 @@ void Kernel::apply(std::span<const Action> actions, const std::function<void(con
 std::size_t Kernel::write_batch(std::span<const Action> actions) {
   constexpr std::size_t kBatchMax = 4096;
   const auto* first = std::get_if<WriteRow>(&actions.front());
-  if (first == nullptr || is_mapped(first->map)) return 0;
+  if (first == nullptr || is_mapped(first->map) || first->map == MapId::kEndpoints4) return 0;
   const auto same_table = [&](const Action& action) {
     const auto* write = std::get_if<WriteRow>(&action);
     return write != nullptr && write->map == first->map && write->key.size() == first->key.size() &&
@@ -289,11 +291,20 @@ std::size_t Kernel::write_batch(std::span<const Action> actions) {
 }
 
 Status Kernel::run(const WriteRow& action) {
+  if (action.map == MapId::kEndpoints4) {
+    const auto key = value_of<mesh_endpoint4_key>(action.key);
+    if (endpoints_->put(key, value_of<mesh_endpoint4_place>(action.value))) return {};
+    return fail(ErrorKind::kExhausted, "kernel table mesh_endpoints4 is full; this host cannot take more");
+  }
   if (is_mapped(action.map)) return write_mapped(action.map, value_of<std::uint32_t>(action.key), action.value);
   return write(map_info(action.map).name, action.key, action.value);
 }
 
 Status Kernel::run(const DeleteRow& action) {
+  if (action.map == MapId::kEndpoints4) {
+    endpoints_->erase(value_of<mesh_endpoint4_key>(action.key));
+    return {};
+  }
   const MapInfo& info = map_info(action.map);
   const auto description = std::ranges::find(descriptions_, info.name, &MapDescription::name);
   const std::string zeros(description->value_size, '\0');

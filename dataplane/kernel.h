@@ -16,6 +16,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <span>
 #include <string>
@@ -25,6 +26,7 @@
 #include "base/fd.h"
 #include "base/result.h"
 #include "dataplane/dataplane.h"
+#include "dataplane/endpoint_table.h"
 #include "dataplane/plan.h"
 #include "dataplane/sizes.h"
 #include "dataplane/state.h"
@@ -160,6 +162,8 @@ class Kernel {
   std::map<std::string, Fd> programs_;
   std::map<MapId, Mapping> mappings_;
   Mapping filters_;
+  Mapping endpoint_lines_;
+  std::optional<EndpointTable> endpoints_;  // in them
   Fd cgroup_;
   std::set<std::string, std::less<>> anew_;  // maps that this object made
   std::unique_ptr<Earlier> earlier_;         // an earlier meshd's tables, until its programs are replaced

@@ -354,6 +354,9 @@ Result<Kernel::Mapping> Kernel::map_array(std::string_view map) const {
 Status Kernel::map_arrays() {
   for (const MapId map : kMapped) mappings_[map] = TRY(map_array(map_info(map).name));
   filters_ = TRY(map_array("mesh_filters"));
+  endpoint_lines_ = TRY(map_array("mesh_endpoints4"));
+  const auto lines = std::ranges::find(descriptions_, "mesh_endpoints4", &MapDescription::name)->rows_max;
+  endpoints_.emplace(std::span(static_cast<mesh_endpoint_line*>(endpoint_lines_.data), lines));
   return {};
 }
 
@@ -367,6 +370,7 @@ Status Kernel::learn_facts() {
   }
   const auto flows = std::ranges::find(descriptions_, "mesh_flows", &MapDescription::name);
   facts_.flow_mask = flows->rows_max - 1;
+  facts_.endpoint_lines = std::ranges::find(descriptions_, "mesh_endpoints4", &MapDescription::name)->rows_max;
   // The seed is as old as the table: records are found by it.
   facts_.flow_seed = value_of<mesh_config>(TRY(read("mesh_config", bytes_of(std::uint32_t{0})))).flow_seed;
   while (facts_.flow_seed == 0) {

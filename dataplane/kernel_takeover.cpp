@@ -17,6 +17,8 @@ namespace {
 constexpr std::string_view kFlows = "mesh_flows";
 constexpr std::string_view kOrigins = "mesh_origins";
 constexpr std::string_view kFilters = "mesh_filters";
+// Its rows lie where the number of lines says; the first pass writes them, before anything is attached.
+constexpr std::string_view kEndpointLines = "mesh_endpoints4";
 
 // Records of `set` that were not in it before, or were otherwise.
 void add_changed(const mesh_flow_set& set, const mesh_flow_set& before, std::vector<FlowEntry>& changed) {
@@ -111,7 +113,8 @@ Status Kernel::copy_rows(const std::string& map, std::uint64_t flags) {
 // Everything but what the programs will have changed by the time that they are exchanged.
 Status Kernel::fill_from_earlier() {
   for (const std::string& map : earlier_->takeover.taken) {
-    if (map != kFlows && map != kOrigins && map != kFilters) TRY(copy_rows(map, BPF_ANY));
+    if (map == kFlows || map == kOrigins || map == kFilters || map == kEndpointLines) continue;
+    TRY(copy_rows(map, BPF_ANY));
   }
   if (!earlier_->takeover.taken.contains(kFilters)) return {};
   // Whichever flows there are, they are looked up until the programs and the next scan know better.

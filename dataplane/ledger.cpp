@@ -10,8 +10,8 @@
 namespace mesh::dataplane {
 namespace {
 
-constexpr std::array<MapId, 4> kEndpointMaps = {MapId::kEndpoints, MapId::kSources, MapId::kNamespaces,
-                                                MapId::kMembers};
+constexpr std::array<MapId, 5> kEndpointMaps = {MapId::kEndpoints, MapId::kEndpoints4, MapId::kSources,
+                                                MapId::kNamespaces, MapId::kMembers};
 
 std::string name_of(const IpAddress& address) { return bytes_of(to_abi(address)); }
 std::string name_of(const VirtualIp& vip) { return name_of(vip.address); }
@@ -100,7 +100,8 @@ bool same_frame(const Desired& a, const Desired& b) {
   return frame(a) == frame(b);
 }
 
-// How many rows of kEndpoints the endpoints would have if each were one's alone; the local ones by their attachment.
+// How many rows of kEndpoints and kEndpoints4 the endpoints would have if each were one's alone; the local ones by
+// their attachment.
 struct Claims {
   std::size_t addresses = 0;
   std::size_t attachments = 0;
@@ -137,8 +138,8 @@ void Ledger::settle(Room room, const Observed& kernel) {
   index_all();
   // Attachments by interface stand for those by namespace: one of each per task.
   const Claims claims = claims_of(desired_);
-  divisible_ = divisible_ && claims.addresses == kernel[MapId::kEndpoints].size() &&
-               claims.interfaces.size() == claims.attachments;
+  const std::size_t addresses = kernel[MapId::kEndpoints].size() + kernel[MapId::kEndpoints4].size();
+  divisible_ = divisible_ && claims.addresses == addresses && claims.interfaces.size() == claims.attachments;
 }
 
 const PublishedPort* Ledger::find(Protocol protocol, std::uint16_t port) const {

@@ -18,8 +18,9 @@ class Steps {
       : observed_(observed), wanted_(wanted), fresh_backends_(fresh_backends) {}
 
   std::vector<Action> all() {
-    for (const MapId map : {MapId::kVnis, MapId::kConfig, MapId::kNetworks, MapId::kAddresses, MapId::kNodes,
-                            MapId::kEndpoints, MapId::kSources, MapId::kNamespaces, MapId::kMembers}) {
+    for (const MapId map :
+         {MapId::kVnis, MapId::kConfig, MapId::kNetworks, MapId::kAddresses, MapId::kNodes, MapId::kEndpoints,
+          MapId::kEndpoints4, MapId::kSources, MapId::kNamespaces, MapId::kMembers}) {
       write(map);
     }
     bindings();
@@ -35,8 +36,9 @@ class Steps {
     for (const MapId map : {MapId::kServices, MapId::kBound, MapId::kAllowed, MapId::kLocals, MapId::kVips})
       remove(map);
     remove_bindings();
-    for (const MapId map : {MapId::kBackends, MapId::kRows, MapId::kMembers, MapId::kNamespaces, MapId::kSources,
-                            MapId::kEndpoints, MapId::kNodes, MapId::kAddresses, MapId::kNetworks, MapId::kVnis}) {
+    for (const MapId map :
+         {MapId::kBackends, MapId::kRows, MapId::kMembers, MapId::kNamespaces, MapId::kSources, MapId::kEndpoints,
+          MapId::kEndpoints4, MapId::kNodes, MapId::kAddresses, MapId::kNetworks, MapId::kVnis}) {
       remove(map);
     }
     detach();

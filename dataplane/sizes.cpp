@@ -14,22 +14,42 @@ struct Growing {
 };
 // A hundred services of ten, and what goes with them.
 constexpr std::array kGrowing = {
-    Growing{MapId::kAddresses, 512},  Growing{MapId::kRings, 1024},
-    Growing{MapId::kRows, 4096},      Growing{MapId::kBackends, 2048, "mesh_backend_counters"},
-    Growing{MapId::kEndpoints, 4096}, Growing{MapId::kBindings, 512, "mesh_binding_counters"},
-    Growing{MapId::kSources, 1024},   Growing{MapId::kVnis, 256},
-    Growing{MapId::kVips, 1024},      Growing{MapId::kVipBackends, 4096},
-    Growing{MapId::kNamespaces, 512}, Growing{MapId::kMembers, 1024},
-    Growing{MapId::kBound, 256},      Growing{MapId::kLocals, 256},
+    Growing{MapId::kAddresses, 512},
+    Growing{MapId::kRings, 1024},
+    Growing{MapId::kRows, 4096},
+    Growing{MapId::kBackends, 2048, "mesh_backend_counters"},
+    Growing{MapId::kEndpoints, 1024},
+    Growing{MapId::kEndpoints4, 1024},
+    Growing{MapId::kBindings, 512, "mesh_binding_counters"},
+    Growing{MapId::kSources, 1024},
+    Growing{MapId::kVnis, 256},
+    Growing{MapId::kVips, 1024},
+    Growing{MapId::kVipBackends, 4096},
+    Growing{MapId::kNamespaces, 512},
+    Growing{MapId::kMembers, 1024},
+    Growing{MapId::kBound, 256},
+    Growing{MapId::kLocals, 256},
 };
 
-// The next step up: of a hash table, whose buckets are a power of two anyway, twice as much; of an array a quarter of a
-// power of two.
-std::uint32_t round_up(const MapInfo& info, std::uint64_t rows) {
+// Of the kernel's map: a row of mesh_endpoints4 is a line.
+struct Extent {
+  bool is_array;
+  std::uint32_t rows_max;
+  std::uint32_t per_row = 1;  // rows of ours that one should hold
+};
+Extent extent_of(MapId map) {
+  const MapInfo& info = map_info(map);
+  if (map == MapId::kEndpoints4) return {true, MESH_ENDPOINT_LINES_MAX, MESH_ENDPOINTS_OF_LINE - 1};
+  return {info.is_array, info.rows_max};
+}
+
+// The next step up: of a hash table, whose buckets are a power of two anyway, twice as much; of an array an eighth of
+// a power of two.
+std::uint32_t round_up(const Extent& extent, std::uint64_t rows) {
   std::uint64_t size = std::bit_ceil(rows);
-  const std::uint64_t quarter = size / 8;  // of the power of two below
-  while (info.is_array && quarter > 0 && size - quarter >= rows) size -= quarter;
-  return static_cast<std::uint32_t>(std::min<std::uint64_t>(size, info.rows_max));
+  const std::uint64_t eighth = size / 16;  // of the power of two below
+  while (extent.is_array && eighth > 0 && size - eighth >= rows) size -= eighth;
+  return static_cast<std::uint32_t>(std::min<std::uint64_t>(size, extent.rows_max));
 }
 
 bool is_array(const MapShape& shape) { return shape.type == BPF_MAP_TYPE_ARRAY; }
@@ -60,14 +80,15 @@ Counts rows_needed(const std::vector<Action>& actions, const Observed& kernel) {
 Sizes sizes_to_make(const MapShapes& pinned, const Sizes& asked) {
   Sizes sizes;
   for (const Growing& growing : kGrowing) {
-    const MapInfo& info = map_info(growing.map);
+    const std::string name = map_info(growing.map).name;
+    const Extent extent = extent_of(growing.map);
     std::uint32_t rows = growing.rows_first;
-    const auto there = pinned.find(info.name);
-    if (there != pinned.end() && is_array(there->second) == info.is_array)
+    const auto there = pinned.find(name);
+    if (there != pinned.end() && is_array(there->second) == extent.is_array)
       rows = std::max(rows, there->second.rows_max);
-    if (const auto more = asked.find(info.name); more != asked.end()) rows = std::max(rows, more->second);
-    sizes[info.name] = std::min(rows, info.rows_max);
-    if (growing.beside != nullptr) sizes[growing.beside] = sizes[info.name];
+    if (const auto more = asked.find(name); more != asked.end()) rows = std::max(rows, more->second);
+    sizes[name] = std::min(rows, extent.rows_max);
+    if (growing.beside != nullptr) sizes[growing.beside] = sizes[name];
   }
   return sizes;
 }
@@ -76,13 +97,14 @@ std::optional<Sizes> sizes_for(const std::vector<Action>& actions, const Observe
   std::optional<Sizes> larger;
   const Counts rows = rows_needed(actions, kernel);
   for (const Growing& growing : kGrowing) {
-    const MapInfo& info = map_info(growing.map);
-    const std::uint32_t has = sizes.at(info.name);
-    const std::uint64_t needed = rows[static_cast<std::size_t>(growing.map)];
-    if (needed <= has || has == info.rows_max) continue;
+    const std::string name = map_info(growing.map).name;
+    const Extent extent = extent_of(growing.map);
+    const std::uint32_t has = sizes.at(name);
+    const std::uint64_t needed = (rows[static_cast<std::size_t>(growing.map)] + extent.per_row - 1) / extent.per_row;
+    if (needed <= has || has == extent.rows_max) continue;
     if (!larger) larger = sizes;
     // Some more, so that a cluster that grows by and by does not come here each time.
-    (*larger)[info.name] = round_up(info, std::max<std::uint64_t>(needed + needed / 8, has + has / 2));
+    (*larger)[name] = round_up(extent, std::max<std::uint64_t>(needed + needed / 8, has + has / 2));
   }
   return larger;
 }

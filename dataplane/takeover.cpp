@@ -19,19 +19,11 @@ struct Conversion {
   void (*convert)(Row& row);
 };
 
-void convert_binding_traffic(Row& row) {
-  const auto before = value_of<previous::BindingTraffic>(row.value);
-  row.value = bytes_of(mesh_binding_traffic{.in = before.in, .out = before.out});
-}
-
-void convert_counter(Row& row) {
-  const auto index = value_of<std::uint32_t>(row.key);
-  if (index >= previous::kFirstMovedCounter) row.key = bytes_of(index + 1);
-}
+// Until the first pass has written them there are no endpoints of IPv4.
+void convert_config(Row& row) { row.value.resize(sizeof(mesh_config)); }
 
 constexpr std::array kConversions = {
-    Conversion{"mesh_binding_counters", sizeof(previous::BindingTraffic), convert_binding_traffic},
-    Conversion{"mesh_counters", sizeof(std::uint64_t), convert_counter},
+    Conversion{"mesh_config", previous::kConfigSize, convert_config},
 };
 
 const Conversion* conversion_of(std::string_view map, std::uint32_t version) {

@@ -172,7 +172,8 @@ TEST_F(DataplaneOnKernel, DriftIsFoundCountedAndRepaired) {
   };
   const Case cases[] = {
       {"a node", erase(MapId::kNodes)},
-      {"an endpoint", erase(MapId::kEndpoints)},
+      {"an endpoint of IPv4", erase(MapId::kEndpoints4)},
+      {"an endpoint of IPv6", erase(MapId::kEndpoints)},
       {"a binding", erase(MapId::kBindings)},
       {"a backend", erase(MapId::kBackends)},
       {"a virtual IP", erase(MapId::kVips)},

@@ -17,7 +17,8 @@ using Mac = std::array<__u8, 6>;
 [[nodiscard]] Mac endpoint_mac(const std::string& ingress_v4);
 
 inline constexpr __u32 kIngressVni = 4096;
-inline constexpr __u32 kFlowSets = 1024;  // few enough to be cleared between cases
+inline constexpr __u32 kEndpointLines = 4;  // few, so that some endpoints find no place on their first
+inline constexpr __u32 kFlowSets = 1024;    // few enough to be cleared between cases
 inline constexpr __u16 kUnderlayMtu = 1500;
 inline constexpr __u16 kInnerMtu = kUnderlayMtu - MESH_OUTER_SIZE;
 
@@ -57,6 +58,7 @@ class World {
   // One address of an endpoint; `ingress_v4` gives its MAC. ifindex 0: on another node.
   void endpoint(__u32 vni, const std::string& address_text, const std::string& ingress_v4, __u16 node, __u32 ifindex,
                 __u16 source_flags = 0);
+  void endpoint4(const mesh_endpoint4& wanted);
   void network(__u32 vni, const std::string& prefix, __u32 length);
   void vip(const std::string& address_text, __u32 vni, const std::vector<std::string>& backends);
   void member(__u64 cookie, __u32 ifindex, const std::vector<__u32>& vnis);
