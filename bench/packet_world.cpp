@@ -84,6 +84,7 @@ Status fill_config(const MeshObject& mesh) {
   config.flow_seed = 0x1234567;
   config.tick_shift = 8;
   config.endpoint_lines = MESH_ENDPOINT_LINES_MAX;
+  config.backend_rows = MESH_BACKENDS_MAX;
   config.self_address[0] = mapped(kSelf4);
   config.self_address[1] = v6(kSelf4);
   config.ingress_v4 = {mapped(kEndpoint4), {{~0U, ~0U, ~0U, ~0U}}};
@@ -203,6 +204,8 @@ Result<MeshObject> load_mesh(bool everything) {
   bpf_map* map = nullptr;
   bpf_object__for_each_map(map, mesh->obj) bpf_map__set_pin_path(map, nullptr);
   bpf_map__set_max_entries(mesh->maps.mesh_flows, kFlowSets);
+  const auto cpus = static_cast<std::uint32_t>(libbpf_num_possible_cpus());
+  bpf_map__set_max_entries(mesh->maps.mesh_backend_counters, MESH_BACKENDS_MAX * cpus);
   bpf_program* program = nullptr;
   bpf_object__for_each_program(program, mesh->obj) {
     const bool measured = program == mesh->progs.mesh_uplink_xdp || program == mesh->progs.mesh_uplink_tc ||

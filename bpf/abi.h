@@ -116,7 +116,7 @@ struct mesh_config {
   struct mesh_address self_address[MESH_SELVES_MAX];  // the first of MESH_ROLE_SELF, unset: none
   struct mesh_subnet ingress_v4, ingress_v6;          // of the ingress network; none: the mask is all ones
   __u32 endpoint_lines;                               // rows of mesh_endpoints4
-  __u32 reserved;
+  __u32 backend_rows;                                 // of mesh_backends
 };
 MESH_SIZE(struct mesh_config, 256);
 
@@ -232,7 +232,8 @@ struct mesh_backend {
 MESH_SIZE(struct mesh_backend, 8);
 enum mesh_state { MESH_STATE_READY = 0, MESH_STATE_DRAINING = 1, MESH_STATE_GONE = 2 };
 
-// mesh_backend_counters: PERCPU_ARRAY, index as mesh_backends
+// mesh_backend_counters: ARRAY (MMAPABLE), index CPU * mesh_config.backend_rows + that in mesh_backends. A per-CPU
+// array would need a pointer for each row, and its cache line.
 struct mesh_traffic {
   __u64 packets;
   __u64 bytes;  // of the client's IP packets

@@ -35,7 +35,7 @@ MESH_TABLE(mesh_bound, BPF_MAP_TYPE_HASH, struct mesh_bound, __u32, MESH_BOUND_M
 MESH_TABLE(mesh_allowed, BPF_MAP_TYPE_LPM_TRIE, struct mesh_allow, __u32, MESH_ALLOWED_MAX, BPF_F_NO_PREALLOC);
 MESH_TABLE(mesh_locals, BPF_MAP_TYPE_HASH, __u32, struct mesh_local, MESH_LOCAL_SERVICES_MAX, BPF_F_NO_PREALLOC);
 MESH_TABLE(mesh_backends, BPF_MAP_TYPE_ARRAY, __u32, struct mesh_backend, MESH_BACKENDS_MAX, BPF_F_MMAPABLE);
-MESH_TABLE(mesh_backend_counters, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct mesh_traffic, MESH_BACKENDS_MAX, 0);
+MESH_TABLE(mesh_backend_counters, BPF_MAP_TYPE_ARRAY, __u32, struct mesh_traffic, MESH_BACKENDS_MAX, BPF_F_MMAPABLE);
 MESH_TABLE(mesh_bindings, BPF_MAP_TYPE_ARRAY, __u32, struct mesh_binding, MESH_BINDINGS_MAX, MESH_ALIGNED);
 MESH_TABLE(mesh_binding_counters, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct mesh_binding_traffic, MESH_BINDINGS_MAX, 0);
 MESH_TABLE(mesh_flows, BPF_MAP_TYPE_ARRAY, __u32, struct mesh_flow_set, MESH_FLOW_SETS, MESH_ALIGNED);

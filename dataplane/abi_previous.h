@@ -18,4 +18,6 @@ static_assert(kVersion == 3);
 inline constexpr std::uint32_t kConfigSize = 248;
 static_assert(kConfigSize == offsetof(mesh_config, endpoint_lines));
 
+// mesh_backend_counters was a per-CPU array, with the index of mesh_backends.
+
 }  // namespace mesh::dataplane::previous

@@ -62,8 +62,7 @@ Result<Counters> read_counters(const Kernel& kernel, const Desired& desired, con
     PortCounters one{.protocol = port.protocol, .port = port.port, .service_name = port.service_name};
     const auto service = value_of<mesh_service>(row->second);
     for (std::uint32_t i = 0; i < port.backends.size(); ++i) {
-      const auto values = TRY(kernel.read("mesh_backend_counters", bytes_of(service.backends + i)));
-      const auto traffic = sum_of<mesh_traffic>(values);
+      const mesh_traffic traffic = kernel.traffic_of(service.backends + i);
       one.entry.packets += traffic.packets;
       one.entry.bytes += traffic.bytes;
       const Backend& backend = port.backends[i];

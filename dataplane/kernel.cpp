@@ -76,6 +76,24 @@ Result<std::string> Kernel::read_rows(std::string_view map, std::uint32_t first,
   return rows;
 }
 
+// What each CPU has counted.
+template <class Visit>
+void Kernel::for_each_cpu(std::uint32_t backend, const Visit& visit) const {
+  const std::size_t rows = backend_traffic_.size / sizeof(mesh_traffic);
+  auto* traffic = static_cast<mesh_traffic*>(backend_traffic_.data);
+  if (backend >= facts_.backend_rows) return;
+  for (std::size_t row = backend; row < rows; row += facts_.backend_rows) visit(traffic[row]);
+}
+
+mesh_traffic Kernel::traffic_of(std::uint32_t backend) const {
+  mesh_traffic sum{};
+  for_each_cpu(backend, [&](mesh_traffic& traffic) {
+    sum.packets += std::atomic_ref(traffic.packets).load(std::memory_order_relaxed);
+    sum.bytes += std::atomic_ref(traffic.bytes).load(std::memory_order_relaxed);
+  });
+  return sum;
+}
+
 Sizes Kernel::sizes() const {
   Sizes sizes;
   for (const MapDescription& map : descriptions_) sizes[map.name] = map.rows_max;
@@ -317,7 +335,16 @@ Status Kernel::run(const DeleteRow& action) {
 }
 
 Status Kernel::run(const ResetTraffic& action) {
-  const char* map = action.of == ResetTraffic::Of::kBackends ? "mesh_backend_counters" : "mesh_binding_counters";
+  if (action.of == ResetTraffic::Of::kBackends) {
+    for (std::uint32_t i = 0; i < action.count; ++i) {
+      for_each_cpu(action.first + i, [](mesh_traffic& traffic) {
+        std::atomic_ref(traffic.packets).store(0, std::memory_order_relaxed);
+        std::atomic_ref(traffic.bytes).store(0, std::memory_order_relaxed);
+      });
+    }
+    return {};
+  }
+  const char* map = "mesh_binding_counters";
   const auto description = std::ranges::find(descriptions_, map, &MapDescription::name);
   const auto cpus = static_cast<std::size_t>(libbpf_num_possible_cpus());
   const std::string zeros((description->value_size + 7U) / 8U * 8U * cpus, '\0');

@@ -77,6 +77,7 @@ class Kernel {
     bool is_array = false, is_per_cpu = false;
   };
   [[nodiscard]] const std::vector<MapDescription>& maps() const { return descriptions_; }
+  [[nodiscard]] mesh_traffic traffic_of(std::uint32_t backend) const;  // row of mesh_backends; counted by all CPUs
   [[nodiscard]] Sizes sizes() const;                                   // of all
   [[nodiscard]] std::uint64_t memory_of(std::string_view map) const;   // bytes, as the kernel accounts it
   [[nodiscard]] std::uint64_t count_rows(std::string_view map) const;  // of a hash map
@@ -123,6 +124,9 @@ class Kernel {
   [[nodiscard]] Status open_earlier(const Takeover& takeover, const MapShapes& pinned);
   [[nodiscard]] Status fill_from_earlier();
   [[nodiscard]] Status copy_rows(const std::string& map, std::uint64_t flags);
+  [[nodiscard]] Status copy_backend_counters();
+  template <class Visit>
+  void for_each_cpu(std::uint32_t backend, const Visit& visit) const;
   [[nodiscard]] Result<std::vector<Row>> rows_of(const std::string& map) const;
   [[nodiscard]] Status carry_flows();
   [[nodiscard]] Result<bool> carry(const FlowEntry& flow) const;
@@ -162,6 +166,7 @@ class Kernel {
   std::map<std::string, Fd> programs_;
   std::map<MapId, Mapping> mappings_;
   Mapping filters_;
+  Mapping backend_traffic_;
   Mapping endpoint_lines_;
   std::optional<EndpointTable> endpoints_;  // in them
   Fd cgroup_;

@@ -22,6 +22,7 @@
 #include <spdlog/spdlog.h>
 
 #include "base/file.h"
+#include "base/text.h"
 #include "dataplane/features.h"
 #include "dataplane/kernel.h"
 #include "dataplane/wanted.h"
@@ -135,6 +136,16 @@ Result<MapShapes> pinned_shapes(const std::string& pin_dir) {
   return shapes;
 }
 
+// One more than the highest number that a CPU may have.
+Result<std::uint32_t> cpu_numbers() {
+  constexpr const char* kPossible = "/sys/devices/system/cpu/possible";
+  const std::string text = TRY(read_file(kPossible));
+  const std::string_view ranges = trim(text);
+  const auto last = parse_number<std::uint32_t>(ranges.substr(ranges.find_last_of(",-") + 1));
+  if (!last) return fail(ErrorKind::kInternal, fmt::format("{} says {}, which is no list of CPUs", kPossible, ranges));
+  return *last + 1;
+}
+
 // mesh_config.abi; its place is the first of all versions.
 std::uint32_t pinned_version(const std::string& pin_dir, const MapShapes& shapes) {
   const auto shape = shapes.find("mesh_config");
@@ -181,7 +192,8 @@ Status Kernel::open_state(const Options& options, const Sizes& asked, std::strin
   TRY_IN("data plane", make_pin_directory(pin_dir_));
   const MapShapes pinned = TRY_IN("data plane", pinned_shapes(pin_dir_));
   const std::uint32_t version = pinned_version(pin_dir_, pinned);
-  const Objects objects = TRY(open_objects(options, sizes_to_make(pinned, asked)));
+  const std::uint32_t cpus = TRY(cpu_numbers());
+  const Objects objects = TRY(open_objects(options, sizes_to_make(pinned, asked, cpus)));
   const Takeover takeover = take_over(shapes_of(objects), pinned, version);
   recreated = takeover.lost;
 
@@ -354,6 +366,7 @@ Result<Kernel::Mapping> Kernel::map_array(std::string_view map) const {
 Status Kernel::map_arrays() {
   for (const MapId map : kMapped) mappings_[map] = TRY(map_array(map_info(map).name));
   filters_ = TRY(map_array("mesh_filters"));
+  backend_traffic_ = TRY(map_array("mesh_backend_counters"));
   endpoint_lines_ = TRY(map_array("mesh_endpoints4"));
   const auto lines = std::ranges::find(descriptions_, "mesh_endpoints4", &MapDescription::name)->rows_max;
   endpoints_.emplace(std::span(static_cast<mesh_endpoint_line*>(endpoint_lines_.data), lines));
@@ -370,6 +383,7 @@ Status Kernel::learn_facts() {
   }
   const auto flows = std::ranges::find(descriptions_, "mesh_flows", &MapDescription::name);
   facts_.flow_mask = flows->rows_max - 1;
+  facts_.backend_rows = std::ranges::find(descriptions_, "mesh_backends", &MapDescription::name)->rows_max;
   facts_.endpoint_lines = std::ranges::find(descriptions_, "mesh_endpoints4", &MapDescription::name)->rows_max;
   // The seed is as old as the table: records are found by it.
   facts_.flow_seed = value_of<mesh_config>(TRY(read("mesh_config", bytes_of(std::uint32_t{0})))).flow_seed;

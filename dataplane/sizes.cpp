@@ -17,7 +17,7 @@ constexpr std::array kGrowing = {
     Growing{MapId::kAddresses, 512},
     Growing{MapId::kRings, 1024},
     Growing{MapId::kRows, 4096},
-    Growing{MapId::kBackends, 2048, "mesh_backend_counters"},
+    Growing{MapId::kBackends, 2048},
     Growing{MapId::kEndpoints, 1024},
     Growing{MapId::kEndpoints4, 1024},
     Growing{MapId::kBindings, 512, "mesh_binding_counters"},
@@ -77,7 +77,7 @@ Counts rows_needed(const std::vector<Action>& actions, const Observed& kernel) {
 
 }  // namespace
 
-Sizes sizes_to_make(const MapShapes& pinned, const Sizes& asked) {
+Sizes sizes_to_make(const MapShapes& pinned, const Sizes& asked, std::uint32_t cpus) {
   Sizes sizes;
   for (const Growing& growing : kGrowing) {
     const std::string name = map_info(growing.map).name;
@@ -90,6 +90,7 @@ Sizes sizes_to_make(const MapShapes& pinned, const Sizes& asked) {
     sizes[name] = std::min(rows, extent.rows_max);
     if (growing.beside != nullptr) sizes[growing.beside] = sizes[name];
   }
+  sizes["mesh_backend_counters"] = sizes["mesh_backends"] * cpus;
   return sizes;
 }
 

@@ -19,8 +19,8 @@ namespace mesh::dataplane {
 using Sizes = std::map<std::string, std::uint32_t, std::less<>>;  // rows, by the map's name
 
 // Of the maps whose size follows the cluster's; the others have the size that the object says. `pinned`: tables of an
-// earlier meshd, whose rows all find a place. `asked`: no fewer than these.
-[[nodiscard]] Sizes sizes_to_make(const MapShapes& pinned, const Sizes& asked);
+// earlier meshd, whose rows all find a place. `asked`: no fewer than these. `cpus`: numbers of CPUs that there may be.
+[[nodiscard]] Sizes sizes_to_make(const MapShapes& pinned, const Sizes& asked, std::uint32_t cpus);
 
 // What a plan's rows need of maps that have `sizes`, and hold `kernel`: all sizes to make them anew with, or nothing
 // where all rows have a place, or the limit is reached.

@@ -110,6 +110,7 @@ struct HostFacts {
   std::uint64_t netns_cookie = 0;  // of the host's own namespace
   std::uint64_t flow_seed = 0;
   std::uint32_t flow_mask = 0;
+  std::uint32_t backend_rows = 0;                    // of mesh_backends
   std::uint32_t endpoint_lines = 0;                  // of mesh_endpoints4
   std::uint8_t tick_shift = 0;                       // jiffies to ticks
   std::uint64_t cgroup_id = 0;                       // of Desired::cgroup_root; 0: not usable, hooks are not wanted

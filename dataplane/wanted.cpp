@@ -77,6 +77,7 @@ class Writer {
     config.mesh_peer_ifindex = desired_.mesh_peer_ifindex;
     config.flow_mask = facts_.flow_mask;
     config.endpoint_lines = facts_.endpoint_lines;
+    config.backend_rows = facts_.backend_rows;
     config.dns_port = htons(desired_.dns_port);
     const MacAddress mac = MacAddress::of_endpoint(desired_.gateway_v4);
     std::ranges::copy(mac.bytes, config.gateway_mac);

@@ -8,6 +8,8 @@
 namespace mesh::dataplane {
 namespace {
 
+constexpr std::uint32_t kCpus = 3;
+
 std::string row(std::uint32_t index) { return bytes_of(index); }
 
 std::vector<Action> writes(MapId map, std::uint32_t first, std::uint32_t count) {
@@ -17,9 +19,9 @@ std::vector<Action> writes(MapId map, std::uint32_t first, std::uint32_t count) 
 }
 
 TEST(Sizes, BeginSmallAndNeverBecomeSmaller) {
-  const Sizes first = sizes_to_make({}, {});
+  const Sizes first = sizes_to_make({}, {}, kCpus);
   EXPECT_LT(first.at("mesh_rings"), MESH_RING_CHUNKS_MAX / 8);
-  EXPECT_EQ(first.at("mesh_backends"), first.at("mesh_backend_counters"));
+  EXPECT_EQ(first.at("mesh_backends") * kCpus, first.at("mesh_backend_counters"));
   EXPECT_EQ(first.at("mesh_bindings"), first.at("mesh_binding_counters"));
   EXPECT_FALSE(first.contains("mesh_services")) << "its index is the port";
   EXPECT_FALSE(first.contains("mesh_flows"));
@@ -28,21 +30,21 @@ TEST(Sizes, BeginSmallAndNeverBecomeSmaller) {
                             {"mesh_backends", {BPF_MAP_TYPE_ARRAY, 4, 8, MESH_BACKENDS_MAX * 2, 0}},
                             {"mesh_vips", {BPF_MAP_TYPE_HASH, 16, 16, 1, 0}},
                             {"mesh_rows", {BPF_MAP_TYPE_ARRAY, 4, 28, MESH_ROWS_MAX, 0}}};
-  const Sizes then = sizes_to_make(pinned, {});
+  const Sizes then = sizes_to_make(pinned, {}, kCpus);
   EXPECT_EQ(then.at("mesh_rings"), 9000U);
   EXPECT_EQ(then.at("mesh_backends"), MESH_BACKENDS_MAX) << "the limit of this build";
-  EXPECT_EQ(then.at("mesh_backend_counters"), MESH_BACKENDS_MAX);
+  EXPECT_EQ(then.at("mesh_backend_counters"), MESH_BACKENDS_MAX * kCpus);
   EXPECT_EQ(then.at("mesh_vips"), first.at("mesh_vips"));
   EXPECT_EQ(then.at("mesh_rows"), first.at("mesh_rows")) << "another kind of table has other rows";
 
-  EXPECT_EQ(sizes_to_make(pinned, {{"mesh_rings", 10000}}).at("mesh_rings"), 10000U);
-  EXPECT_EQ(sizes_to_make(pinned, {{"mesh_rings", 100}}).at("mesh_rings"), 9000U);
+  EXPECT_EQ(sizes_to_make(pinned, {{"mesh_rings", 10000}}, kCpus).at("mesh_rings"), 10000U);
+  EXPECT_EQ(sizes_to_make(pinned, {{"mesh_rings", 100}}, kCpus).at("mesh_rings"), 9000U);
 }
 
 TEST(Sizes, FollowWhatIsPlanned) {
   Observed kernel;
   for (std::uint32_t i = 0; i < 1000; ++i) kernel[MapId::kVips][row(i)] = "old";
-  const Sizes sizes = sizes_to_make({}, {});
+  const Sizes sizes = sizes_to_make({}, {}, kCpus);
   struct Case {
     const char* name;
     std::vector<Action> actions;
@@ -72,12 +74,12 @@ TEST(Sizes, FollowWhatIsPlanned) {
     if (!larger) continue;
     EXPECT_EQ(larger->at(c.map), c.rows) << c.name;
     // These are asked for, and so made, and then suffice.
-    EXPECT_FALSE(sizes_for(c.actions, kernel, sizes_to_make({}, *larger))) << c.name;
+    EXPECT_FALSE(sizes_for(c.actions, kernel, sizes_to_make({}, *larger, kCpus))) << c.name;
   }
 }
 
 TEST(Sizes, AtTheLimitNothingIsMadeAnew) {
-  Sizes sizes = sizes_to_make({}, {{"mesh_rings", MESH_RING_CHUNKS_MAX}});
+  Sizes sizes = sizes_to_make({}, {{"mesh_rings", MESH_RING_CHUNKS_MAX}}, kCpus);
   EXPECT_EQ(sizes.at("mesh_rings"), MESH_RING_CHUNKS_MAX);
   EXPECT_FALSE(sizes_for(writes(MapId::kRings, MESH_RING_CHUNKS_MAX, 1), {}, sizes));
 }

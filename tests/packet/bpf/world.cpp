@@ -55,6 +55,7 @@ void World::config(__u16 self, __u32 mesh_ifindex, __u64 host_cookie) {
   value.tick_shift = 8;
   value.more_selves = 1;
   value.endpoint_lines = kEndpointLines;
+  value.backend_rows = kBackendRows;
   const mesh_address all = {{~0U, ~0U, ~0U, ~0U}};
   value.ingress_v4 = {address("10.0.0.0"), all};
   value.ingress_v4.mask.word[3] = mesh_be32(0xffff0000U);

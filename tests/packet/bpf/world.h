@@ -18,6 +18,7 @@ using Mac = std::array<__u8, 6>;
 
 inline constexpr __u32 kIngressVni = 4096;
 inline constexpr __u32 kEndpointLines = 4;  // few, so that some endpoints find no place on their first
+inline constexpr __u32 kBackendRows = 256;  // the table has rows for 512 CPUs
 inline constexpr __u32 kFlowSets = 1024;    // few enough to be cleared between cases
 inline constexpr __u16 kUnderlayMtu = 1500;
 inline constexpr __u16 kInnerMtu = kUnderlayMtu - MESH_OUTER_SIZE;
