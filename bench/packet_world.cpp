@@ -5,11 +5,12 @@
 
 #include "bench/floor.h"
 #include "bench/frame_bytes.h"
+#include "bpf/lib/endpoint.h"
 
 namespace mesh::bench {
 namespace {
 
-constexpr std::uint32_t kBackendBlock = 12;  // rows that the data plane gives to ten backends (dataplane/layout.h)
+constexpr std::uint32_t kBackendBlock = kBackendsMany;
 constexpr std::uint32_t kSlots = 256;
 constexpr std::uint32_t kNodesMany = 10;
 constexpr std::uint32_t kRingVersion = 1;
@@ -82,6 +83,8 @@ Status fill_config(const MeshObject& mesh) {
   config.flow_mask = kFlowSets - 1;
   config.flow_seed = 0x1234567;
   config.tick_shift = 8;
+  config.endpoint_lines = MESH_ENDPOINT_LINES_MAX;
+  config.backend_rows = MESH_BACKENDS_MAX;
   config.self_address[0] = mapped(kSelf4);
   config.self_address[1] = v6(kSelf4);
   config.ingress_v4 = {mapped(kEndpoint4), {{~0U, ~0U, ~0U, ~0U}}};
@@ -114,17 +117,19 @@ Status fill_bindings(const MeshObject& mesh) {
   return put(mesh->maps.mesh_sources, mesh_source_key{.ifindex = kLoopback, .address = mapped(kEndpoint4)}, source);
 }
 
+// Each of the few on a line of its own.
+Status put_endpoint(const MeshObject& mesh, std::uint32_t address, std::uint32_t place, std::uint32_t ingress) {
+  const mesh_probe probe = mesh_probe_first(kOverlayVni, mesh_be32(address));
+  mesh_endpoint_line line{};
+  line.entry[0] = {kOverlayVni, mesh_be32(address), place, mesh_be32(ingress)};
+  return put(mesh->maps.mesh_endpoints4, mesh_probe_line(&probe, MESH_ENDPOINT_LINES_MAX), line);
+}
+
 // One network of two endpoints, one on each host.
 Status fill_overlay(const MeshObject& mesh) {
   TRY(put(mesh->maps.mesh_vnis, kOverlayVni, std::uint32_t{0}));
-  mesh_endpoint here{};
-  here.ifindex = kLoopback;
-  here.node = 1;
-  std::ranges::copy(kEndpointMac, here.mac);
-  TRY(put(mesh->maps.mesh_endpoints, mesh_endpoint_key{kOverlayVni, mapped(kOverlayHere4)}, here));
-  mesh_endpoint there{};
-  there.node = 2;
-  TRY(put(mesh->maps.mesh_endpoints, mesh_endpoint_key{kOverlayVni, mapped(kOverlayThere4)}, there));
+  TRY(put_endpoint(mesh, kOverlayHere4, kLoopback, kEndpoint4));
+  TRY(put_endpoint(mesh, kOverlayThere4, MESH_ENDPOINT_FAR | 2, 0));
   mesh_source source{};
   source.vni = kOverlayVni;
   std::ranges::copy(kEndpointMac, source.mac);
@@ -199,6 +204,8 @@ Result<MeshObject> load_mesh(bool everything) {
   bpf_map* map = nullptr;
   bpf_object__for_each_map(map, mesh->obj) bpf_map__set_pin_path(map, nullptr);
   bpf_map__set_max_entries(mesh->maps.mesh_flows, kFlowSets);
+  const auto cpus = static_cast<std::uint32_t>(libbpf_num_possible_cpus());
+  bpf_map__set_max_entries(mesh->maps.mesh_backend_counters, MESH_BACKENDS_MAX * cpus);
   bpf_program* program = nullptr;
   bpf_object__for_each_program(program, mesh->obj) {
     const bool measured = program == mesh->progs.mesh_uplink_xdp || program == mesh->progs.mesh_uplink_tc ||

@@ -20,20 +20,22 @@ extern "C" {
 
 // Bumped with every change of a layout or of a row's meaning below, but not of a limit; held in mesh_config.abi. The
 // tables of the version before are taken over: dataplane/abi_previous.h.
-#define MESH_ABI_VERSION 3u
+#define MESH_ABI_VERSION 4u
 
 // ---- limits -----------------------------------------------------------------------------------------------------
 #define MESH_NODES_MAX 4096u            // node numbers 1..4095: 12 bits of the tunnel header
 #define MESH_SERVICES_MAX 131072u       // {tcp, udp} x 65536 ports
 #define MESH_RING_CHUNKS_MAX 49152u     // of 64 slots: 12,288 rings of 256
-#define MESH_BACKENDS_MAX 131072u       // records of all published ports together: 10,922 ports of ten
+#define MESH_BACKENDS_MAX 131072u       // records of all published ports together: 13,107 ports of ten
 #define MESH_SERVICE_BACKENDS_MAX 127u  // per published port: 7 bits of a ring slot
 #define MESH_BINDINGS_MAX 16384u        // index 1..16383; 0 is "none"
 #define MESH_FLOW_SETS 32768u           // default; a power of two: 229,376 flows in 16 MiB
 #define MESH_FLOW_WAYS 7u               // records of a set
 #define MESH_ROWS_MAX 131072u
-#define MESH_ROW_HOSTS_MAX 13u  // hosts that a slot can remember (its F); more than any cluster churns in a row
-#define MESH_ENDPOINTS_MAX 131072u
+#define MESH_ROW_HOSTS_MAX 13u          // hosts that a slot can remember (its F); more than any cluster churns in a row
+#define MESH_ENDPOINTS_MAX 131072u      // addresses of endpoints
+#define MESH_ENDPOINT_LINES_MAX 45056u  // so that lines of four are filled to three quarters
+#define MESH_ENDPOINT_PROBES 24u        // lines that are searched; at three quarters none of 131,072 needs 15
 #define MESH_SOURCES_MAX 16384u
 #define MESH_ADDRESSES_MAX 16384u
 #define MESH_NETWORKS_MAX 8192u
@@ -77,7 +79,8 @@ extern "C" {
   X(mesh_binding_counters, "traffic, connections, resets of each backend here, per CPU")   \
   X(mesh_flows, "flow records")                                                            \
   X(mesh_filters, "filters over flows that need a look-up in any case")                    \
-  X(mesh_endpoints, "where each endpoint address is")                                      \
+  X(mesh_endpoints, "where each endpoint address of IPv6 is")                              \
+  X(mesh_endpoints4, "... and of IPv4")                                                    \
   X(mesh_sources, "what each local endpoint may send from")                                \
   X(mesh_networks, "prefixes of all networks")                                             \
   X(mesh_vnis, "network identifiers that are ours")                                        \
@@ -117,8 +120,10 @@ struct mesh_config {
   struct mesh_address mesh_v4, mesh_v6;
   struct mesh_address self_address[MESH_SELVES_MAX];  // the first of MESH_ROLE_SELF, unset: none
   struct mesh_subnet ingress_v4, ingress_v6;          // of the ingress network; none: the mask is all ones
+  __u32 endpoint_lines;                               // rows of mesh_endpoints4
+  __u32 backend_rows;                                 // of mesh_backends
 };
-MESH_SIZE(struct mesh_config, 248);
+MESH_SIZE(struct mesh_config, 256);
 
 // mesh_addresses: HASH, key struct mesh_address
 struct mesh_address_role {
@@ -232,7 +237,8 @@ struct mesh_backend {
 MESH_SIZE(struct mesh_backend, 8);
 enum mesh_state { MESH_STATE_READY = 0, MESH_STATE_DRAINING = 1, MESH_STATE_GONE = 2 };
 
-// mesh_backend_counters: PERCPU_ARRAY, index as mesh_backends
+// mesh_backend_counters: ARRAY (MMAPABLE), index CPU * mesh_config.backend_rows + that in mesh_backends. A per-CPU
+// array would need a pointer for each row, and its cache line.
 struct mesh_traffic {
   __u64 packets;
   __u64 bytes;  // of the client's IP packets
@@ -348,7 +354,7 @@ struct mesh_carry {
 };
 MESH_SIZE(struct mesh_carry, 72);
 
-// mesh_endpoints: HASH
+// mesh_endpoints: HASH, of IPv6
 struct mesh_endpoint_key {
   __u32 vni;
   struct mesh_address address;
@@ -361,6 +367,24 @@ struct mesh_endpoint {
   __u32 flags;  // 0
 };
 MESH_SIZE(struct mesh_endpoint, 16);
+
+// mesh_endpoints4: ARRAY (MMAPABLE) of lines, which are searched in the order of lib/endpoint.h: an endpoint is on the
+// first that had a place for it. User space writes the second half of an entry before the first, and clears the first
+// half first; programs look at it again after they have read the second.
+struct mesh_endpoint4 {
+  __u32 network;  // VNI, 0: the entry is free; and MESH_ENDPOINT_MORE
+  __be32 address;
+  __u32 place;     // MESH_ENDPOINT_FAR | node number; or, on this host, host side of its veth
+  __be32 ingress;  // of an endpoint of this host: the last four bytes of its MAC (MacAddress::of_endpoint)
+} __attribute__((aligned(8)));
+MESH_SIZE(struct mesh_endpoint4, 16);
+#define MESH_ENDPOINT_FAR 0x80000000u
+#define MESH_ENDPOINT_MORE 0x80000000u  // in a line's first entry: endpoints that had no place here are on later lines
+#define MESH_ENDPOINTS_OF_LINE 4u
+struct mesh_endpoint_line {
+  struct mesh_endpoint4 entry[MESH_ENDPOINTS_OF_LINE];
+};
+MESH_SIZE(struct mesh_endpoint_line, 64);
 
 // mesh_sources: HASH: every address that the endpoint behind a veth may use
 struct mesh_source_key {

@@ -75,24 +75,24 @@ MESH_INLINE int mesh_virtual_ip(struct __sk_buff* skb, struct mesh_work* work, _
 }
 
 // Another endpoint of the sender's network, here or on another host.
-MESH_INLINE int mesh_to_endpoint(struct mesh_work* work, const struct mesh_endpoint* endpoint, __u32 vni) {
+MESH_INLINE int mesh_to_endpoint(struct mesh_work* work, __u64 place, __u32 vni) {
   if (!mesh_take_hop(work)) return mesh_drop(work, MESH_COUNT_TTL);
-  if (endpoint->ifindex) {
+  if (mesh_place_ifindex(place)) {
     mesh_count(MESH_COUNT_OVERLAY_LOCAL);
     mesh_answer_as_asked(work, vni);
-    return mesh_deliver(work, endpoint->ifindex, endpoint->mac);
+    return mesh_deliver_at(work, place);
   }
   work->hash = mesh_packet_ring_hash(&work->packet);
   work->header.vni = vni;
   work->header.kind = MESH_KIND_OVERLAY;
   work->header.entry = work->config->self;
   mesh_count(MESH_COUNT_OVERLAY_OUT);
-  return mesh_send(work, endpoint->node);
+  return mesh_send(work, mesh_place_node(place));
 }
 
-MESH_INLINE int mesh_to_peer(struct mesh_work* work, const struct mesh_endpoint* endpoint, __u32 vni) {
+MESH_INLINE int mesh_to_peer(struct mesh_work* work, __u64 place, __u32 vni) {
   if (mesh_may_be_led(&work->packet) && mesh_is_leading()) mesh_forget_lead(&work->packet, vni);
-  return mesh_to_endpoint(work, endpoint, vni);
+  return mesh_to_endpoint(work, place, vni);
 }
 
 // To a backend of the virtual IP that its socket has asked, or MESH_NOBODY.
@@ -100,10 +100,10 @@ MESH_INLINE int mesh_lead_on(struct mesh_work* work, __u32 vni) {
   const struct mesh_packet* packet = &work->packet;
   struct mesh_scratch* scratch = mesh_scratch_room();
   if (!scratch || !mesh_may_be_led(packet) || !mesh_lead(packet, vni)) return MESH_NOBODY;
-  const struct mesh_endpoint* endpoint = mesh_endpoint_of(vni, &scratch->client);
-  if (!endpoint) return MESH_NOBODY;
+  __u64 place = mesh_endpoint_of(vni, &scratch->client);
+  if (!place) return MESH_NOBODY;
   mesh_translate_addresses(work, &packet->source, &scratch->client);
-  return mesh_to_endpoint(work, endpoint, vni);
+  return mesh_to_endpoint(work, place, vni);
 }
 
 // Destinations that are no endpoint of the sender's network: nodes, the gateway, the world.
@@ -175,10 +175,10 @@ MESH_INLINE int mesh_from_endpoint(struct __sk_buff* skb, struct mesh_work* work
     if (!source || !mesh_same_mac(eth->source, source->mac)) return mesh_skb_drop(MESH_COUNT_SPOOFED);
     flags = source->flags;
     if (source->vni != work->config->ingress_vni) {
-      const struct mesh_endpoint* endpoint = mesh_endpoint_of(source->vni, &packet->destination);
-      int answered = endpoint ? -1 : mesh_virtual_ip(skb, work, source->vni);
+      __u64 place = mesh_endpoint_of(source->vni, &packet->destination);
+      int answered = place ? -1 : mesh_virtual_ip(skb, work, source->vni);
       if (answered >= 0) return answered;
-      if (endpoint) action = mesh_to_peer(work, endpoint, source->vni);
+      if (place) action = mesh_to_peer(work, place, source->vni);
     }
     action = mesh_settle(work, action);
     if (action == MESH_PASS) action = mesh_leave(work, source);

@@ -7,7 +7,7 @@
 
 // What of it happened; XDP may have left the packet to tc.
 MESH_INLINE void mesh_count_entry(const struct mesh_work* work, int action) {
-  __u32 backend = work->backend;
+  __u32 backend = bpf_get_smp_processor_id() * work->config->backend_rows + work->backend;
   if (!work->entered || (action != MESH_TUNNEL && action != MESH_DELIVER)) return;
   struct mesh_traffic* traffic = bpf_map_lookup_elem(&mesh_backend_counters, &backend);
   if (!traffic) return;

@@ -11,8 +11,8 @@ MESH_INLINE int mesh_return(struct mesh_work* work, const struct mesh_address* o
     return MESH_HOST;
   }
   if (!mesh_is_ingress(work->config, &work->packet, client)) return MESH_CLIENT;
-  const struct mesh_endpoint* endpoint = mesh_endpoint_of(work->config->ingress_vni, client);
-  if (endpoint && endpoint->ifindex) return mesh_deliver(work, endpoint->ifindex, endpoint->mac);
+  __u64 place = mesh_endpoint_of(work->config->ingress_vni, client);
+  if (mesh_place_ifindex(place)) return mesh_deliver_at(work, place);
   return MESH_CLIENT;
 }
 

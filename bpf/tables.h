@@ -2,6 +2,7 @@
 // The maps (layouts: bpf/abi.h) and the look-ups that every program shares.
 #pragma once
 
+#include "bpf/lib/endpoint.h"
 #include "bpf/lib/flow.h"
 #include "bpf/lib/kernel.h"
 #include "bpf/lib/quote.h"
@@ -34,13 +35,15 @@ MESH_TABLE(mesh_bound, BPF_MAP_TYPE_HASH, struct mesh_bound, __u32, MESH_BOUND_M
 MESH_TABLE(mesh_allowed, BPF_MAP_TYPE_LPM_TRIE, struct mesh_allow, __u32, MESH_ALLOWED_MAX, BPF_F_NO_PREALLOC);
 MESH_TABLE(mesh_locals, BPF_MAP_TYPE_HASH, __u32, struct mesh_local, MESH_LOCAL_SERVICES_MAX, BPF_F_NO_PREALLOC);
 MESH_TABLE(mesh_backends, BPF_MAP_TYPE_ARRAY, __u32, struct mesh_backend, MESH_BACKENDS_MAX, BPF_F_MMAPABLE);
-MESH_TABLE(mesh_backend_counters, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct mesh_traffic, MESH_BACKENDS_MAX, 0);
+MESH_TABLE(mesh_backend_counters, BPF_MAP_TYPE_ARRAY, __u32, struct mesh_traffic, MESH_BACKENDS_MAX, BPF_F_MMAPABLE);
 MESH_TABLE(mesh_bindings, BPF_MAP_TYPE_ARRAY, __u32, struct mesh_binding, MESH_BINDINGS_MAX, MESH_ALIGNED);
 MESH_TABLE(mesh_binding_counters, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct mesh_binding_traffic, MESH_BINDINGS_MAX, 0);
 MESH_TABLE(mesh_flows, BPF_MAP_TYPE_ARRAY, __u32, struct mesh_flow_set, MESH_FLOW_SETS, MESH_ALIGNED);
 MESH_TABLE(mesh_filters, BPF_MAP_TYPE_ARRAY, __u32, struct mesh_filter, MESH_FILTER_WORDS, BPF_F_MMAPABLE);
 MESH_TABLE(mesh_endpoints, BPF_MAP_TYPE_HASH, struct mesh_endpoint_key, struct mesh_endpoint, MESH_ENDPOINTS_MAX,
            BPF_F_NO_PREALLOC);
+MESH_TABLE(mesh_endpoints4, BPF_MAP_TYPE_ARRAY, __u32, struct mesh_endpoint_line, MESH_ENDPOINT_LINES_MAX,
+           BPF_F_MMAPABLE);
 MESH_TABLE(mesh_sources, BPF_MAP_TYPE_HASH, struct mesh_source_key, struct mesh_source, MESH_SOURCES_MAX,
            BPF_F_NO_PREALLOC);
 MESH_TABLE(mesh_networks, BPF_MAP_TYPE_LPM_TRIE, struct mesh_prefix, struct mesh_network, MESH_NETWORKS_MAX,
@@ -172,11 +175,6 @@ MESH_INLINE const struct mesh_backend* mesh_backend_of(const struct mesh_service
   return backend && backend->node ? backend : 0;
 }
 
-MESH_INLINE const struct mesh_endpoint* mesh_endpoint_of(__u32 vni, const struct mesh_address* address) {
-  struct mesh_endpoint_key key = {vni, *address};
-  return bpf_map_lookup_elem(&mesh_endpoints, &key);
-}
-
 MESH_INLINE const struct mesh_binding* mesh_binding_of(__u32 index) {
   const struct mesh_binding* binding = bpf_map_lookup_elem(&mesh_bindings, &index);
   return binding && index && binding->ifindex ? binding : 0;
@@ -184,6 +182,42 @@ MESH_INLINE const struct mesh_binding* mesh_binding_of(__u32 index) {
 
 MESH_INLINE struct mesh_address mesh_binding_address(const struct mesh_binding* binding, int v6) {
   return v6 ? binding->v6 : mesh_address_v4(binding->v4);
+}
+
+MESH_SEPARATE __u64 mesh_endpoint4_of(__u32 vni, __be32 address) {
+  const struct mesh_config* config = mesh_settings();
+  if (!config) return 0;
+  struct mesh_probe probe = mesh_probe_first(vni, address);
+  __u32 lines = config->endpoint_lines;
+  MESH_NO_UNROLL
+  for (__u32 i = 0; i < MESH_ENDPOINT_PROBES; i++) {
+    __u32 number = mesh_probe_line(&probe, lines);
+    const struct mesh_endpoint_line* line = bpf_map_lookup_elem(&mesh_endpoints4, &number);
+    if (!line) return 0;
+    MESH_UNROLL
+    for (__u32 way = 0; way < MESH_ENDPOINTS_OF_LINE; way++) {
+      const struct mesh_endpoint4* entry = &line->entry[way];
+      if ((entry->network & ~MESH_ENDPOINT_MORE) != vni || entry->address != address) continue;
+      __u64 place = mesh_pair(entry->place, entry->ingress);
+      mesh_barrier();
+      const volatile struct mesh_endpoint4* again = entry;
+      if ((again->network & ~MESH_ENDPOINT_MORE) == vni && again->address == address) return place;
+    }
+    if (!(line->entry[0].network & MESH_ENDPOINT_MORE)) return 0;
+    mesh_probe_next(&probe);
+  }
+  return 0;
+}
+
+// Where an endpoint of a network is (lib/endpoint.h); 0: there is none with the address.
+MESH_INLINE __u64 mesh_endpoint_of(__u32 vni, const struct mesh_address* address) {
+  if (mesh_address_is_v4(address)) return mesh_endpoint4_of(vni, address->word[3]);
+  struct mesh_endpoint_key key = {vni, *address};
+  const struct mesh_endpoint* endpoint = bpf_map_lookup_elem(&mesh_endpoints, &key);
+  if (!endpoint) return 0;
+  __u32 ingress = 0;
+  __builtin_memcpy(&ingress, endpoint->mac + 2, sizeof(ingress));
+  return mesh_pair(endpoint->ifindex ? endpoint->ifindex : MESH_ENDPOINT_FAR | endpoint->node, ingress);
 }
 
 MESH_INLINE __u32 mesh_now(const struct mesh_config* config) {

@@ -46,11 +46,11 @@ MESH_INLINE int mesh_reply_in(struct mesh_work* work) {
 }
 
 MESH_INLINE int mesh_overlay_in(struct mesh_work* work) {
-  const struct mesh_endpoint* endpoint = mesh_endpoint_of(work->header.vni, &work->packet.destination);
+  __u64 place = mesh_endpoint_of(work->header.vni, &work->packet.destination);
   // The ingress network carries clients' packets only: its endpoints do not see each other.
-  if (!endpoint || !endpoint->ifindex || work->header.vni == work->config->ingress_vni) {
+  if (!mesh_place_ifindex(place) || work->header.vni == work->config->ingress_vni) {
     return mesh_drop(work, MESH_COUNT_NO_ENDPOINT);
   }
   mesh_answer_as_asked(work, work->header.vni);
-  return mesh_deliver(work, endpoint->ifindex, endpoint->mac);
+  return mesh_deliver_at(work, place);
 }

@@ -72,6 +72,13 @@ MESH_INLINE int mesh_deliver(struct mesh_work* work, __u32 ifindex, const __u8* 
   return MESH_DELIVER;
 }
 
+// To the endpoint of this host at `place`.
+MESH_INLINE int mesh_deliver_at(struct mesh_work* work, __u64 place) {
+  __u8 mac[6];
+  mesh_place_mac(place, mac);
+  return mesh_deliver(work, mesh_place_ifindex(place), mac);
+}
+
 // Forwarding costs one hop, once: where the packet leaves its sender's network.
 MESH_INLINE int mesh_take_hop(struct mesh_work* work) {
   if (work->packet.ttl <= 1) return 0;

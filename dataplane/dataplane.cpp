@@ -80,6 +80,7 @@ struct Dataplane::State {
   void admit(Report& report);
   Status look(Report& report);
   Report plan_all(Report report);
+  bool make_room(const std::vector<Action>& actions, Report& report);
   void carry_out(const Plan& todo, Report& report);
   [[nodiscard]] bool hold_ports(const Change& change);
   [[nodiscard]] std::string task_of(std::uint16_t binding) const;
@@ -95,7 +96,7 @@ Dataplane::~Dataplane() = default;
 
 Result<Dataplane> Dataplane::open(Options options) {
   std::string recreated;
-  Kernel kernel = TRY(Kernel::open(options, recreated));
+  Kernel kernel = TRY(Kernel::open(options, {}, recreated));
   auto state = std::make_unique<State>(State{.options = std::move(options), .kernel = std::move(kernel)});
   state->recreated = std::move(recreated);
   return Dataplane(std::move(state));
@@ -151,6 +152,28 @@ void Dataplane::State::carry_out(const Plan& todo, Report& report) {
   exact = report.problems.empty();
 }
 
+// Whether tables were made anew with more rows: what was planned is to be planned again. Programs and tables that are
+// there stay until that is done (Kernel::finish_takeover).
+bool Dataplane::State::make_room(const std::vector<Action>& actions, Report& report) {
+  const std::optional<Sizes> larger = sizes_for(actions, *picture, kernel.sizes());
+  if (!larger) return false;
+  const auto enlarge = [&]() -> Status {
+    std::string lost;
+    Kernel next = TRY(Kernel::open(options, *larger, lost));
+    if (!cgroup_root.empty()) cgroup_status = next.use_cgroup(cgroup_root);
+    picture = TRY(next.observe());
+    kernel = std::move(next);
+    tracing.reset();
+    return {};
+  };
+  const Status done = enlarge();
+  if (done) return true;
+  report.problems.push_back({.kind = Problem::Kind::kLimit,
+                             .subject = "kernel tables",
+                             .message = "the tables are too small and cannot be made larger: " + done.error().message});
+  return false;
+}
+
 Report Dataplane::State::plan_all(Report report) {
   exact = false;
   admit(report);
@@ -158,6 +181,7 @@ Report Dataplane::State::plan_all(Report report) {
   // Rings that are replaced leave their room to those that wait for it.
   for (std::size_t waiting = SIZE_MAX; waiting > 0;) {
     Plan todo = plan(desired(), kernel.facts(), *picture, room);
+    if (make_room(todo.actions, report)) todo = plan(desired(), kernel.facts(), *picture, room);
     const bool goes_on = !todo.waiting.empty() && todo.waiting.size() < waiting;
     waiting = goes_on ? todo.waiting.size() : 0;
     if (!goes_on) std::ranges::move(todo.waiting, std::back_inserter(todo.problems));
@@ -213,7 +237,9 @@ Result<Report> Dataplane::change(const Change& change) {
   } else {
     state.ledger.apply(change);
   }
-  if (!todo) return state.plan_all(std::move(report));
+  if (!todo || sizes_for(todo->actions, *state.picture, state.kernel.sizes())) {
+    return state.plan_all(std::move(report));
+  }
   state.carry_out(*todo, report);
   return report;
 }
@@ -315,7 +341,7 @@ std::vector<MapMemory> Dataplane::memory() const {
 }
 
 Result<Tracer*> Dataplane::State::tracer_for(const std::string& trace) {
-  if (!tracing) tracing = Tracing{TRY(Tracer::load(options.pin_dir, kernel.facts().flow_mask + 1)), {}, {}};
+  if (!tracing) tracing = Tracing{TRY(Tracer::load(options.pin_dir, kernel.sizes())), {}, {}};
   tracing->used_at = std::chrono::steady_clock::now();
   if (tracing->trace != trace) {
     tracing->trace.clear();
@@ -354,6 +380,12 @@ std::uint32_t Dataplane::State::endpoint_behind(const TracedFrame& frame) const 
     const auto row = value_of<mesh_endpoint_key>(key);
     if (endpoint.ifindex == 0 || std::memcmp(&row.address, &address, sizeof address) != 0) continue;
     if (std::equal(frame.to.bytes.begin(), frame.to.bytes.end(), endpoint.mac)) return endpoint.ifindex;
+  }
+  if (!frame.packet->destination.ip.is_v4()) return 0;
+  for (const auto& [key, value] : (*picture)[MapId::kEndpoints4]) {
+    const auto [place, ingress] = value_of<mesh_endpoint4_place>(value);
+    if (value_of<mesh_endpoint4_key>(key).address != address.word[3] || (place & MESH_ENDPOINT_FAR) != 0) continue;
+    if (frame.to == MacAddress::of_endpoint(IpAddress::v4(ntohl(ingress)))) return place;
   }
   return 0;
 }

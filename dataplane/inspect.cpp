@@ -62,8 +62,7 @@ Result<Counters> read_counters(const Kernel& kernel, const Desired& desired, con
     PortCounters one{.protocol = port.protocol, .port = port.port, .service_name = port.service_name};
     const auto service = value_of<mesh_service>(row->second);
     for (std::uint32_t i = 0; i < port.backends.size(); ++i) {
-      const auto values = TRY(kernel.read("mesh_backend_counters", bytes_of(service.backends + i)));
-      const auto traffic = sum_of<mesh_traffic>(values);
+      const mesh_traffic traffic = kernel.traffic_of(service.backends + i);
       one.entry.packets += traffic.packets;
       one.entry.bytes += traffic.bytes;
       const Backend& backend = port.backends[i];
@@ -245,6 +244,7 @@ std::vector<InspectedMap> inspect_maps(const Kernel& kernel, const Observed& obs
     for (std::size_t i = 0; i < kMapCount; ++i) {
       if (map_info(static_cast<MapId>(i)).name == description.name) map.entries = observed.tables[i].size();
     }
+    if (description.name == map_info(MapId::kEndpoints4).name) map.entries_max *= MESH_ENDPOINTS_OF_LINE;
     if (description.name == "mesh_origins") map.entries = kernel.count_rows(description.name);
     maps.push_back(std::move(map));
   }
@@ -279,8 +279,8 @@ Result<Inspection> inspect_kernel(const Kernel& kernel, const Desired& desired) 
   inspection.maps = inspect_maps(kernel, observed);
   inspection.nodes = observed[MapId::kNodes].size();
   inspection.nodes_desired = wanted[MapId::kNodes].size();
-  inspection.endpoints = observed[MapId::kEndpoints].size();
-  inspection.endpoints_desired = wanted[MapId::kEndpoints].size();
+  inspection.endpoints = observed[MapId::kEndpoints].size() + observed[MapId::kEndpoints4].size();
+  inspection.endpoints_desired = wanted[MapId::kEndpoints].size() + wanted[MapId::kEndpoints4].size();
   inspection.bindings = observed[MapId::kBindings].size();
   inspection.bindings_desired = wanted[MapId::kBindings].size();
   inspection.differences = differences(plan(desired, kernel.facts(), observed));

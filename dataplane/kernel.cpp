@@ -76,6 +76,30 @@ Result<std::string> Kernel::read_rows(std::string_view map, std::uint32_t first,
   return rows;
 }
 
+// What each CPU has counted.
+template <class Visit>
+void Kernel::for_each_cpu(std::uint32_t backend, const Visit& visit) const {
+  const std::size_t rows = backend_traffic_.size / sizeof(mesh_traffic);
+  auto* traffic = static_cast<mesh_traffic*>(backend_traffic_.data);
+  if (backend >= facts_.backend_rows) return;
+  for (std::size_t row = backend; row < rows; row += facts_.backend_rows) visit(traffic[row]);
+}
+
+mesh_traffic Kernel::traffic_of(std::uint32_t backend) const {
+  mesh_traffic sum{};
+  for_each_cpu(backend, [&](mesh_traffic& traffic) {
+    sum.packets += std::atomic_ref(traffic.packets).load(std::memory_order_relaxed);
+    sum.bytes += std::atomic_ref(traffic.bytes).load(std::memory_order_relaxed);
+  });
+  return sum;
+}
+
+Sizes Kernel::sizes() const {
+  Sizes sizes;
+  for (const MapDescription& map : descriptions_) sizes[map.name] = map.rows_max;
+  return sizes;
+}
+
 std::uint64_t Kernel::memory_of(std::string_view map) const {
   const Result<int> fd = fd_of(map);
   if (!fd) return 0;
@@ -113,7 +137,7 @@ std::string Kernel::mapped_row(MapId map, std::uint32_t row) const {
 Status Kernel::write_mapped(MapId map, std::uint32_t row, const std::string& value) {
   const MapInfo& info = map_info(map);
   Mapping& mapping = mappings_.at(map);
-  if (row >= info.rows_max || value.size() > mapping.stride) {
+  if (row >= mapping.size / mapping.stride || value.size() > mapping.stride) {
     return fail(ErrorKind::kInternal, fmt::format("write {}: row {} is outside of it", info.name, row));
   }
   char* place = static_cast<char*>(mapping.data) + std::size_t{row} * mapping.stride;
@@ -136,7 +160,9 @@ Result<Observed> Kernel::observe() const {
   for (std::size_t i = 0; i < kMapCount; ++i) {
     const auto map = static_cast<MapId>(i);
     if (is_mapped(map)) continue;
-    if (map_info(map).is_array) {
+    if (map == MapId::kEndpoints4) {
+      observed[map] = endpoints_->rows();
+    } else if (map_info(map).is_array) {
       TRY(observe_array(map, observed));
     } else {
       observed[map] = TRY(read_table(map_info(map).name));
@@ -257,7 +283,7 @@ void Kernel::apply(std::span<const Action> actions, const std::function<void(con
 std::size_t Kernel::write_batch(std::span<const Action> actions) {
   constexpr std::size_t kBatchMax = 4096;
   const auto* first = std::get_if<WriteRow>(&actions.front());
-  if (first == nullptr || is_mapped(first->map)) return 0;
+  if (first == nullptr || is_mapped(first->map) || first->map == MapId::kEndpoints4) return 0;
   const auto same_table = [&](const Action& action) {
     const auto* write = std::get_if<WriteRow>(&action);
     return write != nullptr && write->map == first->map && write->key.size() == first->key.size() &&
@@ -283,11 +309,20 @@ std::size_t Kernel::write_batch(std::span<const Action> actions) {
 }
 
 Status Kernel::run(const WriteRow& action) {
+  if (action.map == MapId::kEndpoints4) {
+    const auto key = value_of<mesh_endpoint4_key>(action.key);
+    if (endpoints_->put(key, value_of<mesh_endpoint4_place>(action.value))) return {};
+    return fail(ErrorKind::kExhausted, "kernel table mesh_endpoints4 is full; this host cannot take more");
+  }
   if (is_mapped(action.map)) return write_mapped(action.map, value_of<std::uint32_t>(action.key), action.value);
   return write(map_info(action.map).name, action.key, action.value);
 }
 
 Status Kernel::run(const DeleteRow& action) {
+  if (action.map == MapId::kEndpoints4) {
+    endpoints_->erase(value_of<mesh_endpoint4_key>(action.key));
+    return {};
+  }
   const MapInfo& info = map_info(action.map);
   const auto description = std::ranges::find(descriptions_, info.name, &MapDescription::name);
   const std::string zeros(description->value_size, '\0');
@@ -300,7 +335,16 @@ Status Kernel::run(const DeleteRow& action) {
 }
 
 Status Kernel::run(const ResetTraffic& action) {
-  const char* map = action.of == ResetTraffic::Of::kBackends ? "mesh_backend_counters" : "mesh_binding_counters";
+  if (action.of == ResetTraffic::Of::kBackends) {
+    for (std::uint32_t i = 0; i < action.count; ++i) {
+      for_each_cpu(action.first + i, [](mesh_traffic& traffic) {
+        std::atomic_ref(traffic.packets).store(0, std::memory_order_relaxed);
+        std::atomic_ref(traffic.bytes).store(0, std::memory_order_relaxed);
+      });
+    }
+    return {};
+  }
+  const char* map = "mesh_binding_counters";
   const auto description = std::ranges::find(descriptions_, map, &MapDescription::name);
   const auto cpus = static_cast<std::size_t>(libbpf_num_possible_cpus());
   const std::string zeros((description->value_size + 7U) / 8U * 8U * cpus, '\0');

@@ -16,6 +16,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <span>
 #include <string>
@@ -25,7 +26,9 @@
 #include "base/fd.h"
 #include "base/result.h"
 #include "dataplane/dataplane.h"
+#include "dataplane/endpoint_table.h"
 #include "dataplane/plan.h"
+#include "dataplane/sizes.h"
 #include "dataplane/state.h"
 #include "dataplane/takeover.h"
 
@@ -46,7 +49,8 @@ class Kernel {
   ~Kernel();
 
   // `recreated` says which tables of an earlier meshd start empty, and why; empty: none does.
-  [[nodiscard]] static Result<Kernel> open(const Options& options, std::string& recreated);
+  // `asked`: no table has fewer rows.
+  [[nodiscard]] static Result<Kernel> open(const Options& options, const Sizes& asked, std::string& recreated);
   [[nodiscard]] static Status cleanup(const Options& options);
 
   [[nodiscard]] const HostFacts& facts() const { return facts_; }
@@ -74,6 +78,8 @@ class Kernel {
     bool is_array = false, is_per_cpu = false;
   };
   [[nodiscard]] const std::vector<MapDescription>& maps() const { return descriptions_; }
+  [[nodiscard]] mesh_traffic traffic_of(std::uint32_t backend) const;  // row of mesh_backends; counted by all CPUs
+  [[nodiscard]] Sizes sizes() const;                                   // of all
   [[nodiscard]] std::uint64_t memory_of(std::string_view map) const;   // bytes, as the kernel accounts it
   [[nodiscard]] std::uint64_t count_rows(std::string_view map) const;  // of a hash map
 
@@ -107,7 +113,7 @@ class Kernel {
 
   struct Earlier;
 
-  [[nodiscard]] Status open_state(const Options& options, std::string& recreated);
+  [[nodiscard]] Status open_state(const Options& options, const Sizes& asked, std::string& recreated);
   [[nodiscard]] Status take_map(const std::string& name, Fd fd);
   [[nodiscard]] Status adopt_maps();
   [[nodiscard]] Status adopt_programs();
@@ -119,6 +125,9 @@ class Kernel {
   [[nodiscard]] Status open_earlier(const Takeover& takeover, const MapShapes& pinned);
   [[nodiscard]] Status fill_from_earlier();
   [[nodiscard]] Status copy_rows(const std::string& map, std::uint64_t flags);
+  [[nodiscard]] Status copy_backend_counters();
+  template <class Visit>
+  void for_each_cpu(std::uint32_t backend, const Visit& visit) const;
   [[nodiscard]] Result<std::vector<Row>> rows_of(const std::string& map) const;
   [[nodiscard]] Status carry_flows();
   [[nodiscard]] Result<bool> carry(const FlowEntry& flow) const;
@@ -157,6 +166,9 @@ class Kernel {
   std::map<std::string, Fd> programs_;
   std::map<MapId, Mapping> mappings_;
   Mapping filters_;
+  Mapping backend_traffic_;
+  Mapping endpoint_lines_;
+  std::optional<EndpointTable> endpoints_;  // in them
   Fd cgroup_;
   std::set<std::string, std::less<>> anew_;  // maps that this object made
   std::unique_ptr<Earlier> earlier_;         // an earlier meshd's tables, until its programs are replaced

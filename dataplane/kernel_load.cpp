@@ -22,6 +22,7 @@
 #include <spdlog/spdlog.h>
 
 #include "base/file.h"
+#include "base/text.h"
 #include "dataplane/features.h"
 #include "dataplane/kernel.h"
 #include "dataplane/wanted.h"
@@ -83,8 +84,8 @@ std::unexpected<Error> load_failure(const std::string& object, const std::string
   return fail_errno(fmt::format("load BPF object {} ({})", object, words), code);
 }
 
-// Opened with the sizes that the options ask for.
-Result<Objects> open_objects(const Options& options) {
+// Opened with the sizes that the options and the tables ask for.
+Result<Objects> open_objects(const Options& options, const Sizes& sizes) {
   if (options.flow_sets != 0 && !std::has_single_bit(options.flow_sets)) {
     return fail(ErrorKind::kInvalid, fmt::format("flow table of {} sets: must be a power of two", options.flow_sets));
   }
@@ -99,6 +100,9 @@ Result<Objects> open_objects(const Options& options) {
     if (!opened) return load_failure(object.name, options.pin_dir, errno);
     bpf_map* flows = bpf_object__find_map_by_name(opened.get(), "mesh_flows");
     if (flows != nullptr && options.flow_sets != 0) bpf_map__set_max_entries(flows, options.flow_sets);
+    for (const auto& [name, rows] : sizes) {
+      if (bpf_map* map = bpf_object__find_map_by_name(opened.get(), name.c_str())) bpf_map__set_max_entries(map, rows);
+    }
     objects.push_back(std::move(opened));
   }
   return objects;
@@ -130,6 +134,16 @@ Result<MapShapes> pinned_shapes(const std::string& pin_dir) {
     shapes[name] = {info.type, info.key_size, info.value_size, info.max_entries, info.map_flags};
   }
   return shapes;
+}
+
+// One more than the highest number that a CPU may have.
+Result<std::uint32_t> cpu_numbers() {
+  constexpr const char* kPossible = "/sys/devices/system/cpu/possible";
+  const std::string text = TRY(read_file(kPossible));
+  const std::string_view ranges = trim(text);
+  const auto last = parse_number<std::uint32_t>(ranges.substr(ranges.find_last_of(",-") + 1));
+  if (!last) return fail(ErrorKind::kInternal, fmt::format("{} says {}, which is no list of CPUs", kPossible, ranges));
+  return *last + 1;
 }
 
 // mesh_config.abi; its place is the first of all versions.
@@ -165,20 +179,22 @@ Kernel::Mapping::~Mapping() {
   if (data != nullptr) munmap(data, size);
 }
 
-Result<Kernel> Kernel::open(const Options& options, std::string& recreated) {
+Result<Kernel> Kernel::open(const Options& options, const Sizes& asked, std::string& recreated) {
   libbpf_set_print(keep_words);
   Kernel kernel;
-  TRY(kernel.open_state(options, recreated));
+  TRY(kernel.open_state(options, asked, recreated));
   return kernel;
 }
 
-Status Kernel::open_state(const Options& options, std::string& recreated) {
+Status Kernel::open_state(const Options& options, const Sizes& asked, std::string& recreated) {
   pin_dir_ = options.pin_dir;
   program_dir_ = pin_dir_ + "/programs_" + objects_digest();
   TRY_IN("data plane", make_pin_directory(pin_dir_));
-  const Objects objects = TRY(open_objects(options));
   const MapShapes pinned = TRY_IN("data plane", pinned_shapes(pin_dir_));
-  const Takeover takeover = take_over(shapes_of(objects), pinned, pinned_version(pin_dir_, pinned));
+  const std::uint32_t version = pinned_version(pin_dir_, pinned);
+  const std::uint32_t cpus = TRY(cpu_numbers());
+  const Objects objects = TRY(open_objects(options, sizes_to_make(pinned, asked, cpus)));
+  const Takeover takeover = take_over(shapes_of(objects), pinned, version);
   recreated = takeover.lost;
 
   const bool adopted = takeover.anew.empty() && adopt_maps() && adopt_programs();
@@ -350,6 +366,10 @@ Result<Kernel::Mapping> Kernel::map_array(std::string_view map) const {
 Status Kernel::map_arrays() {
   for (const MapId map : kMapped) mappings_[map] = TRY(map_array(map_info(map).name));
   filters_ = TRY(map_array("mesh_filters"));
+  backend_traffic_ = TRY(map_array("mesh_backend_counters"));
+  endpoint_lines_ = TRY(map_array("mesh_endpoints4"));
+  const auto lines = std::ranges::find(descriptions_, "mesh_endpoints4", &MapDescription::name)->rows_max;
+  endpoints_.emplace(std::span(static_cast<mesh_endpoint_line*>(endpoint_lines_.data), lines));
   return {};
 }
 
@@ -363,6 +383,8 @@ Status Kernel::learn_facts() {
   }
   const auto flows = std::ranges::find(descriptions_, "mesh_flows", &MapDescription::name);
   facts_.flow_mask = flows->rows_max - 1;
+  facts_.backend_rows = std::ranges::find(descriptions_, "mesh_backends", &MapDescription::name)->rows_max;
+  facts_.endpoint_lines = std::ranges::find(descriptions_, "mesh_endpoints4", &MapDescription::name)->rows_max;
   // The seed is as old as the table: records are found by it.
   facts_.flow_seed = value_of<mesh_config>(TRY(read("mesh_config", bytes_of(std::uint32_t{0})))).flow_seed;
   while (facts_.flow_seed == 0) {

@@ -17,6 +17,9 @@ namespace {
 constexpr std::string_view kFlows = "mesh_flows";
 constexpr std::string_view kOrigins = "mesh_origins";
 constexpr std::string_view kFilters = "mesh_filters";
+// Its rows lie where the number of lines says; the first pass writes them, before anything is attached.
+constexpr std::string_view kEndpointLines = "mesh_endpoints4";
+constexpr std::string_view kBackendCounters = "mesh_backend_counters";
 
 // Records of `set` that were not in it before, or were otherwise.
 void add_changed(const mesh_flow_set& set, const mesh_flow_set& before, std::vector<FlowEntry>& changed) {
@@ -108,10 +111,35 @@ Status Kernel::copy_rows(const std::string& map, std::uint64_t flags) {
   return {};
 }
 
+// The rows of a CPU lie where their number says; in the previous version they were those of a per-CPU array.
+Status Kernel::copy_backend_counters() {
+  const std::string map(kBackendCounters);
+  const auto rows_of_backends = [](const Kernel& kernel) {
+    return std::ranges::find(kernel.descriptions_, "mesh_backends", &MapDescription::name)->rows_max;
+  };
+  const std::uint32_t then = rows_of_backends(earlier_->tables), now = rows_of_backends(*this);
+  const auto put = [&](std::uint32_t cpu, std::uint32_t backend, const std::string& value) -> Status {
+    if (is_zero(value)) return {};
+    ++(backend < now ? earlier_->rows : earlier_->rows_lost);
+    return backend < now ? write(map, bytes_of(cpu * now + backend), value) : Status();
+  };
+  const auto earlier = std::ranges::find(earlier_->tables.descriptions_, map, &MapDescription::name);
+  const bool was_per_cpu = earlier->is_per_cpu;
+  for (const Row& row : TRY(earlier_->tables.rows_of(map))) {
+    const auto index = value_of<std::uint32_t>(row.key);
+    if (!was_per_cpu) TRY(put(index / then, index % then, row.value));
+    for (std::uint32_t cpu = 0; was_per_cpu && cpu < row.value.size() / sizeof(mesh_traffic); ++cpu) {
+      TRY(put(cpu, index, row.value.substr(cpu * sizeof(mesh_traffic), sizeof(mesh_traffic))));
+    }
+  }
+  return {};
+}
+
 // Everything but what the programs will have changed by the time that they are exchanged.
 Status Kernel::fill_from_earlier() {
   for (const std::string& map : earlier_->takeover.taken) {
-    if (map != kFlows && map != kOrigins && map != kFilters) TRY(copy_rows(map, BPF_ANY));
+    if (map == kFlows || map == kOrigins || map == kFilters || map == kEndpointLines) continue;
+    TRY(map == kBackendCounters ? copy_backend_counters() : copy_rows(map, BPF_ANY));
   }
   if (!earlier_->takeover.taken.contains(kFilters)) return {};
   // Whichever flows there are, they are looked up until the programs and the next scan know better.

@@ -68,8 +68,8 @@ void vacate(Room& room, const Observed& before, const Layout& after);
 [[nodiscard]] std::uint32_t backend_block_size(std::size_t backends);
 
 inline constexpr std::uint32_t kSlotsPerChunk = 64;
-// Blocks are multiples of it. Larger ones would move less often as they grow, and hold fewer ports: 10,922 of ten
+// Blocks are multiples of it. Larger ones would move less often as they grow, and hold fewer ports: 13,107 of ten
 // backends fit.
-inline constexpr std::uint32_t kBackendBlockUnit = 4;
+inline constexpr std::uint32_t kBackendBlockUnit = 2;
 
 }  // namespace mesh::dataplane

@@ -10,8 +10,8 @@
 namespace mesh::dataplane {
 namespace {
 
-constexpr std::array<MapId, 4> kEndpointMaps = {MapId::kEndpoints, MapId::kSources, MapId::kNamespaces,
-                                                MapId::kMembers};
+constexpr std::array<MapId, 5> kEndpointMaps = {MapId::kEndpoints, MapId::kEndpoints4, MapId::kSources,
+                                                MapId::kNamespaces, MapId::kMembers};
 
 std::string name_of(const IpAddress& address) { return bytes_of(to_abi(address)); }
 std::string name_of(const VirtualIp& vip) { return name_of(vip.address); }
@@ -73,9 +73,11 @@ bool collides(const Observed& before, const Observed& wanted, const Observed& ke
 // Of the endpoints that come: what is still known of their addresses from earlier ones.
 void add_formers(Observed& before, const Observed& wanted, const Observed& kernel) {
   if (kernel[MapId::kFormers].empty()) return;
-  for (const auto& [key, value] : wanted[MapId::kEndpoints]) {
-    const auto former = kernel[MapId::kFormers].find(former_key_of(key));
-    if (former != kernel[MapId::kFormers].end()) before[MapId::kFormers].insert(*former);
+  for (const MapId map : {MapId::kEndpoints, MapId::kEndpoints4}) {
+    for (const auto& [key, value] : wanted[map]) {
+      const auto former = kernel[MapId::kFormers].find(former_key_of(map, key));
+      if (former != kernel[MapId::kFormers].end()) before[MapId::kFormers].insert(*former);
+    }
   }
 }
 
@@ -109,7 +111,8 @@ bool same_frame(const Desired& a, const Desired& b) {
   return frame(a) == frame(b);
 }
 
-// How many rows of kEndpoints the endpoints would have if each were one's alone; the local ones by their attachment.
+// How many rows of kEndpoints and kEndpoints4 the endpoints would have if each were one's alone; the local ones by
+// their attachment.
 struct Claims {
   std::size_t addresses = 0;
   std::size_t attachments = 0;
@@ -146,8 +149,8 @@ void Ledger::settle(Room room, const Observed& kernel) {
   index_all();
   // Attachments by interface stand for those by namespace: one of each per task.
   const Claims claims = claims_of(desired_);
-  divisible_ = divisible_ && claims.addresses == kernel[MapId::kEndpoints].size() &&
-               claims.interfaces.size() == claims.attachments;
+  const std::size_t addresses = kernel[MapId::kEndpoints].size() + kernel[MapId::kEndpoints4].size();
+  divisible_ = divisible_ && claims.addresses == addresses && claims.interfaces.size() == claims.attachments;
 }
 
 const PublishedPort* Ledger::find(Protocol protocol, std::uint16_t port) const {

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "bpf/lib/address.h"
 #include "dataplane/layout.h"
 #include "dataplane/wanted.h"
 
@@ -20,8 +21,9 @@ class Steps {
 
   std::vector<Action> all() {
     formers();
-    for (const MapId map : {MapId::kVnis, MapId::kConfig, MapId::kNetworks, MapId::kAddresses, MapId::kNodes,
-                            MapId::kEndpoints, MapId::kSources, MapId::kNamespaces, MapId::kMembers}) {
+    for (const MapId map :
+         {MapId::kVnis, MapId::kConfig, MapId::kNetworks, MapId::kAddresses, MapId::kNodes, MapId::kEndpoints,
+          MapId::kEndpoints4, MapId::kSources, MapId::kNamespaces, MapId::kMembers}) {
       write(map);
     }
     bindings();
@@ -37,8 +39,9 @@ class Steps {
     for (const MapId map : {MapId::kServices, MapId::kBound, MapId::kAllowed, MapId::kLocals, MapId::kVips})
       remove(map);
     remove_bindings();
-    for (const MapId map : {MapId::kBackends, MapId::kRows, MapId::kMembers, MapId::kNamespaces, MapId::kSources,
-                            MapId::kEndpoints, MapId::kNodes, MapId::kAddresses, MapId::kNetworks, MapId::kVnis}) {
+    for (const MapId map :
+         {MapId::kBackends, MapId::kRows, MapId::kMembers, MapId::kNamespaces, MapId::kSources, MapId::kEndpoints,
+          MapId::kEndpoints4, MapId::kNodes, MapId::kAddresses, MapId::kNetworks, MapId::kVnis}) {
       remove(map);
     }
     detach();
@@ -76,10 +79,12 @@ class Steps {
         actions_.emplace_back(WriteRow{MapId::kFormers, bytes_of(former_key), bytes_of(former)});
       }
     }
-    for (const auto& [key, value] : wanted_[MapId::kEndpoints]) {
-      if (observed_[MapId::kEndpoints].contains(key)) continue;
-      const std::string former = former_key_of(key);
-      if (observed_[MapId::kFormers].contains(former)) actions_.emplace_back(DeleteRow{MapId::kFormers, former});
+    for (const MapId map : {MapId::kEndpoints, MapId::kEndpoints4}) {
+      for (const auto& [key, value] : wanted_[map]) {
+        if (observed_[map].contains(key)) continue;
+        const std::string former = former_key_of(map, key);
+        if (observed_[MapId::kFormers].contains(former)) actions_.emplace_back(DeleteRow{MapId::kFormers, former});
+      }
     }
   }
 
@@ -202,7 +207,11 @@ void take_tables(Observed& wanted, Layout&& layout) {
   }
 }
 
-std::string former_key_of(const std::string& endpoint_key) {
+std::string former_key_of(MapId map, const std::string& endpoint_key) {
+  if (map == MapId::kEndpoints4) {
+    const auto endpoint = value_of<mesh_endpoint4_key>(endpoint_key);
+    return bytes_of(mesh_former_key{.vni = endpoint.vni, .address = mesh_address_v4(endpoint.address)});
+  }
   const auto endpoint = value_of<mesh_endpoint_key>(endpoint_key);
   return bytes_of(mesh_former_key{.vni = endpoint.vni, .address = endpoint.address});
 }

@@ -57,8 +57,8 @@ void take_tables(Observed& wanted, Layout&& layout);
 [[nodiscard]] std::vector<Action> steps(const Observed& wanted, const Observed& observed,
                                         const std::vector<RowRange>& fresh_backends);
 
-// Of the address of an endpoint's row, in kFormers.
-[[nodiscard]] std::string former_key_of(const std::string& endpoint_key);
+// The key in kFormers of the address of an endpoint's row (kEndpoints, kEndpoints4).
+[[nodiscard]] std::string former_key_of(MapId map, const std::string& endpoint_key);
 
 // What the kernel holds after `action`; keeps the picture between two observations.
 void track(Observed& observed, const Action& action);

@@ -27,6 +27,7 @@ const MapInfo& map_info(MapId map) {
       {"mesh_bound", false, MESH_BOUND_MAX},
       {"mesh_allowed", false, MESH_ALLOWED_MAX},
       {"mesh_locals", false, MESH_LOCAL_SERVICES_MAX},
+      {"mesh_endpoints4", false, MESH_ENDPOINTS_MAX},
       {"mesh_formers", false, MESH_FORMERS_MAX},
   }};
   return kMaps[static_cast<std::size_t>(map)];

@@ -36,9 +36,10 @@ enum class MapId : std::uint8_t {
   kBound,
   kAllowed,
   kLocals,
+  kEndpoints4,
   kFormers,
 };
-inline constexpr std::size_t kMapCount = 20;
+inline constexpr std::size_t kMapCount = 21;
 
 struct MapInfo {
   const char* name;  // of the object's symbol and of the pin
@@ -46,6 +47,16 @@ struct MapInfo {
   std::uint32_t rows_max;
 };
 [[nodiscard]] const MapInfo& map_info(MapId map);
+
+// The two halves of a mesh_endpoint4: a row of kEndpoints4, wherever it lies (endpoint_table.h).
+struct mesh_endpoint4_key {
+  std::uint32_t vni = 0;
+  __be32 address = 0;
+};
+struct mesh_endpoint4_place {
+  std::uint32_t place = 0;
+  __be32 ingress = 0;
+};
 
 // Key and value bytes of one map. Rows of kRings, kBackends and kVipBackends are held only as far as a service or a
 // virtual IP points at them.
@@ -100,6 +111,8 @@ struct HostFacts {
   std::uint64_t netns_cookie = 0;  // of the host's own namespace
   std::uint64_t flow_seed = 0;
   std::uint32_t flow_mask = 0;
+  std::uint32_t backend_rows = 0;                    // of mesh_backends
+  std::uint32_t endpoint_lines = 0;                  // of mesh_endpoints4
   std::uint8_t tick_shift = 0;                       // jiffies to ticks
   std::uint64_t cgroup_id = 0;                       // of Desired::cgroup_root; 0: not usable, hooks are not wanted
   std::map<std::string, std::uint32_t> program_ids;  // of the loaded programs, by name

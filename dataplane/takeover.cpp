@@ -15,23 +15,17 @@ namespace {
 // How rows of the previous version that meant or held something else become rows of this one.
 struct Conversion {
   std::string_view map;
-  std::uint32_t value_size;  // then
+  std::uint32_t type, value_size;  // then
   void (*convert)(Row& row);
 };
 
-void convert_binding_traffic(Row& row) {
-  const auto before = value_of<previous::BindingTraffic>(row.value);
-  row.value = bytes_of(mesh_binding_traffic{.in = before.in, .out = before.out});
-}
-
-void convert_counter(Row& row) {
-  const auto index = value_of<std::uint32_t>(row.key);
-  if (index >= previous::kFirstMovedCounter) row.key = bytes_of(index + 1);
-}
+// Until the first pass has written them there are no endpoints of IPv4.
+void convert_config(Row& row) { row.value.resize(sizeof(mesh_config)); }
 
 constexpr std::array kConversions = {
-    Conversion{"mesh_binding_counters", sizeof(previous::BindingTraffic), convert_binding_traffic},
-    Conversion{"mesh_counters", sizeof(std::uint64_t), convert_counter},
+    Conversion{"mesh_config", BPF_MAP_TYPE_ARRAY, previous::kConfigSize, convert_config},
+    // By another way (Kernel::copy_backend_counters): a row of that becomes several.
+    Conversion{"mesh_backend_counters", BPF_MAP_TYPE_PERCPU_ARRAY, sizeof(mesh_traffic), [](Row&) {}},
 };
 
 const Conversion* conversion_of(std::string_view map, std::uint32_t version) {
@@ -47,9 +41,10 @@ bool is_written_by_user_space(std::string_view map) {
 }
 
 bool can_be_taken(const std::string& map, std::uint32_t version, const MapShape& pinned, const MapShape& wanted) {
-  if (pinned.type != wanted.type || pinned.key_size != wanted.key_size) return false;
   const Conversion* conversion = conversion_of(map, version);
-  return pinned.value_size == (conversion != nullptr ? conversion->value_size : wanted.value_size);
+  const std::uint32_t type = conversion != nullptr ? conversion->type : wanted.type;
+  const std::uint32_t value_size = conversion != nullptr ? conversion->value_size : wanted.value_size;
+  return pinned.type == type && pinned.key_size == wanted.key_size && pinned.value_size == value_size;
 }
 
 // Why none of the tables can be read; empty: they can.

@@ -51,7 +51,7 @@ Status copy_rows(const Kernel& kernel, const char* name, int to, std::uint32_t r
 
 void Tracer::Close::operator()(bpf_object* object) const { bpf_object__close(object); }
 
-Result<Tracer> Tracer::load(const std::string& pin_dir, std::uint32_t flow_sets) {
+Result<Tracer> Tracer::load(const std::string& pin_dir, const Sizes& sizes) {
   Tracer tracer;
   const BpfObject& elf = bpf_objects().front();
   bpf_object_open_opts options{};
@@ -65,7 +65,9 @@ Result<Tracer> Tracer::load(const std::string& pin_dir, std::uint32_t flow_sets)
     if (own == nullptr) return fail(ErrorKind::kInternal, fmt::format("no map {}", name));
     if (bpf_map__set_pin_path(own, nullptr) != 0) return fail_errno(name, errno);
   }
-  bpf_map__set_max_entries(bpf_object__find_map_by_name(tracer.object_.get(), "mesh_flows"), flow_sets);
+  for (const auto& [name, rows] : sizes) {
+    bpf_map__set_max_entries(bpf_object__find_map_by_name(tracer.object_.get(), name.c_str()), rows);
+  }
   bpf_program* program = nullptr;
   bpf_object__for_each_program(program, tracer.object_.get()) {
     const bool traced = std::ranges::find(kTraced, std::string_view(bpf_program__name(program))) != kTraced.end();

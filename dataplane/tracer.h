@@ -16,8 +16,8 @@ namespace mesh::dataplane {
 class Tracer {
  public:
   // Loads the programs that take packets, beside the attached ones: some tenths of a second, and until the end of the
-  // object the memory of a flow table of `flow_sets`.
-  [[nodiscard]] static Result<Tracer> load(const std::string& pin_dir, std::uint32_t flow_sets);
+  // object the memory of another flow table. `sizes`: of the real tables.
+  [[nodiscard]] static Result<Tracer> load(const std::string& pin_dir, const Sizes& sizes);
 
   // Makes the own tables what the real ones are.
   Status copy_tables(const Kernel& kernel);

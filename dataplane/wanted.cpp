@@ -76,6 +76,8 @@ class Writer {
     config.mesh_ifindex = desired_.mesh_ifindex;
     config.mesh_peer_ifindex = desired_.mesh_peer_ifindex;
     config.flow_mask = facts_.flow_mask;
+    config.endpoint_lines = facts_.endpoint_lines;
+    config.backend_rows = facts_.backend_rows;
     config.dns_port = htons(desired_.dns_port);
     const MacAddress mac = MacAddress::of_endpoint(desired_.gateway_v4);
     std::ranges::copy(mac.bytes, config.gateway_mac);
@@ -191,6 +193,20 @@ class Writer {
     return user;
   }
 
+  // Where the endpoint is, by one of its addresses.
+  void place(const Endpoint& endpoint, std::uint32_t ifindex, const EndpointAddress& address) {
+    const mesh_address key = to_abi(address.address);
+    if (address.address.is_v4()) {
+      const mesh_endpoint4_place value{.place = ifindex != 0 ? ifindex : MESH_ENDPOINT_FAR | endpoint.node,
+                                       .ingress = to_abi(endpoint.ingress_v4).word[3]};
+      put(MapId::kEndpoints4, mesh_endpoint4_key{.vni = address.vni, .address = key.word[3]}, value);
+      return;
+    }
+    mesh_endpoint value{.ifindex = ifindex, .node = endpoint.node, .mac = {}, .flags = 0};
+    std::ranges::copy(MacAddress::of_endpoint(endpoint.ingress_v4).bytes, value.mac);
+    put(MapId::kEndpoints, mesh_endpoint_key{.vni = address.vni, .address = key}, value);
+  }
+
   void endpoint(const Endpoint& endpoint) {
     if (endpoint.state == EndpointState::kGone) return;
     const MacAddress mac = MacAddress::of_endpoint(endpoint.ingress_v4);
@@ -199,9 +215,7 @@ class Writer {
     if (endpoint.node == desired_.self && ifindex == 0) return;
     const auto no_exit = static_cast<std::uint16_t>(may_not_leave(endpoint) ? MESH_SOURCE_NO_EXIT : 0);
     for (const EndpointAddress& address : endpoint.addresses) {
-      mesh_endpoint value{.ifindex = ifindex, .node = endpoint.node, .mac = {}, .flags = 0};
-      std::ranges::copy(mac.bytes, value.mac);
-      put(MapId::kEndpoints, mesh_endpoint_key{.vni = address.vni, .address = to_abi(address.address)}, value);
+      place(endpoint, ifindex, address);
       if (!endpoint.attachment) continue;
       mesh_source source{.vni = address.vni, .flags = no_exit, .mac = {}, .reserved = 0};
       std::ranges::copy(mac.bytes, source.mac);

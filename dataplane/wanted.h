@@ -13,7 +13,8 @@
 
 namespace mesh::dataplane {
 
-// The rows of kConfig, kAddresses, kNodes, kBindings, kEndpoints, kSources, kNetworks, kVnis, kNamespaces, kMembers.
+// The rows of kConfig, kAddresses, kNodes, kBindings, kEndpoints, kEndpoints4, kSources, kNetworks, kVnis,
+// kNamespaces, kMembers.
 [[nodiscard]] Observed wanted_tables(const Desired& desired, const HostFacts& facts);
 [[nodiscard]] Observed wanted_tables(const Desired& desired, const HostFacts& facts,
                                      const Pieces& pieces);  // all of its

@@ -25,7 +25,7 @@ ROWS = {
     "scale": ["start that finds all in the kernel"],
     "start": ["lab up 3", "service create to first answer"],
     "packet": ["floor, 1 flow", "entry, 10,000 services", "backend, 64 Ki flows", "reply to another host, 1 flow",
-               "overlay in", "rewrite of 10,000 rings", "tables for 10,000 services x 10"],
+               "overlay in", "rewrite of 10,000 rings", "tables at their largest"],
 }
 
 

@@ -29,6 +29,12 @@ COUNTED_TABLES = ("mesh_endpoints", "mesh_sources", "mesh_vips", "mesh_namespace
                   "mesh_addresses")
 
 
+def endpoints_of(line):
+    """How many of the four entries of a line have a network, the first three bytes of sixteen."""
+    value = [int(byte, 16) for byte in line["value"]]
+    return sum(any(value[entry:entry + 3]) for entry in range(0, 64, 16))
+
+
 class TestSoak(ClusterTest):
     @classmethod
     def deploy(cls, cluster):
@@ -218,6 +224,8 @@ class TestSoak(ClusterTest):
         for table in COUNTED_TABLES:
             entries = self.lab.run(host, "bpftool", "-j", "map", "dump", "pinned", f"/sys/fs/bpf/meshd/{table}").stdout
             counts[table] = len(json.loads(entries))
+        lines = self.lab.run(host, "bpftool", "-j", "map", "dump", "pinned", "/sys/fs/bpf/meshd/mesh_endpoints4").stdout
+        counts["mesh_endpoints4"] = sum(map(endpoints_of, json.loads(lines)))
         return counts
 
     def open_files(self, host):

@@ -15,6 +15,7 @@ enum { LIBBPF_PIN_NONE, LIBBPF_PIN_BY_NAME };
 #define bpf_map_delete_elem flowsim_delete
 #define bpf_jiffies64 flowsim_jiffies
 #define bpf_ktime_get_ns flowsim_jiffies
+#define bpf_get_smp_processor_id() 0u
 #define bpf_loop flowsim_loop
 
 static inline void* flowsim_lookup(void* map, const void* key);

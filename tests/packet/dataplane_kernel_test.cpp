@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <optional>
 #include <sys/socket.h>
 
 #include <gmock/gmock.h>
@@ -171,7 +172,8 @@ TEST_F(DataplaneOnKernel, DriftIsFoundCountedAndRepaired) {
   };
   const Case cases[] = {
       {"a node", erase(MapId::kNodes)},
-      {"an endpoint", erase(MapId::kEndpoints)},
+      {"an endpoint of IPv4", erase(MapId::kEndpoints4)},
+      {"an endpoint of IPv6", erase(MapId::kEndpoints)},
       {"a binding", erase(MapId::kBindings)},
       {"a backend", erase(MapId::kBackends)},
       {"a virtual IP", erase(MapId::kVips)},
@@ -189,7 +191,7 @@ TEST_F(DataplaneOnKernel, DriftIsFoundCountedAndRepaired) {
   for (const Case& c : cases) {
     std::string recreated;
     {
-      Result<Kernel> kernel = Kernel::open(options_, recreated);
+      Result<Kernel> kernel = Kernel::open(options_, {}, recreated);
       ASSERT_TRUE(kernel) << kernel.error().message;
       c.damage(*kernel);
     }
@@ -209,7 +211,7 @@ TEST_F(DataplaneOnKernel, TablesOfAnotherVersionAreReplacedAndItIsSaid) {
   }
   {
     std::string recreated;
-    Result<Kernel> kernel = Kernel::open(options_, recreated);
+    Result<Kernel> kernel = Kernel::open(options_, {}, recreated);
     ASSERT_TRUE(kernel) << kernel.error().message;
     auto config = value_of<mesh_config>(kernel->read("mesh_config", bytes_of(std::uint32_t{0})).value());
     config.abi = MESH_ABI_VERSION + 1;
@@ -378,6 +380,48 @@ TEST_F(DataplaneOnKernel, WithoutCgroup2OrBpffsTheMessageSaysSo) {
   EXPECT_THAT(nowhere.error().message, HasSubstr("mount -t bpf"));
 }
 
+TEST_F(DataplaneOnKernel, TablesGrowWithWhatIsDesiredAndTheNextMeshdUsesThem) {
+  const auto rows_of = [](const Dataplane& dataplane, const std::string& map) {
+    const auto inspection = dataplane.inspect();
+    EXPECT_THAT(inspection->differences, IsEmpty());
+    for (const InspectedHook& hook : inspection->hooks) EXPECT_TRUE(hook.attached) << hook.name;
+    return std::ranges::find(inspection->maps, map, &InspectedMap::name)->entries_max;
+  };
+  const auto publish = [&](std::uint16_t first, std::uint16_t count) {
+    Change change;
+    for (std::uint16_t i = 0; i < count; ++i) {
+      change.ports.push_back(desired_.ports[0]);
+      change.ports.back().port = static_cast<std::uint16_t>(first + i);
+    }
+    return change;
+  };
+  std::optional<Dataplane> dataplane = open();
+  reconcile_well(*dataplane, desired_);
+  const std::uint64_t small = rows_of(*dataplane, "mesh_rings");
+  for (const std::uint16_t first : {std::uint16_t{20000}, std::uint16_t{21000}}) {
+    const std::uint64_t before = rows_of(*dataplane, "mesh_rings");
+    const Change change = publish(first, 400);
+    const Result<Report> report = dataplane->change(change);
+    ASSERT_TRUE(report) << report.error().message;
+    for (const Problem& problem : report->problems) ADD_FAILURE() << problem.subject << ": " << problem.message;
+    EXPECT_THAT(report->taken_over, HasSubstr("taken over"));
+    EXPECT_EQ(report->recreated, "");
+    EXPECT_GT(rows_of(*dataplane, "mesh_rings"), before);
+    desired_.ports.insert(desired_.ports.end(), change.ports.begin(), change.ports.end());
+    EXPECT_EQ(reconcile_well(*dataplane, desired_, Dataplane::Pass::kFull).actions, 0U);
+  }
+  const std::uint64_t large = rows_of(*dataplane, "mesh_rings");
+  EXPECT_GE(large, 801U * 4);
+  EXPECT_LT(large, MESH_RING_CHUNKS_MAX) << "as many as are needed, not as there may be";
+  desired_.ports.resize(1);
+  reconcile_well(*dataplane, desired_);
+  dataplane.reset();
+  Dataplane next = open();
+  EXPECT_EQ(reconcile_well(next, desired_).actions, 0U);
+  EXPECT_EQ(rows_of(next, "mesh_rings"), large);
+  EXPECT_GT(large, small);
+}
+
 TEST_F(DataplaneOnKernel, AnEndpointWhoseInterfaceWentAwayIsNamedAndTheRestIsDone) {
   desired_.endpoints[0].attachment->ifindex = 4242;
   Dataplane dataplane = open();
@@ -392,7 +436,7 @@ TEST_F(DataplaneOnKernel, ScanRemovesRecordsThatAreOverAndClearsTheirFilterBits)
   Dataplane dataplane = open();
   reconcile_well(dataplane, desired_);
   std::string recreated;
-  Result<Kernel> kernel = Kernel::open(options_, recreated);
+  Result<Kernel> kernel = Kernel::open(options_, {}, recreated);
   ASSERT_TRUE(kernel) << kernel.error().message;
   const std::uint32_t now = kernel->now().value();
   const auto binding = value_of<mesh_binding>(kernel->read("mesh_bindings", bytes_of(std::uint32_t{1})).value());
@@ -430,7 +474,7 @@ TEST_F(DataplaneOnKernel, FlowsArePagedWithoutLossOrRepetition) {
   Dataplane dataplane = open();
   reconcile_well(dataplane, desired_);
   std::string recreated;
-  Result<Kernel> kernel = Kernel::open(options_, recreated);
+  Result<Kernel> kernel = Kernel::open(options_, {}, recreated);
   ASSERT_TRUE(kernel);
   constexpr std::uint32_t kSets = 3000;
   for (std::uint32_t i = 0; i < kSets; ++i) {

@@ -152,6 +152,23 @@ TEST_P(Swap, OverAFlowTableOfAnotherSizeLosesNothing) {
   }
 }
 
+TEST_P(Swap, ToLargerTablesLosesNothing) {
+  const std::vector<std::uint16_t> ports = cluster_->ports;
+  const std::set<std::uint32_t> before = program_ids(1);
+  for (std::uint16_t number = 0; number < 200; ++number) {
+    cluster_->ports.push_back(static_cast<std::uint16_t>(20000 + number));
+  }
+  cluster_->apply();
+  for (std::uint16_t host = 1; host <= kHosts; ++host) {
+    EXPECT_THAT(cluster_->host(host).report.taken_over, HasSubstr("taken over"));
+    EXPECT_EQ(cluster_->host(host).report.recreated, "");
+  }
+  for (const std::uint32_t id : program_ids(1)) EXPECT_FALSE(before.contains(id)) << "the old program is attached";
+  traffic_->wait_for_answers(500);
+  cluster_->ports = ports;
+  cluster_->apply();
+}
+
 // The maps of the previous version, from tests/unit/abi.
 std::map<std::string, MapShape> previous_shapes() {
   std::map<std::string, MapShape> shapes;
@@ -191,22 +208,29 @@ void fill_previous(const std::string& name, int from, int to, const MapShape& sh
       std::memcpy(then.data() + cpu * slot(shape), value.data() + cpu * slot(now),
                   std::min<std::size_t>(shape.value_size, now.value_size));
     }
-    std::string row = key;
-    if (name == "mesh_counters") {
-      const auto index = dataplane::value_of<std::uint32_t>(key);
-      if (index == dataplane::previous::kFirstMovedCounter) continue;
-      if (index > dataplane::previous::kFirstMovedCounter) row = bytes_of(index - 1);
-    }
     if (name == "mesh_config") std::memcpy(then.data(), &dataplane::previous::kVersion, sizeof(std::uint32_t));
     if (dataplane::is_zero(then)) continue;
-    if (name == "mesh_filters" && dataplane::value_of<std::uint32_t>(key) >= shape.rows_max) continue;
-    ASSERT_EQ(bpf_map_update_elem(to, row.data(), then.data(), BPF_ANY), 0) << name << ": " << strerror(errno);
+    ASSERT_EQ(bpf_map_update_elem(to, key.data(), then.data(), BPF_ANY), 0) << name << ": " << strerror(errno);
+  }
+}
+
+// What each CPU has counted of each backend, in a per-CPU array. `backends`: rows of a CPU.
+void fill_previous_counters(int from, int to, std::uint32_t backends) {
+  const auto cpus = static_cast<std::uint32_t>(libbpf_num_possible_cpus());
+  for (std::uint32_t backend = 0; backend < backends; ++backend) {
+    std::vector<mesh_traffic> traffic(cpus);
+    for (std::uint32_t cpu = 0; cpu < cpus; ++cpu) {
+      const std::uint32_t row = cpu * backends + backend;
+      ASSERT_EQ(bpf_map_lookup_elem(from, &row, &traffic[cpu]), 0);
+    }
+    ASSERT_EQ(bpf_map_update_elem(to, &backend, traffic.data(), BPF_ANY), 0);
   }
 }
 
 // What the previous version's meshd would have pinned; the attached programs go on with the maps that they have. What
 // has not changed since then stays the same map.
 void pin_previous(const std::string& pin_dir) {
+  const std::uint32_t backends = shape_of(Fd(bpf_obj_get((pin_dir + "/mesh_backends").c_str())).get()).rows_max;
   for (const auto& [name, shape] : previous_shapes()) {
     const std::string path = pin_dir + "/" + name;
     const Fd now(bpf_obj_get(path.c_str()));
@@ -215,13 +239,20 @@ void pin_previous(const std::string& pin_dir) {
     bpf_map_create_opts options{};
     options.sz = sizeof options;
     options.map_flags = shape.flags;
-    const Fd then(bpf_map_create(static_cast<bpf_map_type>(shape.type), "previous", shape.key_size, shape.value_size,
+    // A map that is used on goes by the name that it was made with.
+    const std::string named = name.substr(0, BPF_OBJ_NAME_LEN - 1);
+    const Fd then(bpf_map_create(static_cast<bpf_map_type>(shape.type), named.c_str(), shape.key_size, shape.value_size,
                                  shape.rows_max, &options));
     ASSERT_TRUE(then) << name << ": " << strerror(errno);
-    fill_previous(name, now.get(), then.get(), shape);
+    if (name == "mesh_backend_counters") {
+      fill_previous_counters(now.get(), then.get(), backends);
+    } else {
+      fill_previous(name, now.get(), then.get(), shape);
+    }
     std::filesystem::remove(path);
     ASSERT_EQ(bpf_obj_pin(then.get(), path.c_str()), 0) << path << ": " << strerror(errno);
   }
+  std::filesystem::remove(pin_dir + "/mesh_endpoints4");  // there was none
   shell("rm -r " + pin_dir + "/programs_*");
 }
 
@@ -231,9 +262,15 @@ TEST_P(Swap, OverTheTablesOfThePreviousVersionLosesNothing) {
     ASSERT_TRUE(before);
     pin_previous(pin_dir(host));
     swap(host);
-    EXPECT_THAT(cluster_->host(host).report.taken_over, HasSubstr("version 2"));
+    EXPECT_THAT(cluster_->host(host).report.taken_over,
+                HasSubstr(fmt::format("version {}", dataplane::previous::kVersion)));
     const auto after = cluster_->host(host).dataplane->counters();
     ASSERT_TRUE(after);
+    for (std::size_t i = 0; i < before->ports.size(); ++i) {
+      EXPECT_GT(before->ports[i].entry.packets, 0U);
+      EXPECT_GE(after->ports[i].entry.packets, before->ports[i].entry.packets);
+      EXPECT_GE(after->ports[i].entry.bytes, before->ports[i].entry.bytes);
+    }
     for (std::size_t i = 0; i < before->events.size(); ++i) {
       EXPECT_GE(after->events[i].packets, before->events[i].packets) << before->events[i].reason;
     }

@@ -285,7 +285,8 @@ TEST(DataplaneLedger, TasksThatShareAnAddressArePlannedTogether) {
   EXPECT_FALSE(host.ledger.plan(gone, facts(), host.kernel)) << "the row is task1's from now on";
   host.plan_all();
   EXPECT_TRUE(host.ledger.plan(change, facts(), host.kernel) == std::nullopt);
-  EXPECT_EQ(host.kernel[MapId::kEndpoints].size(), 9U);
+  EXPECT_EQ(host.kernel[MapId::kEndpoints].size(), 3U);
+  EXPECT_EQ(host.kernel[MapId::kEndpoints4].size(), 6U);
 }
 
 }  // namespace

@@ -232,14 +232,15 @@ TEST(DataplanePlan, AWithdrawnTaskGoesFromEveryTable) {
   Observed kernel;
   Desired desired = cluster(1);
   for (const Action& action : plan(desired, facts(), kernel).actions) track(kernel, action);
-  EXPECT_EQ(kernel[MapId::kEndpoints].size(), 3U);
+  EXPECT_EQ(kernel[MapId::kEndpoints].size(), 1U);
+  EXPECT_EQ(kernel[MapId::kEndpoints4].size(), 2U);
   EXPECT_EQ(kernel[MapId::kSources].size(), 3U);
   EXPECT_EQ(kernel[MapId::kMembers].size(), 2U);
   EXPECT_EQ(kernel[MapId::kNamespaces].size(), 1U);
   const Desired empty = cluster(0);
   for (const Action& action : plan(empty, facts(), kernel).actions) track(kernel, action);
-  for (const MapId map :
-       {MapId::kEndpoints, MapId::kSources, MapId::kMembers, MapId::kNamespaces, MapId::kBindings, MapId::kBackends}) {
+  for (const MapId map : {MapId::kEndpoints, MapId::kEndpoints4, MapId::kSources, MapId::kMembers, MapId::kNamespaces,
+                          MapId::kBindings, MapId::kBackends}) {
     EXPECT_THAT(kernel[map], IsEmpty()) << map_info(map).name;
   }
   // The port is still published, with nobody behind it: connections are refused, not lost.
@@ -263,17 +264,19 @@ TEST(DataplanePlan, WhoLeavesAVirtualIpIsRememberedUntilAnotherTaskHasItsAddress
   EXPECT_TRUE(kernel[MapId::kFormers].empty());
   const Endpoint gone = desired.endpoints[1];
   const IpAddress address = gone.addresses[2].address;
-  const std::string endpoint = bytes_of(mesh_endpoint_key{kUserVni, to_abi(address)});
+  const auto is_endpoint = [&](const IpAddress& one) {
+    return kernel[MapId::kEndpoints4].contains(bytes_of(mesh_endpoint4_key{kUserVni, to_abi(one).word[3]}));
+  };
 
   std::erase(desired.virtual_ips[0].backends, address);  // it drains
   for (const Action& action : plan(desired, facts(), kernel).actions) track(kernel, action);
   ASSERT_TRUE(former_of(kernel, address));
   EXPECT_EQ(from_abi(former_of(kernel, address)->vip), desired.virtual_ips[0].address);
-  EXPECT_TRUE(kernel[MapId::kEndpoints].contains(endpoint));
+  EXPECT_TRUE(is_endpoint(address));
   desired.endpoints.erase(desired.endpoints.begin() + 1);
   for (const Action& action : plan(desired, facts(), kernel).actions) track(kernel, action);
   EXPECT_TRUE(former_of(kernel, address));
-  EXPECT_FALSE(kernel[MapId::kEndpoints].contains(endpoint));
+  EXPECT_FALSE(is_endpoint(address));
 
   // In one step, or after a restart: before its endpoint is gone.
   const IpAddress second = desired.endpoints[1].addresses[2].address;
@@ -281,8 +284,7 @@ TEST(DataplanePlan, WhoLeavesAVirtualIpIsRememberedUntilAnotherTaskHasItsAddress
   desired.endpoints.erase(desired.endpoints.begin() + 1);
   for (const Action& action : plan(desired, facts(), kernel).actions) {
     track(kernel, action);
-    const bool is_endpoint = kernel[MapId::kEndpoints].contains(bytes_of(mesh_endpoint_key{kUserVni, to_abi(second)}));
-    EXPECT_TRUE(is_endpoint || former_of(kernel, second));
+    EXPECT_TRUE(is_endpoint(second) || former_of(kernel, second));
   }
   EXPECT_TRUE(former_of(kernel, second));
 
@@ -305,7 +307,7 @@ TEST(DataplanePlan, TheStateOfATaskIsInItsBindingsAndBackends) {
   EXPECT_EQ(binding.target_port, __builtin_bswap16(80));
   EXPECT_EQ(binding.published_port, __builtin_bswap16(8010));
   EXPECT_EQ(value_of<mesh_backend>(kernel[MapId::kBackends].begin()->second).state, MESH_STATE_DRAINING);
-  EXPECT_EQ(kernel[MapId::kEndpoints].size(), 3U) << "a draining task still answers";
+  EXPECT_EQ(kernel[MapId::kEndpoints4].size(), 2U) << "a draining task still answers";
 }
 
 TEST(DataplanePlan, OnlyTasksOfInternalNetworksMayNotLeave) {
@@ -393,19 +395,30 @@ TEST(DataplanePlan, ANodeBehindAnIPv6UnderlayIsNamed) {
 }
 
 TEST(DataplaneLayout, ManyPortsFillTheTablesAndSayWhenTheyAreFull) {
-  Desired desired = cluster(10);
-  const PublishedPort first = desired.ports[0];
-  desired.ports.clear();
-  constexpr std::uint32_t kPorts = MESH_BACKENDS_MAX / 12 + 100;  // blocks of 12 rows for 10 backends
-  for (std::uint32_t number = 0; number < kPorts; ++number) {
-    PublishedPort port = first;
-    port.port = static_cast<std::uint16_t>(1000 + number);
-    desired.ports.push_back(port);
+  struct Case {
+    int backends;
+    std::uint32_t ports;  // that fit
+    const char* limit;
+  };
+  const Case cases[] = {
+      {10, MESH_RING_CHUNKS_MAX / 4, "MESH_RING_CHUNKS_MAX"},
+      {20, MESH_BACKENDS_MAX / 20, "MESH_BACKENDS_MAX"},
+  };
+  EXPECT_GE(cases[0].ports, 10000U);
+  for (const Case& c : cases) {
+    Desired desired = cluster(c.backends);
+    const PublishedPort first = desired.ports[0];
+    desired.ports.clear();
+    for (std::uint32_t number = 0; number < c.ports + 100; ++number) {
+      PublishedPort port = first;
+      port.port = static_cast<std::uint16_t>(1000 + number);
+      desired.ports.push_back(port);
+    }
+    const Layout layout = lay_out(desired, {});
+    EXPECT_EQ(layout.tables[MapId::kServices].size(), c.ports);
+    ASSERT_EQ(layout.problems.size(), 100U);
+    EXPECT_THAT(layout.problems[0].message, HasSubstr(c.limit));
   }
-  const Layout layout = lay_out(desired, {});
-  EXPECT_GE(layout.tables[MapId::kServices].size(), 10000U);
-  ASSERT_EQ(layout.problems.size(), 100U);
-  EXPECT_THAT(layout.problems[0].message, HasSubstr("MESH_BACKENDS_MAX"));
 }
 
 // Two rings of a port at once need twice the room.

@@ -29,7 +29,7 @@ MapShapes shapes() {
 }
 MapShapes previous_shapes() {
   MapShapes then = shapes();
-  then["mesh_binding_counters"].value_size = sizeof(previous::BindingTraffic);
+  then["mesh_config"].value_size = previous::kConfigSize;
   return then;
 }
 
@@ -64,9 +64,7 @@ TEST(Takeover, AFlowTableOfAnotherSizeIsTakenOverWithTheSettingsThatTellItsSize)
 
 TEST(Takeover, OfThePreviousVersionEverythingIsTakenOver) {
   const Takeover takeover = take_over(shapes(), previous_shapes(), previous::kVersion);
-  EXPECT_THAT(takeover.taken,
-              UnorderedElementsAre("mesh_config", "mesh_rings", "mesh_counters", "mesh_binding_counters"))
-      << "the flow table has not changed";
+  EXPECT_THAT(takeover.taken, UnorderedElementsAre("mesh_config", "mesh_rings")) << "flows and counters are the same";
   EXPECT_EQ(takeover.lost, "");
 }
 
@@ -84,14 +82,14 @@ TEST(Takeover, WhatCannotBeReadStartsEmptyAndItIsSaid) {
   other_config["mesh_config"].value_size = 100;
   MapShapes no_config = shapes();
   no_config.erase("mesh_config");
-  MapShapes early_counters = previous_shapes();
+  MapShapes early_config = previous_shapes();
   const Case cases[] = {
-      {"a newer version", shapes(), MESH_ABI_VERSION + 1, "version 4, this meshd has 3 and reads 2", false},
-      {"an older version", shapes(), previous::kVersion - 1, "version 1", false},
+      {"a newer version", shapes(), MESH_ABI_VERSION + 1, "version 5, this meshd has 4 and reads 3", false},
+      {"an older version", shapes(), previous::kVersion - 1, "version 2", false},
       {"settings of another size", other_config, MESH_ABI_VERSION, "mesh_config has another layout", false},
       {"no settings", no_config, 0, "mesh_config is gone", false},
       {"a stranger's map", stranger, MESH_ABI_VERSION, "another layout have: mesh_rings", true},
-      {"rows of the previous version in this one's", early_counters, MESH_ABI_VERSION, "mesh_binding_counters", true},
+      {"rows of the previous version in this one's", early_config, MESH_ABI_VERSION, "mesh_config has another", false},
   };
   for (const Case& c : cases) {
     const Takeover takeover = take_over(shapes(), c.pinned, c.version);
@@ -116,29 +114,21 @@ TEST(Takeover, RowsAreConverted) {
   config.abi = previous::kVersion;
   config.flow_seed = 42;
   config.tick_shift = 8;
-  const auto converted =
-      value_of<mesh_config>(convert_row("mesh_config", previous::kVersion, {{}, bytes_of(config)}).value);
+  const Row before{bytes_of(std::uint32_t{0}), bytes_of(config).substr(0, previous::kConfigSize)};
+  const Row row = convert_row("mesh_config", previous::kVersion, before);
+  EXPECT_EQ(row.key, before.key);
+  ASSERT_EQ(row.value.size(), sizeof(mesh_config));
+  const auto converted = value_of<mesh_config>(row.value);
   EXPECT_EQ(converted.abi, MESH_ABI_VERSION);
   EXPECT_EQ(converted.flow_seed, 42U) << "records are found by it";
   EXPECT_EQ(converted.tick_shift, 8) << "their marks are made of it";
 
-  const std::string key = bytes_of(std::uint32_t{5});
-  const previous::BindingTraffic before{.in = {1, 2}, .out = {3, 4}};
-  const Row traffic = convert_row("mesh_binding_counters", previous::kVersion, {key, bytes_of(before)});
-  EXPECT_EQ(traffic.key, key);
-  ASSERT_EQ(traffic.value.size(), sizeof(mesh_binding_traffic));
-  const auto after = value_of<mesh_binding_traffic>(traffic.value);
-  EXPECT_EQ(after.in.packets, 1U);
-  EXPECT_EQ(after.in.bytes, 2U);
-  EXPECT_EQ(after.out.packets, 3U);
-  EXPECT_EQ(after.out.bytes, 4U);
-  EXPECT_EQ(after.connections + after.resets_in + after.resets_out, 0U);
+  EXPECT_EQ(converted.endpoint_lines, 0U) << "there are none yet";
 
   // Of this version, and of what has not changed, nothing is touched.
-  const Row ring{key, std::string(64, 'r')};
+  const Row ring{bytes_of(std::uint32_t{5}), std::string(64, 'r')};
   EXPECT_EQ(convert_row("mesh_rings", previous::kVersion, ring), ring);
-  const Row now{key, bytes_of(after)};
-  EXPECT_EQ(convert_row("mesh_binding_counters", MESH_ABI_VERSION, now), now);
+  EXPECT_EQ(convert_row("mesh_config", MESH_ABI_VERSION, row), row);
 }
 
 TEST(Takeover, WhatIsMissedMostIsCarriedLast) {

@@ -5,7 +5,9 @@
 #include <cstring>
 
 #include "base/address.h"
+#include "bpf/lib/address.h"
 #include "bpf/lib/bytes.h"
+#include "bpf/lib/endpoint.h"
 
 namespace mesh::packet {
 namespace {
@@ -52,6 +54,8 @@ void World::config(__u16 self, __u32 mesh_ifindex, __u64 host_cookie) {
   value.mesh_v6 = address("fd00::2");
   value.tick_shift = 8;
   value.more_selves = 1;
+  value.endpoint_lines = kEndpointLines;
+  value.backend_rows = kBackendRows;
   const mesh_address all = {{~0U, ~0U, ~0U, ~0U}};
   value.ingress_v4 = {address("10.0.0.0"), all};
   value.ingress_v4.mask.word[3] = mesh_be32(0xffff0000U);
@@ -161,17 +165,44 @@ void World::binding(__u16 index, const std::string& v4, const std::string& v6, _
 
 void World::endpoint(__u32 vni, const std::string& address_text, const std::string& ingress_v4, __u16 node,
                      __u32 ifindex, __u16 source_flags) {
-  mesh_endpoint value{};
-  value.ifindex = ifindex;
-  value.node = node;
-  copy(value.mac, endpoint_mac(ingress_v4));
-  tables_.set("mesh_endpoints", mesh_endpoint_key{vni, address(address_text)}, value);
+  const mesh_address key = address(address_text);
+  if (mesh_address_is_v4(&key)) {
+    endpoint4({vni, key.word[3], ifindex != 0 ? ifindex : MESH_ENDPOINT_FAR | node, address(ingress_v4).word[3]});
+  } else {
+    mesh_endpoint value{};
+    value.ifindex = ifindex;
+    value.node = node;
+    copy(value.mac, endpoint_mac(ingress_v4));
+    tables_.set("mesh_endpoints", mesh_endpoint_key{vni, key}, value);
+  }
   if (ifindex == 0) return;
   mesh_source source{};
   source.vni = vni;
   source.flags = source_flags;
   copy(source.mac, endpoint_mac(ingress_v4));
   tables_.set("mesh_sources", mesh_source_key{ifindex, address(address_text)}, source);
+}
+
+// On the first line of its sequence that has a place.
+void World::endpoint4(const mesh_endpoint4& wanted) {
+  mesh_probe probe = mesh_probe_first(wanted.network, wanted.address);
+  for (__u32 i = 0; i < MESH_ENDPOINT_PROBES; ++i, mesh_probe_next(&probe)) {
+    const __u32 number = mesh_probe_line(&probe, kEndpointLines);
+    mesh_endpoint_line line{};
+    tables_.get("mesh_endpoints4", &number, &line);
+    for (mesh_endpoint4& entry : line.entry) {
+      const __u32 network = entry.network & ~MESH_ENDPOINT_MORE;
+      if (network != 0 && (network != wanted.network || entry.address != wanted.address)) continue;
+      const __u32 more = entry.network & MESH_ENDPOINT_MORE;
+      entry = wanted;
+      entry.network |= more;
+      tables_.set("mesh_endpoints4", number, line);
+      return;
+    }
+    line.entry[0].network |= MESH_ENDPOINT_MORE;
+    tables_.set("mesh_endpoints4", number, line);
+  }
+  std::abort();
 }
 
 void World::network(__u32 vni, const std::string& prefix, __u32 length) {
@@ -198,7 +229,16 @@ void World::lead(const mesh_lead_key& key, const std::string& other_text) {
 
 void World::no_endpoint(__u32 vni, const std::string& address_text) {
   const mesh_endpoint_key key{vni, address(address_text)};
-  tables_.erase("mesh_endpoints", &key);
+  if (!mesh_address_is_v4(&key.address)) return tables_.erase("mesh_endpoints", &key);
+  for (__u32 number = 0; number < kEndpointLines; ++number) {
+    mesh_endpoint_line line{};
+    tables_.get("mesh_endpoints4", &number, &line);
+    for (mesh_endpoint4& entry : line.entry) {
+      const bool is_its = (entry.network & ~MESH_ENDPOINT_MORE) == vni && entry.address == key.address.word[3];
+      if (is_its) entry.network &= MESH_ENDPOINT_MORE;
+    }
+    tables_.set("mesh_endpoints4", number, line);
+  }
 }
 
 void World::member(__u64 cookie, __u32 ifindex, const std::vector<__u32>& vnis) {

@@ -17,8 +17,10 @@ using Mac = std::array<__u8, 6>;
 [[nodiscard]] Mac endpoint_mac(const std::string& ingress_v4);
 
 inline constexpr __u32 kIngressVni = 4096;
-inline constexpr __u32 kVipService = 1;   // of every virtual IP
-inline constexpr __u32 kFlowSets = 1024;  // few enough to be cleared between cases
+inline constexpr __u32 kVipService = 1;     // of every virtual IP
+inline constexpr __u32 kEndpointLines = 4;  // few, so that some endpoints find no place on their first
+inline constexpr __u32 kBackendRows = 256;  // the table has rows for 512 CPUs
+inline constexpr __u32 kFlowSets = 1024;    // few enough to be cleared between cases
 inline constexpr __u16 kUnderlayMtu = 1500;
 inline constexpr __u16 kInnerMtu = kUnderlayMtu - MESH_OUTER_SIZE;
 
@@ -58,6 +60,7 @@ class World {
   // One address of an endpoint; `ingress_v4` gives its MAC. ifindex 0: on another node.
   void endpoint(__u32 vni, const std::string& address_text, const std::string& ingress_v4, __u16 node, __u32 ifindex,
                 __u16 source_flags = 0);
+  void endpoint4(const mesh_endpoint4& wanted);
   void network(__u32 vni, const std::string& prefix, __u32 length);
   void vip(const std::string& address_text, __u32 vni, const std::vector<std::string>& backends);
   // An address that was among the virtual IP's.

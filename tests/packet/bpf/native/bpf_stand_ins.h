@@ -22,6 +22,7 @@ void* bpf_map_lookup_elem(void* map, const void* key);
 long bpf_map_update_elem(void* map, const void* key, const void* value, __u64 flags);
 long bpf_map_delete_elem(void* map, const void* key);
 __u64 bpf_jiffies64(void);
+__u32 bpf_get_smp_processor_id(void);
 __u64 bpf_ktime_get_ns(void);
 long bpf_loop(__u32 count, long (*body)(__u32, void*), void* context, __u64 flags);
 __u32 bpf_get_prandom_u32(void);

@@ -275,6 +275,7 @@ __u64 bpf_ktime_get_ns(void) {
   return static_cast<__u64>(now.tv_sec) * 1000000000 + static_cast<__u64>(now.tv_nsec);
 }
 
+__u32 bpf_get_smp_processor_id(void) { return 0; }
 __u64 bpf_jiffies64(void) { return bpf_ktime_get_ns() / 4000000; }  // HZ 250
 
 long bpf_loop(__u32 count, long (*body)(__u32, void*), void* context, __u64) {
