@@ -214,7 +214,9 @@ void add_mesh_commands(CLI::App& app, Cli& cli) {
   auto published = std::make_shared<PublishFlags>();
   CLI::App* command = add_publish(
       app, cli, "publish", "Publish a port of a service, on every host unless told where; replaces no task",
-      "PORT:TARGET", "such as 8010:80, 53:53/udp, or 10.0.0.5:8010:80 for one address of a host", published, &publish);
+      "PORT:TARGET",
+      "such as 8010:80, 53:53/udp, 10.0.0.5:8010:80 for one address of a host, or eth1:8010:80 for an uplink",
+      published, &publish);
   add_list(*command, "--allow", published->options.allow,
            "only these clients, such as 192.0.2.0/24; may be repeated; '': everybody");
   add_list(*command, "--on", published->options.on,
