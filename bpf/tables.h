@@ -184,7 +184,7 @@ MESH_INLINE struct mesh_address mesh_binding_address(const struct mesh_binding* 
   return v6 ? binding->v6 : mesh_address_v4(binding->v4);
 }
 
-MESH_SEPARATE __u64 mesh_endpoint4_of(__u32 vni, __be32 address) {
+MESH_INLINE __u64 mesh_endpoint4_of(__u32 vni, __be32 address) {
   const struct mesh_config* config = mesh_settings();
   if (!config) return 0;
   struct mesh_probe probe = mesh_probe_first(vni, address);
@@ -210,7 +210,8 @@ MESH_SEPARATE __u64 mesh_endpoint4_of(__u32 vni, __be32 address) {
 }
 
 // Where an endpoint of a network is (lib/endpoint.h); 0: there is none with the address.
-MESH_INLINE __u64 mesh_endpoint_of(__u32 vni, const struct mesh_address* address) {
+MESH_SEPARATE __u64 mesh_endpoint_of(__u32 vni, const struct mesh_address* address) {
+  if (!address) return 0;
   if (mesh_address_is_v4(address)) return mesh_endpoint4_of(vni, address->word[3]);
   struct mesh_endpoint_key key = {vni, *address};
   const struct mesh_endpoint* endpoint = bpf_map_lookup_elem(&mesh_endpoints, &key);
