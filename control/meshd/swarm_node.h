@@ -43,7 +43,7 @@ class SwarmNode final : public api::Swarm {
   void wait_until(std::function<bool()> condition, Duration timeout, std::function<void(bool)> done) override;
   void ask_ports(const std::vector<model::PortConfig>& ports, const std::set<std::string>& nodes,
                  std::function<void(Status)> done) override;
-  void ask_trace(const std::string& node_id, const model::TraceQuestion& question,
+  void ask_trace(const std::string& node_id, const model::TraceQuestion& question, std::function<bool()> wanted,
                  std::function<void(Result<model::TraceAnswer>)> done) override;
   [[nodiscard]] const std::map<std::string, model::TableVersion>& acknowledged() const override;
   [[nodiscard]] Json session_status() const override;

@@ -13,21 +13,24 @@ constexpr auto kTimeout = std::chrono::seconds(20);
 }  // namespace
 
 struct TraceInquiries::Inquiry {
-  explicit Inquiry(boost::asio::io_context& loop) : timer(loop) {}
+  explicit Inquiry(boost::asio::io_context& loop) : timer(loop), renewal(loop) {}
   std::string node;
+  cluster::ManagerMessage message;
+  Wanted wanted;
   Done done;
-  boost::asio::steady_timer timer;
+  boost::asio::steady_timer timer, renewal;
 };
 
 TraceInquiries::TraceInquiries(boost::asio::io_context& loop, Send send) : loop_(loop), send_(std::move(send)) {}
 TraceInquiries::~TraceInquiries() = default;
 
-void TraceInquiries::ask(const std::string& node, model::TraceQuestion question, Done done) {
+void TraceInquiries::ask(const std::string& node, model::TraceQuestion question, Wanted wanted, Done done) {
   const std::uint64_t id = ++last_id_;
   auto& inquiry = *(waiting_[id] = std::make_unique<Inquiry>(loop_));
   inquiry.node = node;
+  inquiry.wanted = std::move(wanted);
   inquiry.done = std::move(done);
-  inquiry.timer.expires_after(kTimeout);
+  inquiry.timer.expires_after(kTimeout + (question.next ? question.next->timeout : Duration::zero()));
   inquiry.timer.async_wait([this, id](const boost::system::error_code& error) {
     if (error) return;  // answered, or we are gone
     finish(id, fail(ErrorKind::kTimeout, "the host does not answer; 'meshctl status' tells whether it is well"));
@@ -35,7 +38,28 @@ void TraceInquiries::ask(const std::string& node, model::TraceQuestion question,
   question.id = id;
   cluster::ManagerMessage message;
   message.trace_question = std::move(question);
+  if (message.trace_question->next) {
+    inquiry.message = message;
+    inquiry.message.trace_question->renewal = true;
+    renew(id);
+  }
   send_(node, message);
+}
+
+void TraceInquiries::renew(std::uint64_t id) {
+  Inquiry& inquiry = *waiting_.at(id);
+  inquiry.renewal.expires_after(model::kTraceRenewal);
+  inquiry.renewal.async_wait([this, id](const boost::system::error_code& error) {
+    if (error) return;  // answered, or we are gone
+    const auto found = waiting_.find(id);
+    if (found == waiting_.end()) return;
+    if (!found->second->wanted()) {
+      waiting_.erase(found);
+      return;
+    }
+    renew(id);
+    send_(found->second->node, found->second->message);
+  });
 }
 
 void TraceInquiries::answer(const std::string& node, const model::TraceAnswer& answer) {
