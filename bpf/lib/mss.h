@@ -21,7 +21,8 @@ MESH_INLINE __u32 mesh_find_mss(const __u8* tcp, __u32 size) {
   MESH_NO_UNROLL
   for (__u32 i = 0; i < MESH_TCP_OPTIONS_MAX; i++) {
     at += zero;
-    if (at >= size) return 0;
+    // Before Linux 6.8 the verifier learns nothing from a comparison with a number that it does not know.
+    if (at >= size || at > MESH_TCP_SIZE_MAX - 2) return 0;
     __u8 kind = tcp[at];
     if (kind == 0) return 0;  // end of the list
     if (kind == 1) {          // padding
