@@ -57,7 +57,8 @@
   X(VIP_CONNECTED, "vip_connected", "connections and datagrams translated from a virtual IP")      \
   X(DNS_REDIRECTED, "dns_redirected", "sockets led to mesh-dns")                                   \
   X(HOST_CONNECTED, "host_connected", "the host's own connections led into the mesh")              \
-  X(DATAGRAM_LED, "datagram_led", "flows of datagrams to a gone endpoint, led to a living one")
+  X(DATAGRAM_LED, "datagram_led", "flows of datagrams to a gone endpoint, led to a living one")    \
+  X(MSS_CLAMPED, "mss_clamped", "SYNs that were made to ask for segments that fit into the tunnel")
 
 enum mesh_counter {
 #define MESH_X(NAME, name, text) MESH_COUNT_##NAME,

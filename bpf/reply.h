@@ -99,6 +99,7 @@ MESH_INLINE int mesh_reply(struct mesh_work* work, const __u8* source_mac) {
     mesh_opposite_key(packet, record, key);
     mesh_tell_other_record(mark, 0);
   }
+  work->to = entry;
   if (record->flags & MESH_FLOW_DIRECT) return MESH_CLIENT;
   if (entry == work->config->self) return mesh_return(work, &tuple->source, &tuple->destination);
   work->hash = hash;

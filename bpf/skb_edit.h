@@ -64,9 +64,30 @@ MESH_SEPARATE int mesh_skb_edit_quote(struct __sk_buff* skb, const struct mesh_p
   return (int)bpf_skb_store_bytes(skb, offset, scratch->error, size, BPF_F_RECOMPUTE_CSUM);
 }
 
+// As mesh_xdp_clamp_mss().
+MESH_SEPARATE int mesh_skb_clamp_mss(struct __sk_buff* skb, const struct mesh_packet* packet, __u32 offset,
+                                     __u32 peer) {
+  struct mesh_scratch* scratch = mesh_scratch_room();
+  if (!scratch || !packet) return 0;
+  __u32 mss_max = mesh_mss_max(packet, peer);
+  __u32 size = mesh_options_size(packet);
+  if (!mss_max || !size) return 0;
+  offset += packet->l4_offset;
+  if (bpf_skb_load_bytes(skb, offset, scratch->error, size)) return 0;
+  struct mesh_clamp clamp = mesh_clamp_mss(scratch->error, size, mss_max);
+  if (!clamp.at) return 0;
+  if (bpf_skb_store_bytes(skb, offset + clamp.at, &clamp.value, sizeof(clamp.value), 0)) return -1;
+  if (bpf_l4_csum_replace(skb, offset + 16, 0, mesh_fold32(clamp.difference), 0)) return -1;
+  mesh_count(MESH_COUNT_MSS_CLAMPED);
+  return 0;
+}
+
 MESH_INLINE int mesh_skb_translate(struct __sk_buff* skb, struct mesh_work* work) {
   const struct mesh_packet* packet = &work->packet;
   __u32 l3_offset = work->encapsulated ? MESH_ENCAPSULATION_SIZE : MESH_ETH_SIZE;
+  if ((packet->tcp_flags & MESH_TCP_SYN) && mesh_skb_clamp_mss(skb, packet, l3_offset, mesh_tunnel_peer(work))) {
+    return -1;
+  }
   __u8* l3 = mesh_skb_start(skb) + l3_offset;
   const __u8* end = mesh_skb_end(skb);
   if (work->mark_congestion && mesh_mark_congestion(l3, end, packet->v6)) return -1;

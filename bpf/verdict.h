@@ -3,6 +3,7 @@
 // carry it out, so that XDP and tc cannot differ in what they decide.
 #pragma once
 
+#include "bpf/lib/mss.h"
 #include "bpf/lib/walk.h"
 #include "bpf/tables.h"
 
@@ -77,6 +78,31 @@ MESH_INLINE int mesh_deliver_at(struct mesh_work* work, __u64 place) {
   __u8 mac[6];
   mesh_place_mac(place, mac);
   return mesh_deliver(work, mesh_place_ifindex(place), mac);
+}
+
+// The other end of the tunnel that a packet takes, or came in, or that its connection's packets the other way take: a
+// node number, 0 if there is none.
+MESH_INLINE __u32 mesh_tunnel_peer(const struct mesh_work* work) {
+  return work->encapsulated ? work->header.entry : work->to;
+}
+
+// The largest segment that fits into the tunnel to a node; 0: there is no tunnel.
+MESH_INLINE __u32 mesh_mss_max(const struct mesh_packet* packet, __u32 peer) {
+  const struct mesh_node* node = mesh_node_of(peer);
+  __u32 headers = packet->l4_offset + sizeof(struct mesh_tcp);
+  if (!node || (node->flags & MESH_NODE_SELF) || node->inner_mtu <= headers) return 0;
+  return node->inner_mtu - headers;
+}
+
+// Bytes of the TCP header, if it has options and they are within the packet; else 0. Not of an ICMP error, which is
+// read as an answer to a SYN.
+MESH_INLINE __u32 mesh_options_size(const struct mesh_packet* packet) {
+  __u32 size = packet->l4_size;
+  if (packet->protocol != MESH_TCP || packet->quoted) return 0;
+  if (size <= sizeof(struct mesh_tcp)) return 0;
+  MESH_OPAQUE(size);  // two comparisons, not one that the verifier does not see through
+  if (size > MESH_TCP_SIZE_MAX) return 0;
+  return packet->l4_offset + size <= packet->length ? size : 0;
 }
 
 // Forwarding costs one hop, once: where the packet leaves its sender's network.

@@ -37,9 +37,31 @@ MESH_SEPARATE int mesh_xdp_edit_quote(struct xdp_md* context, const struct mesh_
   return (int)bpf_xdp_store_bytes(context, offset, scratch->error, size);
 }
 
+// A SYN, or the answer to one, of a connection through the tunnel to `peer`.
+MESH_SEPARATE int mesh_xdp_clamp_mss(struct xdp_md* context, const struct mesh_packet* packet, __u32 offset,
+                                     __u32 peer) {
+  struct mesh_scratch* scratch = mesh_scratch_room();
+  if (!scratch || !packet) return 0;
+  __u32 mss_max = mesh_mss_max(packet, peer);
+  __u32 size = mesh_options_size(packet);
+  if (!mss_max || !size) return 0;
+  offset += packet->l4_offset;
+  if (bpf_xdp_load_bytes(context, offset, scratch->error, size)) return 0;
+  struct mesh_clamp clamp = mesh_clamp_mss(scratch->error, size, mss_max);
+  if (!clamp.at) return 0;
+  __be16 checksum = mesh_checksum_update(((struct mesh_tcp*)scratch->error)->checksum, clamp.difference);
+  if (bpf_xdp_store_bytes(context, offset + clamp.at, &clamp.value, sizeof(clamp.value))) return -1;
+  if (bpf_xdp_store_bytes(context, offset + 16, &checksum, sizeof(checksum))) return -1;
+  mesh_count(MESH_COUNT_MSS_CLAMPED);
+  return 0;
+}
+
 // Hop, congestion mark, addresses and ports of the packet whose IP header is at `offset`.
 MESH_INLINE int mesh_xdp_translate(struct xdp_md* context, struct mesh_work* work, __u32 offset) {
   const struct mesh_packet* packet = &work->packet;
+  if ((packet->tcp_flags & MESH_TCP_SYN) && mesh_xdp_clamp_mss(context, packet, offset, mesh_tunnel_peer(work))) {
+    return -1;
+  }
   __u8* l3 = mesh_xdp_start(context) + offset;
   const __u8* end = mesh_xdp_end(context);
   if (work->mark_congestion && mesh_mark_congestion(l3, end, packet->v6)) return -1;

@@ -9,6 +9,7 @@
 
 #include <fmt/format.h>
 
+#include "dataplane/catcher.h"
 #include "dataplane/flow_scan.h"
 #include "dataplane/inspect.h"
 #include "dataplane/kernel.h"
@@ -395,9 +396,22 @@ std::uint32_t Dataplane::ifindex_of(const std::string& task_id) const {
   return found == state_->desired().endpoints.end() || !found->attachment ? 0 : found->attachment->ifindex;
 }
 
+Result<Catcher> Dataplane::catch_next(const CatchOrder& order) {
+  CatchPlaces places;
+  for (const Uplink& uplink : state_->desired().uplinks) {
+    places.mode = uplink.mode;
+    places.uplinks.push_back(uplink.ifindex);
+  }
+  for (const Endpoint& endpoint : state_->desired().endpoints) {
+    if (endpoint.attachment) places.endpoints.push_back(endpoint.attachment->ifindex);
+  }
+  return Catcher::attach(state_->kernel, state_->options.pin_dir, places, order);
+}
+
 Result<TraceRun> Dataplane::trace(const TraceOrder& order) {
   State& state = *state_;
   Tracer& tracer = *TRY(state.tracer_for(order.trace));
+  if (order.met) TRY(tracer.put_back(*order.met));
   const TracedFrame before = read_frame(order.frame);
   const bool by_endpoint = order.program == "mesh_endpoint_tc";
   std::optional<FlowEntry> flow;

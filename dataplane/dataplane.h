@@ -21,7 +21,9 @@
 
 namespace mesh::dataplane {
 
-struct TraceOrder;  // trace.h
+class Catcher;      // catcher.h
+struct CatchOrder;  // trace.h
+struct TraceOrder;
 struct TraceRun;
 
 struct Options {
@@ -199,6 +201,8 @@ class Dataplane {
   [[nodiscard]] Result<Inspection> inspect() const;
   // What a program would do with a packet. Nothing of it stays but for the other packets of the same trace.
   [[nodiscard]] Result<TraceRun> trace(const TraceOrder& order);
+  // Waits at this host's uplinks and endpoints, those that are there now.
+  [[nodiscard]] Result<Catcher> catch_next(const CatchOrder& order);
   // Host side of a task's veth; 0: it is not attached here.
   [[nodiscard]] std::uint32_t ifindex_of(const std::string& task_id) const;
 

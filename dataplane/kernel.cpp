@@ -100,6 +100,12 @@ Sizes Kernel::sizes() const {
   return sizes;
 }
 
+Result<int> Kernel::program_fd(const std::string& name) const {
+  const auto program = programs_.find(name);
+  if (program == programs_.end()) return fail(ErrorKind::kInternal, "no program " + name);
+  return program->second.get();
+}
+
 std::uint64_t Kernel::memory_of(std::string_view map) const {
   const Result<int> fd = fd_of(map);
   if (!fd) return 0;

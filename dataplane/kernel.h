@@ -42,6 +42,11 @@ struct CloseObject {
 using ObjectPointer = std::unique_ptr<bpf_object, CloseObject>;
 using Objects = std::vector<ObjectPointer>;
 
+// A program in the place of an attached one, for a time: the other one is what observe() sees there.
+struct StandIn {
+  std::uint32_t program_id = 0, for_id = 0;
+};
+
 class Kernel {
  public:
   Kernel(Kernel&&) noexcept;
@@ -80,6 +85,12 @@ class Kernel {
   [[nodiscard]] const std::vector<MapDescription>& maps() const { return descriptions_; }
   [[nodiscard]] mesh_traffic traffic_of(std::uint32_t backend) const;  // row of mesh_backends; counted by all CPUs
   [[nodiscard]] Sizes sizes() const;                                   // of all
+  [[nodiscard]] Result<int> program_fd(const std::string& name) const;  // of an attached program
+  // Puts a program in the place of mesh_uplink_xdp at an uplink, whose link it returns; `expect` says so before. There
+  // is one at a time.
+  [[nodiscard]] Result<Fd> put_in_place(std::uint32_t uplink, int program) const;
+  [[nodiscard]] bool has_stand_in() const { return !stand_in_.expired(); }
+  void expect(const std::shared_ptr<const StandIn>& stand_in) { stand_in_ = stand_in; }
   [[nodiscard]] std::uint64_t memory_of(std::string_view map) const;   // bytes, as the kernel accounts it
   [[nodiscard]] std::uint64_t count_rows(std::string_view map) const;  // of a hash map
 
@@ -171,7 +182,8 @@ class Kernel {
   std::optional<EndpointTable> endpoints_;  // in them
   Fd cgroup_;
   std::set<std::string, std::less<>> anew_;  // maps that this object made
-  std::unique_ptr<Earlier> earlier_;         // an earlier meshd's tables, until its programs are replaced
+  std::weak_ptr<const StandIn> stand_in_;
+  std::unique_ptr<Earlier> earlier_;  // an earlier meshd's tables, until its programs are replaced
 };
 
 // The BPF objects that are built into this program.

@@ -157,6 +157,14 @@ std::string Kernel::link_path(const Hook& hook) const {
   return fmt::format("{}/links/cgroup_{}", pin_dir_, hook.program);
 }
 
+Result<Fd> Kernel::put_in_place(std::uint32_t uplink, int program) const {
+  const std::string path = link_path({Hook::Kind::kUplinkXdp, uplink, kUplinkXdpProgram});
+  Fd link(bpf_obj_get(path.c_str()));
+  if (!link) return fail_errno("open " + path, errno);
+  if (bpf_link_update(link.get(), program, nullptr) != 0) return fail_errno("replace the program of " + path, errno);
+  return link;
+}
+
 void Kernel::observe_links(Observed& observed) const {
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(pin_dir_ + "/links", error)) {
@@ -166,7 +174,10 @@ void Kernel::observe_links(Observed& observed) const {
       const Hook hook{Hook::Kind::kCgroup, 0, name.substr(std::string_view("cgroup_").size())};
       observed.hooks[hook] = {link->program_id, link->cgroup_id};
     } else if (link && name.starts_with("xdp_") && link->ifindex != 0) {
-      observed.hooks[{Hook::Kind::kUplinkXdp, link->ifindex, kUplinkXdpProgram}] = {link->program_id, 0};
+      const auto stand_in = stand_in_.lock();
+      const bool stands_in = stand_in && stand_in->program_id == link->program_id;
+      observed.hooks[{Hook::Kind::kUplinkXdp, link->ifindex, kUplinkXdpProgram}] = {
+          stands_in ? stand_in->for_id : link->program_id, 0};
     } else {
       std::filesystem::remove(entry.path(), error);  // its interface is gone, or it is nothing of ours
     }

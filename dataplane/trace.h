@@ -58,11 +58,32 @@ struct TracedSlot {
   std::uint16_t binding = 0;  // ... there
 };
 
+// Which real packet is waited for; what is unset or 0 is any.
+struct CatchOrder {
+  SocketAddress source, destination;
+  std::uint8_t protocol = 0;
+  bool in_tunnel = false;  // also what other hosts send here in the tunnel: then the packet in it counts
+};
+// What a packet met in the tables that its program was about to write: rows of mesh_flows and mesh_filters.
+struct MetTables {
+  std::uint32_t flow_index = 0, filter_index = 0;
+  std::string flows, filter;
+};
+struct CaughtPacket {
+  std::string program;
+  std::uint32_t ifindex = 0;
+  std::uint32_t length = 0;    // of the frame as it came, bytes
+  std::uint32_t segments = 1;  // packets of a wire that it stands for; `frame` is the first
+  Frame frame = {};            // behind the headers zeros
+  std::optional<MetTables> met = {};
+};
+
 struct TraceOrder {
   std::string trace;          // its name: packets of one trace find what its earlier ones recorded on this host
   std::string program;        // MESH_PROGRAMS, one that takes packets
   std::uint32_t ifindex = 0;  // where the packet comes in
   Frame frame;
+  std::optional<MetTables> met = {};  // ... what a caught packet met; the tables of now may know it already
 };
 struct TraceRun {
   enum class Verdict : std::uint8_t { kPass, kDrop, kRedirect };

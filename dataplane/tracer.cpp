@@ -93,6 +93,14 @@ Status Tracer::copy_tables(const Kernel& kernel) {
   return {};
 }
 
+Status Tracer::put_back(const MetTables& met) {
+  if (bpf_map_update_elem(map("mesh_flows"), &met.flow_index, met.flows.data(), BPF_ANY) != 0 ||
+      bpf_map_update_elem(map("mesh_filters"), &met.filter_index, met.filter.data(), BPF_ANY) != 0) {
+    return fail_errno("put back what the caught packet met", errno);
+  }
+  return {};
+}
+
 Result<std::vector<std::uint64_t>> Tracer::counted() const {
   std::vector<std::uint64_t> sums(MESH_COUNTERS);
   std::vector<std::uint64_t> values(static_cast<std::size_t>(libbpf_num_possible_cpus()));

@@ -21,6 +21,8 @@ class Tracer {
 
   // Makes the own tables what the real ones are.
   Status copy_tables(const Kernel& kernel);
+  // What a caught packet met, in place of what has become of it since.
+  Status put_back(const MetTables& met);
   // One packet: verdict and frame, and what was counted.
   [[nodiscard]] Result<TraceRun> run(const TraceOrder& order);
   // The own flow table's record that a packet would find: from its client's side, or (`ifindex` of an endpoint) from

@@ -87,7 +87,8 @@ Agent::Impl::Impl(boost::asio::io_context& loop, Options options)
       pulls_pool_(kPullThreadsMax, [&loop](WorkPool::Job job) { boost::asio::post(loop, std::move(job)); }),
       probes_(kProbeThreadsMax, [&loop](WorkPool::Job job) { boost::asio::post(loop, std::move(job)); }),
       kernel_pool_(1, [&loop](WorkPool::Job job) { boost::asio::post(loop, std::move(job)); }),
-      disk_(1, [&loop](WorkPool::Job job) { boost::asio::post(loop, std::move(job)); }) {}
+      disk_(1, [&loop](WorkPool::Job job) { boost::asio::post(loop, std::move(job)); }),
+      packets_(kPacketWaitsMax, [&loop](WorkPool::Job job) { boost::asio::post(loop, std::move(job)); }) {}
 
 std::unique_ptr<boost::asio::posix::stream_descriptor> Agent::Impl::watch_process(pid_t pid,
                                                                                   std::function<void()> ended) {
@@ -169,6 +170,8 @@ void Agent::Impl::stop() {
     local->probe_timer.reset();
     local->monitor.reset();
   }
+  for (auto& [trace, wait] : packet_waits_) wait->give_up();
+  packets_.stop();
   probes_.stop();
   pulls_pool_.stop();
   kernel_pool_.stop();

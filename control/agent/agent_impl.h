@@ -26,6 +26,9 @@ namespace mesh::agent {
 // options.hostname, else uname's.
 [[nodiscard]] std::string hostname_of(const Options& options);
 
+// Traces that wait for a packet on this host at a time: each has two programs on the packets' way, and a thread.
+inline constexpr std::size_t kPacketWaitsMax = 4;
+
 // What came for the kernel since the last pass.
 struct WaitingTables {
   std::optional<model::EndpointTables> tables;
@@ -103,6 +106,8 @@ class Agent::Impl : public std::enable_shared_from_this<Agent::Impl> {
   void tell_network(const std::vector<Cidr>& routes);
   void answer_ports(const cluster::PortQuestion& question);
   void answer_trace(const model::TraceQuestion& question);
+  void wait_for_packet(const model::TraceQuestion& question);
+  void tell_trace(const model::TraceAnswer& answer);
   void watch_network();
   void tick_scan();
   void tick_full_pass();
@@ -187,9 +192,11 @@ class Agent::Impl : public std::enable_shared_from_this<Agent::Impl> {
   Time names_seen_at_{};
   std::unique_ptr<boost::asio::posix::stream_descriptor> names_watch_;  // its pidfd
 
+  std::map<std::string, std::shared_ptr<PacketWait>> packet_waits_;  // by trace
+
   boost::asio::steady_timer apply_timer_, scan_timer_, pass_timer_, save_timer_, names_timer_;
 
-  WorkPool actions_, pulls_pool_, probes_, kernel_pool_, disk_;
+  WorkPool actions_, pulls_pool_, probes_, kernel_pool_, disk_, packets_;
 };
 
 }  // namespace mesh::agent

@@ -232,12 +232,38 @@ void Agent::Impl::answer_ports(const cluster::PortQuestion& question) {
 }
 
 void Agent::Impl::answer_trace(const model::TraceQuestion& question) {
+  if (question.next) return wait_for_packet(question);
   const auto walk = [kernel = kernel_, question] { return kernel->trace(question); };
-  kernel_pool_.run(walk, guarded([this](const model::TraceAnswer& answer) {
-                     cluster::AgentMessage message;
-                     message.trace_answer = answer;
-                     send(message);
-                   }));
+  kernel_pool_.run(walk, guarded([this](const model::TraceAnswer& answer) { tell_trace(answer); }));
+}
+
+void Agent::Impl::wait_for_packet(const model::TraceQuestion& question) {
+  if (const auto found = packet_waits_.find(question.trace); found != packet_waits_.end()) {
+    return found->second->renew();
+  }
+  if (question.renewal) return;  // the answer is on its way
+  if (packet_waits_.size() >= kPacketWaitsMax) {
+    model::TraceAnswer answer;
+    answer.id = question.id;
+    answer.error = fmt::format(
+        "{} traces wait for a packet here already, and no more may at a time: end one of them (Ctrl-C) or wait until "
+        "its time is over",
+        kPacketWaitsMax);
+    return tell_trace(answer);
+  }
+  const auto wait = std::make_shared<PacketWait>();
+  packet_waits_[question.trace] = wait;
+  packets_.run([kernel = kernel_, question, wait] { return kernel->trace_next(question, *wait); },
+               guarded([this, trace = question.trace](const model::TraceAnswer& answer) {
+                 packet_waits_.erase(trace);
+                 tell_trace(answer);
+               }));
+}
+
+void Agent::Impl::tell_trace(const model::TraceAnswer& answer) {
+  cluster::AgentMessage message;
+  message.trace_answer = answer;
+  send(message);
 }
 
 namespace {

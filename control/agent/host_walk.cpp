@@ -22,6 +22,23 @@ Result<dataplane::TracedPacket> packet_of(const model::TraceProbe& probe) {
   return packet;
 }
 
+// What the tables say of a packet that has been through is not all of what it met itself.
+constexpr const char* kBeenHere =
+    "(the packet itself has been here before these tables were looked at: the record may be its own)";
+
+// "ADDRESS" or "ADDRESS:PORT", "": any.
+Result<SocketAddress> parse_end(std::string_view text) {
+  if (text.empty()) return SocketAddress();
+  if (const auto ip = IpAddress::parse(text)) return SocketAddress{*ip, 0};
+  return SocketAddress::parse(text);
+}
+
+std::string caught_line(const dataplane::CaughtPacket& caught) {
+  std::string line = fmt::format("caught: a real packet of {} bytes", caught.length);
+  if (caught.segments > 1) line += fmt::format(", the first of {} that came as one", caught.segments);
+  return line;
+}
+
 // Whether a container has the connection that a packet belongs to, as far as one can tell from outside: a published
 // port's has a record. Of the others nothing is known.
 bool knows_flow(const dataplane::TraceRun& run, const dataplane::TracedPacket& packet) {
@@ -37,6 +54,18 @@ class HostWalk {
     order_.trace = question.trace;
     answer_.id = question.id;
     answer_.answer = question.answer;
+    been_here_ = question.real;
+  }
+
+  void begin_caught(const dataplane::CaughtPacket& caught) {
+    order_.frame = caught.frame;
+    order_.met = caught.met;
+    caught_line_ = caught_line(caught);
+    if (caught.program != "mesh_endpoint_tc") return at_uplink();
+    const dataplane::TracedFrame frame = dataplane::read_frame(caught.frame);
+    const model::EndpointRow* endpoint = frame.packet ? names_.endpoint(frame.packet->source.ip) : nullptr;
+    order_.ifindex = caught.ifindex;
+    at_container(endpoint != nullptr ? endpoint->name : "of an address that it does not have");
   }
 
   Status begin(const model::TraceQuestion& question) {
@@ -100,7 +129,11 @@ class HostWalk {
   Status one_program() {
     const dataplane::TracedFrame before = dataplane::read_frame(order_.frame);
     const dataplane::TraceRun run = TRY(dataplane_.trace(order_));
-    answer_.steps.push_back({where_, frame_text(names_, before), run_text(names_, before, run)});
+    order_.met.reset();  // its tables have it now
+    std::vector<std::string> lines = run_text(names_, before, run);
+    if (!caught_line_.empty()) lines.insert(lines.begin(), std::exchange(caught_line_, {}));
+    if (been_here_ && run.flow && !answer_.answer) lines.insert(lines.end() - 1, kBeenHere);
+    answer_.steps.push_back({where_, frame_text(names_, before), std::move(lines)});
     using Verdict = dataplane::TraceRun::Verdict;
     if (run.verdict == Verdict::kDrop) {
       end("dropped" + (run.drops.empty() ? std::string() : ": " + run.drops.front()));
@@ -153,16 +186,35 @@ class HostWalk {
   TraceNames names_;
   dataplane::TraceOrder order_;
   std::string where_;
+  std::string caught_line_;  // of the first step
+  bool been_here_ = false;   // a real packet, which was caught elsewhere
   model::TraceAnswer answer_;
 };
 
 }  // namespace
 
+Result<dataplane::CatchOrder> catch_order(const model::TraceCatch& next) {
+  dataplane::CatchOrder order;
+  order.source = TRY_IN("source", parse_end(next.source));
+  order.destination = TRY_IN("destination", parse_end(next.destination));
+  if (next.port != 0) order.destination.port = next.port;
+  if (next.protocol == "tcp") order.protocol = 6;
+  if (next.protocol == "udp") order.protocol = 17;
+  order.in_tunnel = next.in_tunnel;
+  return order;
+}
+
 model::TraceAnswer walk_host(dataplane::Dataplane& dataplane, const std::vector<dataplane::Uplink>& uplinks,
                              const model::EndpointTables& tables, std::uint16_t self,
-                             const model::TraceQuestion& question) {
+                             const model::TraceQuestion& question,
+                             const std::optional<dataplane::CaughtPacket>& caught) {
   HostWalk walk(dataplane, uplinks, tables, self, question);
-  Status status = walk.begin(question);
+  Status status;
+  if (caught) {
+    walk.begin_caught(*caught);
+  } else {
+    status = walk.begin(question);
+  }
   if (status) status = walk.walk();
   model::TraceAnswer answer = walk.take();
   if (!status) answer.error = status.error().message;

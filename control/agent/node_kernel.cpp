@@ -1,6 +1,7 @@
 #include "control/agent/node_kernel.h"
 
 #include <algorithm>
+#include <chrono>
 #include <malloc.h>
 #include <map>
 
@@ -10,12 +11,14 @@
 #include "base/log.h"
 #include "control/agent/host_walk.h"
 #include "control/agent/inspection_json.h"
+#include "dataplane/catcher.h"
 
 namespace mesh::agent {
 namespace {
 
 // A failing part is named at most this often per version; more would only repeat themselves.
 constexpr std::size_t kProblemsMax = 32;
+constexpr auto kCatchLook = std::chrono::milliseconds(100);  // how soon one who waits notices that nobody wants it
 
 void add_problem(std::vector<std::string>& problems, std::string text) {
   if (problems.size() < kProblemsMax) problems.push_back(std::move(text));
@@ -359,6 +362,48 @@ model::TraceAnswer NodeKernel::trace(const model::TraceQuestion& question) {
   model::TraceAnswer answer;
   answer.id = question.id;
   answer.error = "the data plane is not open";
+  return answer;
+}
+
+Result<std::optional<dataplane::CaughtPacket>> NodeKernel::catch_packet(const model::TraceCatch& next,
+                                                                        const PacketWait& wait) {
+  const dataplane::CatchOrder order = TRY(catch_order(next));
+  const auto attach = [&]() -> Result<dataplane::Catcher> {
+    const std::lock_guard lock(mutex_);
+    if (!dataplane_) return fail(ErrorKind::kUnavailable, "the data plane is not open");
+    return dataplane_->catch_next(order);
+  };
+  std::optional<dataplane::Catcher> catcher = TRY(attach());
+  const auto end = std::chrono::steady_clock::now() + next.timeout;
+  std::optional<dataplane::CaughtPacket> caught;
+  while (!caught && !wait.is_over() && std::chrono::steady_clock::now() < end) {
+    caught = TRY(catcher->wait(kCatchLook));
+  }
+  const std::lock_guard lock(mutex_);
+  catcher.reset();  // what it puts back no pass may look at meanwhile
+  return caught;
+}
+
+model::TraceAnswer NodeKernel::trace_next(const model::TraceQuestion& question, const PacketWait& wait) {
+  model::TraceAnswer answer;
+  answer.id = question.id;
+  const auto caught = catch_packet(*question.next, wait);
+  if (!caught) {
+    answer.error = caught.error().message;
+  } else if (!*caught) {
+    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(question.next->timeout).count();
+    answer.error = fmt::format(
+        "no such packet came within {} s: wait longer with --timeout, ask for less (--src, --dst, --dport, --proto), "
+        "or "
+        "name the host that it comes to with --node",
+        seconds);
+  } else {
+    const std::lock_guard lock(mutex_);
+    if (dataplane_) {
+      return walk_host(*dataplane_, uplinks_.all(), held_.tables(), gateway_.node_number, question, *caught);
+    }
+    answer.error = "the data plane was closed meanwhile";
+  }
   return answer;
 }
 

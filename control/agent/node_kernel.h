@@ -13,11 +13,13 @@
 #include "control/agent/dns_process.h"
 #include "control/agent/held_tables.h"
 #include "control/agent/node_view.h"
+#include "control/agent/packet_wait.h"
 #include "control/agent/uplinks.h"
 #include "control/api/local_node.h"
 #include "control/cluster/messages.h"
 #include "control/model/trace.h"
 #include "dataplane/dataplane.h"
+#include "dataplane/trace.h"
 #include "vxlan/overlay.h"
 
 namespace mesh::agent {
@@ -71,6 +73,9 @@ class NodeKernel {
   [[nodiscard]] Result<Json> inspect(api::DataplanePart part) const;
   // This host's part of a packet's walk.
   [[nodiscard]] model::TraceAnswer trace(const model::TraceQuestion& question);
+  // The same from the next real packet on that the question is about. Blocks until it has come, its time is over, or
+  // `wait` is; only at the beginning and at the end do other calls wait for this one.
+  [[nodiscard]] model::TraceAnswer trace_next(const model::TraceQuestion& question, const PacketWait& wait);
   // What the kernel has counted; without a data plane nothing, `in_kernel` says so.
   [[nodiscard]] Result<api::NodeMetrics> metrics();
   // Empties the kernel (hooks, links, namespaces, names): this host has left its cluster.
@@ -94,6 +99,8 @@ class NodeKernel {
   void change_names(const std::set<std::string>& networks, KernelOutput& output);
   void find_overlaps(bool read, KernelOutput& output);
   [[nodiscard]] Result<Json> inspect_status() const;
+  [[nodiscard]] Result<std::optional<dataplane::CaughtPacket>> catch_packet(const model::TraceCatch& next,
+                                                                            const PacketWait& wait);
 
   mutable std::mutex mutex_;
   NodeKernelOptions options_;

@@ -115,8 +115,9 @@ class Swarm {
   // had two seconds.
   virtual void ask_ports(const std::vector<model::PortConfig>& ports, const std::set<std::string>& nodes,
                          std::function<void(Status)> done) = 0;
-  // Managers only. Asks one node, which has a session, for its part of a packet's walk.
-  virtual void ask_trace(const std::string& node_id, const model::TraceQuestion& question,
+  // Managers only. Asks one node, which has a session, for its part of a packet's walk. One that waits for a packet
+  // ends soon after its answer is no more `wanted`; `done` may not be called then.
+  virtual void ask_trace(const std::string& node_id, const model::TraceQuestion& question, std::function<bool()> wanted,
                          std::function<void(Result<model::TraceAnswer>)> done) = 0;
   // The same for a step of the probing of direct answers.
   virtual void ask_probe(const std::string& node_id, const model::ProbeQuestion& question,

@@ -438,8 +438,8 @@ void ManagerRole::ask_ports(const std::vector<model::PortConfig>& ports, const s
   impl_->ask_ports(ports, nodes, std::move(done));
 }
 void ManagerRole::ask_trace(const std::string& node_id, const model::TraceQuestion& question,
-                            std::function<void(Result<model::TraceAnswer>)> done) {
-  impl_->traces_.ask(node_id, question, std::move(done));
+                            std::function<bool()> wanted, std::function<void(Result<model::TraceAnswer>)> done) {
+  impl_->traces_.ask(node_id, question, std::move(wanted), std::move(done));
 }
 void ManagerRole::ask_probe(const std::string& node_id, const model::ProbeQuestion& question,
                             std::function<void(Result<model::ProbeAnswer>)> done) {

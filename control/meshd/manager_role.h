@@ -58,7 +58,7 @@ class ManagerRole {
   // See api::Swarm.
   void ask_ports(const std::vector<model::PortConfig>& ports, const std::set<std::string>& nodes,
                  std::function<void(Status)> done);
-  void ask_trace(const std::string& node_id, const model::TraceQuestion& question,
+  void ask_trace(const std::string& node_id, const model::TraceQuestion& question, std::function<bool()> wanted,
                  std::function<void(Result<model::TraceAnswer>)> done);
   void ask_probe(const std::string& node_id, const model::ProbeQuestion& question,
                  std::function<void(Result<model::ProbeAnswer>)> done);

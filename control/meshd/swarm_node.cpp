@@ -434,8 +434,8 @@ void SwarmNode::ask_ports(const std::vector<model::PortConfig>& ports, const std
   if (impl_->role_) impl_->role_->ask_ports(ports, nodes, std::move(done));
 }
 void SwarmNode::ask_trace(const std::string& node_id, const model::TraceQuestion& question,
-                          std::function<void(Result<model::TraceAnswer>)> done) {
-  if (impl_->role_) impl_->role_->ask_trace(node_id, question, std::move(done));
+                          std::function<bool()> wanted, std::function<void(Result<model::TraceAnswer>)> done) {
+  if (impl_->role_) impl_->role_->ask_trace(node_id, question, std::move(wanted), std::move(done));
 }
 void SwarmNode::ask_probe(const std::string& node_id, const model::ProbeQuestion& question,
                           std::function<void(Result<model::ProbeAnswer>)> done) {

@@ -43,7 +43,7 @@ class SwarmNode final : public api::Swarm {
   void wait_until(std::function<bool()> condition, Duration timeout, std::function<void(bool)> done) override;
   void ask_ports(const std::vector<model::PortConfig>& ports, const std::set<std::string>& nodes,
                  std::function<void(Status)> done) override;
-  void ask_trace(const std::string& node_id, const model::TraceQuestion& question,
+  void ask_trace(const std::string& node_id, const model::TraceQuestion& question, std::function<bool()> wanted,
                  std::function<void(Result<model::TraceAnswer>)> done) override;
   void ask_probe(const std::string& node_id, const model::ProbeQuestion& question,
                  std::function<void(Result<model::ProbeAnswer>)> done) override;

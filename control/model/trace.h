@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,18 +23,41 @@ constexpr bool json_fields(const TraceProbe*, Visit&& visit) {
          visit("Protocol", &TraceProbe::protocol) && visit("Established", &TraceProbe::established, kOmitEmpty);
 }
 
+// Which real packet is waited for, the next that is like this.
+struct TraceCatch {
+  std::string source, destination;  // ADDRESS or ADDRESS:PORT; "": any
+  std::uint16_t port = 0;           // of the destination; 0: any
+  std::string protocol;             // tcp, udp; "": any
+  bool in_tunnel = false;           // also what other hosts send in the tunnel
+  Duration timeout{};
+};
+template <class Visit>
+constexpr bool json_fields(const TraceCatch*, Visit&& visit) {
+  return visit("Source", &TraceCatch::source, kOmitEmpty) &&
+         visit("Destination", &TraceCatch::destination, kOmitEmpty) && visit("Port", &TraceCatch::port, kOmitEmpty) &&
+         visit("Protocol", &TraceCatch::protocol, kOmitEmpty) &&
+         visit("InTunnel", &TraceCatch::in_tunnel, kOmitEmpty) && visit("Timeout", &TraceCatch::timeout);
+}
+
 struct TraceQuestion {
   std::uint64_t id = 0;
   std::string trace;  // the same for all questions of one walk
   TraceProbe probe;
   std::string packet;   // a frame of another host, base64; empty: the walk begins here, with the probe
   bool answer = false;  // the packet is a container's answer, not what it answers to
+  // The walk begins here, with a real packet. To be asked again every kTraceRenewal, as a renewal, or the host gives
+  // up.
+  std::optional<TraceCatch> next;
+  bool renewal = false;
+  bool real = false;  // the packet is a real one: it has been here already
 };
+inline constexpr Duration kTraceRenewal = std::chrono::seconds(1);
 template <class Visit>
 constexpr bool json_fields(const TraceQuestion*, Visit&& visit) {
   return visit("ID", &TraceQuestion::id) && visit("Trace", &TraceQuestion::trace) &&
          visit("Probe", &TraceQuestion::probe) && visit("Packet", &TraceQuestion::packet, kOmitEmpty) &&
-         visit("Answer", &TraceQuestion::answer, kOmitEmpty);
+         visit("Answer", &TraceQuestion::answer, kOmitEmpty) && visit("Next", &TraceQuestion::next) &&
+         visit("Renewal", &TraceQuestion::renewal, kOmitEmpty) && visit("Real", &TraceQuestion::real, kOmitEmpty);
 }
 
 // One program, and what it decided.

@@ -1,6 +1,7 @@
 """Narrow places: on a client's way, and on the wire of one host. Whoever sends too much is told so, through the mesh and
 through a network between containers, in both directions; what is sent then arrives."""
 
+import json
 import os
 
 import harness
@@ -125,6 +126,36 @@ class TestPathMtu(ClusterTest):
             address = self.lab.address("node3", family)
             self.assertEqual(self.client("download", address, str(PORT)), "done", address)
             self.assertEqual(self.client("upload", address, str(PORT)), "done", address)
+
+    def test_where_a_firewall_drops_icmp(self):
+        """The client never hears that its packets are too large for the tunnel (node3's wire is narrower than that of the
+        container's host): they must not be, in the first place."""
+        self.lab.run("client", "nft", "-f", "-", text_input="""
+            table inet deaf {
+                chain in {
+                    type filter hook input priority 0
+                    icmp type destination-unreachable drop
+                    icmpv6 type packet-too-big drop
+                }
+            }
+            """)
+        self.addCleanup(self.lab.run, "client", "nft", "delete", "table", "inet", "deaf")
+        self.lab.run("client", "sh", "-c", "ip route flush cache; ip -6 route flush cache")
+        self.published("node1")
+        address = self.lab.address("node3")
+        self.assertEqual(self.client("datagram", address, str(PORT), str(IN_TUNNEL + 1)), "nothing heard")
+        before = self.clamped("node1") + self.clamped("node3")
+        for family in (4, 6):
+            address = self.lab.address("node3", family)
+            # First, as what the container hears about its own packets makes it ask for less.
+            self.cluster.beside(self.tasks["node1"], "ip", f"-{family}", "route", "flush", "cache")
+            self.assertEqual(self.client("upload", address, str(PORT)), "done", address)
+            self.assertEqual(self.client("download", address, str(PORT)), "done", address)
+        self.assertGreater(self.clamped("node1") + self.clamped("node3"), before)
+
+    def clamped(self, host):
+        events = json.loads(self.lab.meshctl(host, "dataplane", "drops", "--format", "json"))[0]["Events"]
+        return sum(row["Packets"] for row in events if row["Reason"] == "mss_clamped")
 
 
 if __name__ == "__main__":

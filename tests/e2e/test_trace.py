@@ -125,6 +125,130 @@ class TestTrace(ClusterTest):
         self.assertEqual(before, after)
         self.assertEqual([state["traced"] for state in after.values()], [[], [], []])
 
+    def waiting(self, *options, host="node1"):
+        """`trace --next` in the background, once its programs are on the packets' way."""
+        node = options[options.index("--node") + 1] if "--node" in options else host
+        before = self.catchers(node)
+        process = self.lab.start(host, "meshctl", "trace", "--next", *options, "--format", "json")
+
+
+        def waits():
+            if process.poll() is not None:
+                raise AssertionError(process.stderr.read())
+            return len(self.catchers(node)) > len(before)
+
+        harness.wait_for(waits, 10, f"a trace waits on {node}")
+        return process
+
+    def catchers(self, host):
+        """The programs of traces that wait on a host, by the descriptors that its meshd has: they are pinned nowhere."""
+        text = self.lab.run(host, "sh", "-c", "cat /proc/$(pidof -s meshd)/fdinfo/* 2>/dev/null | grep -A9 -E '^link_type:.(tracing|tcx)'",
+                            check=False).stdout
+        return [line.split()[-1] for line in text.splitlines() if line.startswith("link_id")]
+
+    def is_attached(self, link):
+        return self.lab.run("node3", "bpftool", "link", "show", "id", link, check=False).returncode == 0
+
+    def caught(self, process):
+        out, err = process.communicate(timeout=20)
+        self.assertEqual(process.returncode, 0, err)
+        found = json.loads(out)[0]
+        self.assertEqual(found["Error"], "")
+        self.assertRegex(found["Steps"][0]["Lines"][0], r"^caught: a real packet of \d+ bytes")
+        return found
+
+    def connect(self, entry, family=4, port=PORT):
+        """A connection of the client, and its port."""
+        script = ("import socket, sys; s = socket.create_connection((sys.argv[1], int(sys.argv[2])));"
+                  "print(s.getsockname()[1], flush=True); sys.stdin.read()")
+        connection = self.lab.start("client", "/usr/bin/python3", "-c", script, self.lab.address(entry, family), str(port),
+                                    stdin=-1)
+        self.addCleanup(connection.wait)
+        self.addCleanup(connection.stdin.close)
+        return connection, int(connection.stdout.readline())
+
+    def test_the_next_real_packet(self):
+        for entry, family in (("node1", 4), ("node2", 6)):
+            process = self.waiting("--dst", self.lab.address(entry, family), "--dport", str(PORT), "--proto", "tcp",
+                                   *(("--node", entry) if entry != "node1" else ()))
+            self.lab.http(self.lab.url(entry, PORT + 1, "/"), check=False)  # another port: not that one
+            _, port = self.connect(entry, family)
+            found = self.caught(process)
+            first = found["Steps"][0]
+            self.assertEqual((first["Node"], first["Where"]), (entry, f"uplink eth0 ({self.lab.uplink_mode})"))
+            source = f"{harness.host_literal(self.lab.address('client', family))}:{port}"
+            self.assertIn(f"tcp {source} -> ", first["Packet"])
+            self.assertTrue(first["Packet"].endswith(" SYN"), "the first packet of the connection, which made its record")
+            self.assertEqual(found["End"], "answered")
+            text = self.lines(found)
+            # Here the tables are those that the packet met; where it has been since, the record may be its own.
+            here = "\n".join(line for step in found["Steps"] if step["Node"] == entry for line in step["Lines"]
+                             if not step["Where"].startswith("answer"))
+            self.assertNotIn("flow: record found", here)
+            if len(self.hosts_of(found)) > 1:
+                self.assertIn("has been here before", text)
+            else:
+                self.assertIn("flow: no record here; one is made", text)
+            for host in self.lab.node_names():
+                harness.wait_for(lambda h=host: not self.catchers(h), 10, f"nothing waits on {host}")
+
+    def test_the_next_packet_in_the_tunnel(self):
+        """On the backend's host, by the client's address: what the entry sent there, with the record that it met."""
+        port, made_up = self.remote("node1")
+        backend = self.hosts_of(made_up)[1]
+        process = self.waiting("--node", backend, "--src", self.client(port), "--proto", "tcp")
+        self.lab.http(self.lab.url("node1", PORT, "/whoami"), options=("--local-port", str(port)))
+        found = self.caught(process)
+        self.assertEqual(found["Steps"][0]["Node"], backend)
+        self.assertIn("in VXLAN from node1", found["Steps"][0]["Packet"])
+        self.assertRegex(found["Steps"][0]["Packet"], " SYN,")
+        self.assertIn("flow: no record here; one is made", "\n".join(found["Steps"][0]["Lines"]))
+
+    def test_the_next_packet_of_a_task(self):
+        task = self.cluster.running("web")[0]
+        source = self.cluster.address_on(task, "back")
+        other = next(one for one in self.cluster.running("web") if one["NodeID"] != task["NodeID"])
+        process = self.waiting("--src", source, "--node", self.cluster.host_of(task))
+        self.cluster.beside(task, "curl", "-s", "--max-time", "5", f"http://{self.cluster.address_on(other, 'back')}/whoami")
+        found = self.caught(process)
+        self.assertIn("packet of task web.", found["Steps"][0]["Where"])
+        self.assertIn("packet of a network", self.lines(found))
+
+    def test_nobody_comes(self):
+        result = self.lab.run("node1", "meshctl", "trace", "--next", "--dport", "9", "--timeout", "1s", check=False)
+        self.assertRefused(result, "no such packet came within 1 s", "--timeout")
+        self.assertEqual(self.catchers("node1"), [])
+
+    def test_who_waits_no_more_leaves_nothing(self):
+        process = self.waiting("--dport", "9", "--timeout", "5m")
+        process.terminate()
+        process.wait()
+        harness.wait_for(lambda: not self.catchers("node1"), 10, "nothing waits when its client is gone")
+        # Nor does it after meshd has died, and packets go on.
+        process = self.waiting("--node", "node3", "--dport", "9", "--timeout", "5m")
+        links = self.catchers("node3")
+        self.lab.verb("meshd", "kill", "node3")
+        for link in links:
+            harness.wait_for(lambda one=link: not self.is_attached(one), 10, "what meshd had attached for it is gone")
+        self.assertEqual(self.lab.http(self.lab.url("node3", PORT, "/whoami")).status, 200)
+        out, err = process.communicate(timeout=20)
+        self.assertNotEqual(process.returncode, 0)
+        self.assertIn("session ended", err)
+        self.lab.verb("meshd", "start", "node3")
+        self.lab.wait_agreement("node3")
+
+    def test_only_so_many_wait(self):
+        processes = [self.waiting("--dport", "9", "--timeout", "1m")]
+        entered = len(self.catchers("node1")) == 2  # by fentry, whatever there is; else one for each interface
+        # In xdp mode a kernel that refuses fentry has room for one.
+        if entered or self.lab.uplink_mode == "tc":
+            processes += [self.waiting("--dport", "9", "--timeout", "1m") for _ in range(3)]
+        result = self.lab.run("node1", "meshctl", "trace", "--next", "--dport", "9", check=False)
+        self.assertRefused(result, "for a packet here already", "Ctrl-C")
+        for process in processes:
+            process.terminate()
+        harness.wait_for(lambda: not self.catchers("node1"), 10, "nothing waits any more")
+
     def test_mistakes_are_named(self):
         node1 = self.lab.address("node1")
         for arguments, words in (
@@ -132,7 +256,16 @@ class TestTrace(ClusterTest):
                 (("--src", self.client(), "--dst", "203.0.113.9", "--dport", "80"), ("no address of a node",)),
                 (("--src", self.client(), "--dst", self.cluster.vip_of("web", "back"), "--dport", "80"),
                  ("virtual IP of service web",)),
-                (("--src", self.client(), "--dst", node1, "--dport", "80", "--proto", "udp", "--syn"), ("--syn",))):
+                (("--src", self.client(), "--dst", node1, "--dport", "80", "--proto", "udp", "--syn"), ("--syn",)),
+                (("--src", self.client(), "--dst", node1), ("--dport is required", "--next")),
+                (("--src", self.client(), "--dst", node1, "--dport", "80", "--node", "node1"), ("--node is of --next",)),
+                (("--next", "--ack"), ("--syn and --ack",)),
+                (("--next", "--src", "nowhere"), ("--src",)),
+                (("--next", "--timeout", "soon"), ("--timeout",)),
+                (("--next", "--timeout", "2h"), ("between 1s and 10m",)),
+                (("--next", "--node", "nobody"), ("nobody",)),
+                (("--next", "--dst", "203.0.113.9"), ("no address of a node",)),
+                (("--next", "--src", "::1", "--dst", node1), ("IPv6",))):
             self.assertRefused(self.lab.run("node1", "meshctl", "trace", *arguments, check=False), *words)
         self.assertRefused(self.lab.run("node2", "meshctl", "trace", "--src", self.client(), "--dst", node1, "--dport",
                                         str(PORT), check=False), "not a swarm manager")

@@ -9,6 +9,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "dataplane/catcher.h"
 #include "tests/packet/dataplane_lab.h"
 
 namespace mesh::lab {
@@ -95,6 +96,47 @@ TEST_P(Path, EveryHostAnswersAndTheTaskSeesTheClient) {
   const auto one = counters(1);
   EXPECT_GT(one.at("entry"), 0U);
   EXPECT_GT(one.at("reply_in"), 0U) << "replies come back through the entry host";
+}
+
+// A trace's packet, caught before the program of the uplink takes it: with what it met there, and not what it made.
+TEST_P(Path, ARealPacketIsCaughtOnItsWay) {
+  start({{.id = "one", .node = 1, .number = 1}});
+  Host& host = cluster_->host(1);
+  for (const std::uint8_t protocol : {std::uint8_t{6}, std::uint8_t{17}}) {
+    dataplane::CatchOrder order;
+    order.destination = {host_address(1), 8010};
+    order.protocol = protocol;
+    std::optional<dataplane::Catcher> catcher;
+    Cluster::inside(host.netns, [&] {
+      Result<dataplane::Catcher> attached = host.dataplane->catch_next(order);
+      if (!attached) throw std::runtime_error(attached.error().message);
+      catcher = std::move(*attached);
+    });
+    const auto nothing = catcher->wait(std::chrono::milliseconds(1));
+    ASSERT_TRUE(nothing) << nothing.error().message;
+    EXPECT_FALSE(*nothing);
+    ASSERT_TRUE(ask_tcp(cluster_->client_netns(), {host_address(1), 8010}, "hello"));
+    ASSERT_TRUE(ask_udp(cluster_->client_netns(), {host_address(1), 8010}, "hello"));
+    const auto caught = catcher->wait(std::chrono::seconds(2));
+    ASSERT_TRUE(caught && *caught);
+    EXPECT_EQ((*caught)->program, GetParam() == UplinkMode::kXdp ? "mesh_uplink_xdp" : "mesh_uplink_tc");
+    const dataplane::TracedFrame frame = dataplane::read_frame((*caught)->frame);
+    ASSERT_TRUE(frame.packet);
+    EXPECT_EQ(frame.packet->protocol, protocol);
+    EXPECT_EQ(frame.packet->destination, (SocketAddress{host_address(1), 8010}));
+    if (protocol == 6) EXPECT_EQ(frame.packet->tcp_flags, dataplane::kTcpSyn) << "the first of its connection";
+    ASSERT_TRUE((*caught)->met);
+    // A pass finds nothing that is not as it should be, while the programs are there and when they are gone.
+    for (const bool there : {true, false}) {
+      Cluster::inside(host.netns, [&] {
+        if (!there) catcher.reset();
+        const auto pass = host.dataplane->reconcile(host.desired, dataplane::Dataplane::Pass::kFull);
+        ASSERT_TRUE(pass) << pass.error().message;
+        EXPECT_EQ(pass->drift, 0U) << (there ? "there" : "gone");
+      });
+    }
+    ASSERT_TRUE(ask_tcp(cluster_->client_netns(), {host_address(1), 8010}, "hello")) << "packets go on";
+  }
 }
 
 TEST_P(Path, IPv6Too) {

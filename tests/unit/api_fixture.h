@@ -99,8 +99,9 @@ struct FakeSwarm final : Swarm {
     }
     done(free);
   }
-  void ask_trace(const std::string& node_id, const model::TraceQuestion& question,
+  void ask_trace(const std::string& node_id, const model::TraceQuestion& question, std::function<bool()> wanted,
                  std::function<void(Result<model::TraceAnswer>)> done) override {
+    trace_wanted = std::move(wanted);
     traced.emplace_back(node_id, question);
     if (trace_answers.empty()) return done(fail(ErrorKind::kTimeout, "the host does not answer"));
     const model::TraceAnswer answer = trace_answers.front();
@@ -127,6 +128,7 @@ struct FakeSwarm final : Swarm {
   std::vector<std::set<std::string>> asked_nodes;  // of each question
   std::set<std::string> used_ports;                // by programs of a host
   std::vector<std::pair<std::string, model::TraceQuestion>> traced;
+  std::function<bool()> trace_wanted;             // of the last one
   std::vector<model::TraceAnswer> trace_answers;  // one for each question
   std::vector<std::pair<std::string, model::ProbeQuestion>> probed;
   std::map<std::string, std::vector<model::HeardProbe>> heard_probes;  // by the host that heard them

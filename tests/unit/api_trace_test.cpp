@@ -62,6 +62,45 @@ TEST_F(ApiTrace, FollowsThePacketToItsEnd) {
   EXPECT_EQ(answer.at("Error"), "");
 }
 
+TEST_F(ApiTrace, WaitsForTheNextRealPacketAndFollowsIt) {
+  model::TraceAnswer first;
+  first.steps = {{"uplink", "a packet", {"caught"}}};
+  first.next = 1;
+  model::TraceAnswer last;
+  last.end = "answered";
+  swarm_.trace_answers = {first, last};
+  json("GET", "/mesh/trace?next=1&src=203.0.113.9&dst=192.168.1.1&dport=8010&proto=udp&timeout=5s", 200);
+  ASSERT_EQ(swarm_.traced.size(), 2U);
+  const model::TraceQuestion& wait = swarm_.traced[0].second;
+  ASSERT_TRUE(wait.next);
+  EXPECT_EQ(wait.next->source, "203.0.113.9");
+  EXPECT_EQ(wait.next->destination, "192.168.1.1");
+  EXPECT_EQ(wait.next->port, 8010);
+  EXPECT_EQ(wait.next->protocol, "udp");
+  EXPECT_EQ(wait.next->timeout, std::chrono::seconds(5));
+  EXPECT_FALSE(wait.next->in_tunnel);
+  EXPECT_FALSE(wait.real);
+  EXPECT_FALSE(swarm_.traced[1].second.next) << "the others go on with the packet";
+  EXPECT_TRUE(swarm_.traced[1].second.real);
+}
+
+TEST_F(ApiTrace, WaitsWhereItIsTold) {
+  model::TraceAnswer end;
+  end.end = "answered";
+  for (const char* where : {"", "&node=host1", "&src=203.0.113.9:4000", "&dst=192.168.1.1"}) {
+    swarm_.trace_answers = {end};
+    json("GET", std::string("/mesh/trace?next=1") + where, 200);
+    EXPECT_EQ(swarm_.traced.back().first, "node1") << where;
+    EXPECT_EQ(swarm_.traced.back().second.next->in_tunnel, std::string_view(where).starts_with("&node")) << where;
+  }
+}
+
+TEST_F(ApiTrace, APacketThatDoesNotComeIsAnError) {
+  const Response response = ask("GET", "/mesh/trace?next=1");
+  EXPECT_EQ(response.status, 503);
+  EXPECT_NE(response.body.find("host1: the host does not answer"), std::string::npos) << response.body;
+}
+
 TEST_F(ApiTrace, WhatCannotBeAskedIsNamed) {
   model::TraceAnswer first;
   first.steps = {{"uplink", "a packet", {}}};
@@ -87,7 +126,12 @@ TEST_F(ApiTrace, MistakesAreNamed) {
        {std::pair{"src=x&dst=192.168.1.1&dport=80", "src"}, std::pair{"src=1.2.3.4:5&dst=x&dport=80", "dst"},
         std::pair{"src=1.2.3.4:5&dst=192.168.1.1&dport=0", "dport"},
         std::pair{"src=1.2.3.4:5&dst=192.168.1.1&dport=80&proto=sctp", "proto"},
-        std::pair{"src=1.2.3.4:5&dst=fd00::1&dport=80", "IPv6"}}) {
+        std::pair{"src=1.2.3.4:5&dst=fd00::1&dport=80", "IPv6"}, std::pair{"next=1&src=x", "src"},
+        std::pair{"next=1&dst=192.168.1.1:x", "dst"}, std::pair{"next=1&dport=0", "dport"},
+        std::pair{"next=1&proto=sctp", "proto"}, std::pair{"next=1&timeout=x", "timeout"},
+        std::pair{"next=1&timeout=0", "timeout"}, std::pair{"next=1&timeout=11m", "10m"},
+        std::pair{"next=1&src=::1&dst=192.168.1.1", "IPv6"},
+        std::pair{"next=1&dst=192.0.2.99", "no address of a node"}}) {
     const Response response = ask("GET", std::string("/mesh/trace?") + query);
     EXPECT_EQ(response.status, 400) << query;
     EXPECT_NE(response.body.find(words), std::string::npos) << response.body;

@@ -79,9 +79,11 @@ Bytes Frame::packet() const {
     put16(segment, destination_port);
   }
   if (tcp) {
-    put(segment, Bytes{0, 0, 0, 1, 0, 0, 0, 2, 0x50});
+    put(segment, Bytes{0, 0, 0, 1, 0, 0, 0, 2});
+    put8(segment, static_cast<unsigned>((20 + tcp_options.size()) / 4 << 4));
     put8(segment, tcp_flags);
     put(segment, Bytes{0x10, 0, 0, 0, 0, 0});
+    put(segment, Bytes(tcp_options.begin(), tcp_options.end()));
   } else if (protocol == 17) {
     put16(segment, static_cast<unsigned>(8 + payload.size()));
     put16(segment, 0);

@@ -34,6 +34,7 @@ struct Frame {
   __u16 source_port = 0, destination_port = 0;
   __u8 tcp_flags = 0x10;
   __u8 ttl = 64, tos = 0;
+  std::string tcp_options;  // a multiple of four bytes
   std::string payload = "some payload";
   __u16 fragment = 0x4000;        // flags and offset, IPv4
   bool without_checksum = false;  // UDP
