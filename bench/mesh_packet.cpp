@@ -57,6 +57,7 @@ class Bench {
 
   [[nodiscard]] const MeshObject& mesh() const { return mesh_; }
   [[nodiscard]] const FloorObject& floor() const { return floor_; }
+  [[nodiscard]] const HarnessObject& harness() const { return harness_; }
 
  private:
   [[nodiscard]] const bpf_program* stub(bool xdp, Size size) const {
@@ -151,7 +152,7 @@ Status run(std::uint32_t runs, std::uint32_t rounds, const std::string& only) {
   TRY(fill(mesh, services));
   FloorObject floor = TRY(load_floor(services));
   Bench bench(std::move(harness), std::move(mesh), std::move(floor), runs);
-  std::vector<Case> cases = packet_cases(bench.mesh(), bench.floor());
+  std::vector<Case> cases = packet_cases(bench.mesh(), bench.floor(), bench.harness());
   std::erase_if(cases, [&](const Case& one) { return one.name.find(only) == std::string::npos; });
   if (cases.empty()) return mesh::fail(mesh::ErrorKind::kInvalid, "no case has \"" + only + "\" in its name");
   std::map<std::string, mesh::JsonArray> figures;
