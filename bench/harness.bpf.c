@@ -3,6 +3,7 @@
 // packet, so an encapsulating program would measure its own output. Each run puts the packet back, varies the flow, and
 // tail-calls the program. The figure of the `stub` program is the harness's own cost.
 #include <linux/bpf.h>
+#include <linux/pkt_cls.h>
 #include <linux/types.h>
 
 #include <bpf/bpf_endian.h>
@@ -142,6 +143,14 @@ SEC("tc")
 int stub_tc(struct __sk_buff* skb) {
   (void)skb;
   return 0;
+}
+
+// What making room in front of an skb costs, and taking it away: in a burst, and one by one.
+SEC("tc")
+int room_tc(struct __sk_buff* skb) {
+  if (bpf_skb_adjust_room(skb, OUTER_SIZE, BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO)) return TC_ACT_SHOT;
+  return bpf_skb_adjust_room(skb, -OUTER_SIZE, BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO) ? TC_ACT_SHOT
+                                                                                           : TC_ACT_REDIRECT;
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

@@ -1,6 +1,7 @@
 // mesh-packet: nanoseconds per packet of each program, by test runs (bench/harness.bpf.c). Attaches nothing and pins
 // nothing; run it in a network namespace of its own.
-//   mesh-packet [--runs 1048576] [--rounds 1] [--cpu N]   every case once per round, its figures net of the harness:
+//   mesh-packet [--runs 1048576] [--rounds 1] [--cpu N] [--only TEXT]
+//       every case (whose name has the text in it) once per round, its figures net of the harness:
 //       {"cases": {"entry, 1 flow": [62.1, …], …}, "rewrite_ms": [1.2, …], "table_bytes": N, "flow_bytes": N}
 //   mesh-packet --sizes    {"mesh_uplink_xdp": {"jit": bytes, "instructions": N, "maps": bytes}, …}
 #include <algorithm>
@@ -56,6 +57,7 @@ class Bench {
 
   [[nodiscard]] const MeshObject& mesh() const { return mesh_; }
   [[nodiscard]] const FloorObject& floor() const { return floor_; }
+  [[nodiscard]] const HarnessObject& harness() const { return harness_; }
 
  private:
   [[nodiscard]] const bpf_program* stub(bool xdp, Size size) const {
@@ -142,7 +144,7 @@ class Bench {
   std::uint32_t runs_;
 };
 
-Status run(std::uint32_t runs, std::uint32_t rounds) {
+Status run(std::uint32_t runs, std::uint32_t rounds, const std::string& only) {
   HarnessObject harness(harness_bpf__open_and_load());
   if (!harness) return mesh::fail_errno("load the harness (root is needed)", errno);
   const std::vector<Service> services = bench_services();
@@ -150,7 +152,9 @@ Status run(std::uint32_t runs, std::uint32_t rounds) {
   TRY(fill(mesh, services));
   FloorObject floor = TRY(load_floor(services));
   Bench bench(std::move(harness), std::move(mesh), std::move(floor), runs);
-  const std::vector<Case> cases = packet_cases(bench.mesh(), bench.floor());
+  std::vector<Case> cases = packet_cases(bench.mesh(), bench.floor(), bench.harness());
+  std::erase_if(cases, [&](const Case& one) { return one.name.find(only) == std::string::npos; });
+  if (cases.empty()) return mesh::fail(mesh::ErrorKind::kInvalid, "no case has \"" + only + "\" in its name");
   std::map<std::string, mesh::JsonArray> figures;
   mesh::JsonArray rewrites;
   for (std::uint32_t round = 0; round < rounds; ++round) {
@@ -181,15 +185,17 @@ int main(int argc, char** argv) {
   std::uint32_t runs = 1U << 20U;
   std::uint32_t rounds = 1;
   int cpu = -1;
+  std::string only;
   bool sizes = false;
   app.add_option("--runs", runs, "packets per figure")->check(CLI::Range(1024U, 1U << 26U));
   app.add_option("--rounds", rounds, "figures per case")->check(CLI::Range(1U, 1000U));
   app.add_option("--cpu", cpu, "pin to this CPU");
+  app.add_option("--only", only, "only cases whose name has this text in it");
   app.add_flag("--sizes", sizes, "how large the programs and their tables are");
   CLI11_PARSE(app, argc, argv);
   libbpf_set_print(nullptr);
   Status status = pin_to(cpu);
-  if (status) status = sizes ? print_sizes() : run(runs, rounds);
+  if (status) status = sizes ? print_sizes() : run(runs, rounds, only);
   if (status) return 0;
   std::fprintf(stderr, "mesh-packet: %s\n", status.error().message.c_str());
   return 1;

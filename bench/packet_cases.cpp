@@ -12,12 +12,14 @@ constexpr std::pair<const char*, Vary> kNew = {", all new", kAllNew};
 
 class Cases {
  public:
-  Cases(const MeshObject& mesh, const FloorObject& floor) : mesh_(mesh->progs), floor_(floor->progs.floor_xdp) {}
+  Cases(const MeshObject& mesh, const FloorObject& floor, const HarnessObject& harness)
+      : mesh_(mesh->progs), floor_(floor->progs.floor_xdp), room_(harness->progs.room_tc) {}
 
   std::vector<Case> all() {
     entry();
     backend();
     reply();
+    room();
     overlay();
     return std::move(cases_);
   }
@@ -123,6 +125,15 @@ class Cases {
     }
   }
 
+  // What encapsulating costs more one by one than in a burst.
+  void room() {
+    Traffic traffic = to_uplink_tc(client_frame(Family::kV4, kTcp, kAck, kRemotePort), kOneFlow);
+    traffic.program = room_;
+    add("room for a header made and taken back, one by one", traffic);
+    traffic.size = Size::kKept;
+    add("room for a header made and taken back", traffic);
+  }
+
   void overlay() {
     add("overlay out", from_endpoint(overlay_out_frame(), kManyFlows, Size::kOneByOne));
     add("overlay in", to_uplink(overlay_in_frame(), kManyFlows, Size::kShrinks));
@@ -131,11 +142,14 @@ class Cases {
 
   const Programs& mesh_;
   const bpf_program* floor_;
+  const bpf_program* room_;
   std::vector<Case> cases_;
 };
 
 }  // namespace
 
-std::vector<Case> packet_cases(const MeshObject& mesh, const FloorObject& floor) { return Cases(mesh, floor).all(); }
+std::vector<Case> packet_cases(const MeshObject& mesh, const FloorObject& floor, const HarnessObject& harness) {
+  return Cases(mesh, floor, harness).all();
+}
 
 }  // namespace mesh::bench

@@ -34,6 +34,7 @@ struct Case {
   bool fresh_flows = false;     // begins with an empty flow table
   std::uint32_t packets = 0;    // to measure; 0: as many as asked for
 };
-[[nodiscard]] std::vector<Case> packet_cases(const MeshObject& mesh, const FloorObject& floor);
+[[nodiscard]] std::vector<Case> packet_cases(const MeshObject& mesh, const FloorObject& floor,
+                                             const HarnessObject& harness);
 
 }  // namespace mesh::bench

@@ -29,7 +29,7 @@ MESH_INLINE void mesh_opposite_key(const struct mesh_packet* packet, const struc
 
 // Copies the record of the key in the scratch room there, and brings it up to date. Returns its mark, 0: there is none
 // (a mark with an answer in it is never 0).
-MESH_SEPARATE __u32 mesh_use_reverse_record(__u64 hash, const struct mesh_segment* segment) {
+MESH_INLINE __u32 mesh_use_reverse_record(__u64 hash, const struct mesh_segment* segment) {
   const struct mesh_config* config = mesh_settings();
   struct mesh_scratch* scratch = mesh_scratch_room();
   if (!config || !scratch || !segment) return 0;

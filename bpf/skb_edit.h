@@ -5,6 +5,7 @@
 #include <linux/pkt_cls.h>
 
 #include "bpf/lib/icmp.h"
+#include "bpf/skb_checksum.h"
 #include "bpf/verdict.h"
 
 #define MESH_SKB_AF_INET 2
@@ -28,21 +29,6 @@ MESH_INLINE void mesh_skb_pull(struct __sk_buff* skb) {
   __u32 wanted = skb->len < MESH_SKB_HEADERS ? skb->len : MESH_SKB_HEADERS;
   if (mesh_skb_start(skb) + MESH_SKB_HEADERS <= mesh_skb_end(skb)) return;
   if ((__u32)(skb->data_end - skb->data) < wanted) bpf_skb_pull_data(skb, wanted);
-}
-
-// The transport checksum. The kernel knows whether it is partial: then only the pseudo-header counts.
-MESH_INLINE int mesh_skb_checksum(struct __sk_buff* skb, const struct mesh_packet* packet, __u32 l3_offset,
-                                  const struct mesh_differences* differences) {
-  int tcp = packet->protocol == MESH_TCP;
-  __u32 offset = l3_offset + (packet->v6 ? 40 : 20) + (tcp ? 16 : 6);
-  __u64 flags = tcp ? 0 : BPF_F_MARK_MANGLED_0;
-  __u32 pseudo = mesh_fold32(differences->pseudo);
-  if (bpf_l4_csum_replace(skb, offset, 0, pseudo, flags | BPF_F_PSEUDO_HDR)) return -1;
-  if (bpf_l4_csum_replace(skb, offset, 0, mesh_fold32(differences->ports), flags)) return -1;
-  // With a checksum from the NIC over the whole packet the helper assumes a header checksum that balances the
-  // addresses; IPv6 has none.
-  if (packet->v6) bpf_csum_update(skb, pseudo);
-  return 0;
 }
 
 // mesh_take_quote() for the packet whose IP header is at `offset`.
@@ -96,7 +82,8 @@ MESH_INLINE int mesh_skb_translate(struct __sk_buff* skb, struct mesh_work* work
   if (packet->quoted) return mesh_skb_edit_quote(skb, packet, &work->tuple, l3_offset);
   struct mesh_differences differences;
   if (mesh_rewrite(l3, end, packet, &work->tuple, &differences)) return -1;
-  return mesh_skb_checksum(skb, packet, l3_offset, &differences);
+  __u8* l4 = l3 + (packet->v6 ? sizeof(struct mesh_ipv6) : sizeof(struct mesh_ipv4));
+  return mesh_skb_checksum(skb, packet, l3_offset, l4, end, &differences);
 }
 
 // Removes the outer headers. The skb's protocol must become the inner one: either by the flag, or on older kernels by
@@ -110,11 +97,7 @@ MESH_INLINE int mesh_skb_decapsulate(struct __sk_buff* skb, int v6) {
 }
 
 MESH_INLINE int mesh_skb_write_eth(struct __sk_buff* skb, const __u8* to, const __u8* from, int v6) {
-  struct mesh_eth eth;
-  mesh_copy_mac(eth.destination, to);
-  mesh_copy_mac(eth.source, from);
-  eth.type = v6 ? MESH_TYPE_IPV6 : MESH_TYPE_IPV4;
-  return (int)bpf_skb_store_bytes(skb, 0, &eth, sizeof(eth), 0);
+  return mesh_write_eth(mesh_skb_start(skb), mesh_skb_end(skb), to, from, v6);
 }
 
 // The packet as its receiver on this host shall see it, without Ethernet addresses yet.

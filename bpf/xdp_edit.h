@@ -71,16 +71,12 @@ MESH_INLINE int mesh_xdp_translate(struct xdp_md* context, struct mesh_work* wor
   struct mesh_differences differences;
   __u8* l4 = l3 + (packet->v6 ? sizeof(struct mesh_ipv6) : sizeof(struct mesh_ipv4));
   if (mesh_rewrite(l3, end, packet, &work->tuple, &differences)) return -1;
-  return mesh_rewrite_checksum(l4, end, packet->protocol, differences.pseudo + differences.ports);
+  return mesh_rewrite_checksum(l4, end, packet->protocol, differences.pseudo + differences.ports,
+                               MESH_CHECKSUM_COMPLETE);
 }
 
 MESH_INLINE int mesh_xdp_write_eth(struct xdp_md* context, const __u8* to, const __u8* from, int v6) {
-  struct mesh_eth* eth = (struct mesh_eth*)mesh_xdp_start(context);
-  if ((const __u8*)(eth + 1) > mesh_xdp_end(context)) return -1;
-  mesh_copy_mac(eth->destination, to);
-  mesh_copy_mac(eth->source, from);
-  eth->type = v6 ? MESH_TYPE_IPV6 : MESH_TYPE_IPV4;
-  return 0;
+  return mesh_write_eth(mesh_xdp_start(context), mesh_xdp_end(context), to, from, v6);
 }
 
 MESH_INLINE int mesh_xdp_deliver(struct xdp_md* context, struct mesh_work* work) {

@@ -33,14 +33,22 @@ MESH_INLINE __u64 mesh_difference_address(const struct mesh_address* old_value, 
          mesh_difference32(old_value->word[3], new_value->word[3]);
 }
 
+// How a checksum is in its packet: complete, or as the sum of the pseudo-header only, to which a NIC will add the rest
+// and which it will invert.
+#define MESH_CHECKSUM_COMPLETE 0xffffu
+#define MESH_CHECKSUM_PARTIAL 0u
+MESH_INLINE __u16 mesh_checksum_update_form(__u16 checksum, __u64 difference, __u16 form) {
+  return (__u16)(mesh_fold((__u16)(checksum ^ form) + difference) ^ form);
+}
+
 MESH_INLINE __u16 mesh_checksum_update(__u16 checksum, __u64 difference) {
-  return (__u16)~mesh_fold((__u16)~checksum + difference);
+  return mesh_checksum_update_form(checksum, difference, MESH_CHECKSUM_COMPLETE);
 }
 
 // UDP: zero means "no checksum" and stays; a computed zero is sent as all ones (RFC 768).
-MESH_INLINE __u16 mesh_checksum_update_udp(__u16 checksum, __u64 difference) {
+MESH_INLINE __u16 mesh_checksum_update_udp(__u16 checksum, __u64 difference, __u16 form) {
   if (checksum == 0) return 0;
-  __u16 updated = mesh_checksum_update(checksum, difference);
+  __u16 updated = mesh_checksum_update_form(checksum, difference, form);
   return updated == 0 ? 0xffff : updated;
 }
 

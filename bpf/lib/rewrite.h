@@ -19,6 +19,16 @@ struct mesh_differences {
   __u64 ports;
 };
 
+// The Ethernet header of a packet that begins at `start`. Returns -1 when it is not in reach.
+MESH_INLINE int mesh_write_eth(__u8* start, const __u8* end, const __u8* to, const __u8* from, int v6) {
+  struct mesh_eth* eth = (struct mesh_eth*)start;
+  if ((const __u8*)(eth + 1) > end) return -1;
+  mesh_copy_mac(eth->destination, to);
+  mesh_copy_mac(eth->source, from);
+  eth->type = v6 ? MESH_TYPE_IPV6 : MESH_TYPE_IPV4;
+  return 0;
+}
+
 // One hop further. The caller has seen that ttl > 1. Returns -1 when the header is not in reach.
 MESH_INLINE int mesh_decrement_ttl(__u8* l3, const __u8* end, int v6) {
   if (v6) {
@@ -82,16 +92,16 @@ MESH_INLINE int mesh_rewrite(__u8* l3, const __u8* end, const struct mesh_packet
   return 0;
 }
 
-// For packets that carry a complete checksum.
-MESH_INLINE int mesh_rewrite_checksum(__u8* l4, const __u8* end, __u8 protocol, __u64 difference) {
+// `form`: MESH_CHECKSUM_COMPLETE or MESH_CHECKSUM_PARTIAL.
+MESH_INLINE int mesh_rewrite_checksum(__u8* l4, const __u8* end, __u8 protocol, __u64 difference, __u16 form) {
   if (protocol == MESH_TCP) {
     struct mesh_tcp* tcp = (struct mesh_tcp*)l4;
     if ((const __u8*)(tcp + 1) > end) return -1;
-    tcp->checksum = mesh_checksum_update(tcp->checksum, difference);
+    tcp->checksum = mesh_checksum_update_form(tcp->checksum, difference, form);
   } else {
     struct mesh_udp* udp = (struct mesh_udp*)l4;
     if ((const __u8*)(udp + 1) > end) return -1;
-    udp->checksum = mesh_checksum_update_udp(udp->checksum, difference);
+    udp->checksum = mesh_checksum_update_udp(udp->checksum, difference, form);
   }
   return 0;
 }
