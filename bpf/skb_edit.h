@@ -34,9 +34,13 @@ MESH_INLINE void mesh_skb_pull(struct __sk_buff* skb) {
 MESH_INLINE int mesh_skb_checksum(struct __sk_buff* skb, const struct mesh_packet* packet, __u32 l3_offset,
                                   const struct mesh_differences* differences) {
   int tcp = packet->protocol == MESH_TCP;
+  __u32 pseudo = mesh_fold32(differences->pseudo);
+  if (packet->protocol == MESH_SCTP) {
+    if (packet->v6) bpf_csum_update(skb, pseudo);  // as below
+    return 0;
+  }
   __u32 offset = l3_offset + (packet->v6 ? 40 : 20) + (tcp ? 16 : 6);
   __u64 flags = tcp ? 0 : BPF_F_MARK_MANGLED_0;
-  __u32 pseudo = mesh_fold32(differences->pseudo);
   if (bpf_l4_csum_replace(skb, offset, 0, pseudo, flags | BPF_F_PSEUDO_HDR)) return -1;
   if (bpf_l4_csum_replace(skb, offset, 0, mesh_fold32(differences->ports), flags)) return -1;
   // With a checksum from the NIC over the whole packet the helper assumes a header checksum that balances the

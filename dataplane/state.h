@@ -46,6 +46,9 @@ struct MapInfo {
 };
 [[nodiscard]] const MapInfo& map_info(MapId map);
 
+// Where the rows of kServices are that are SCTP's: those from MESH_SERVICES_MAX on.
+inline constexpr const char* kSctpServices = "mesh_sctp_services";
+
 // Key and value bytes of one map. Rows of kRings, kBackends and kVipBackends are held only as far as a service or a
 // virtual IP points at them.
 using Table = std::map<std::string, std::string>;
