@@ -83,14 +83,17 @@ MESH_INLINE int mesh_reset(__u8* start, const __u8* end, const struct mesh_packe
 }
 
 // What of an SCTP packet is read for the answer: up to the tag that an INIT names.
-#define MESH_ABORT_ROOM (sizeof(struct mesh_sctp) + sizeof(__be32))
+struct mesh_sctp_init {
+  struct mesh_sctp header;
+  __be32 initiate_tag;
+} MESH_WIRE;
+#define MESH_ABORT_ROOM sizeof(struct mesh_sctp_init)
 
 // The tag of an INIT is the one that its sender expects. Everything else carries the receiver's, and an ABORT with that
 // has the T bit.
 MESH_INLINE void mesh_abort_sctp(struct mesh_sctp* sctp, const struct mesh_packet* packet) {
-  const __be32* initiate_tag = (const __be32*)(sctp + 1);
   int init = sctp->chunk == MESH_SCTP_INIT;
-  __be32 tag = init ? *initiate_tag : sctp->tag;
+  __be32 tag = init ? ((const struct mesh_sctp_init*)sctp)->initiate_tag : sctp->tag;
   __u8 flags = init ? 0 : MESH_SCTP_T_BIT;
   sctp->source = packet->destination_port;
   sctp->destination = packet->source_port;
