@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <charconv>
+#include <cstring>
 #include <filesystem>
 #include <netinet/in.h>
 #include <optional>
@@ -10,6 +11,7 @@
 
 #include <fmt/format.h>
 #include <linux/filter.h>
+#include <spdlog/spdlog.h>
 
 #include "base/file.h"
 #include "base/text.h"
@@ -21,7 +23,14 @@ namespace {
 // A kernel may be without SCTP. To ask it for such a socket loads the module where there is one, so it is asked once,
 // and only when a port of SCTP is published.
 bool has_sctp() {
-  static const bool has = Fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_SCTP)).valid();
+  static const bool has = [] {
+    if (Fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_SCTP))) return true;
+    spdlog::warn(
+        "this kernel has no SCTP ({}): published ports of it are forwarded, but no container on this host can have a "
+        "socket for it; load the module sctp or use a kernel with CONFIG_IP_SCTP",
+        std::strerror(errno));
+    return false;
+  }();
   return has;
 }
 
