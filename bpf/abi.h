@@ -23,8 +23,9 @@ extern "C" {
 #define MESH_ABI_VERSION 4u
 
 // ---- limits -----------------------------------------------------------------------------------------------------
-#define MESH_NODES_MAX 4096u            // node numbers 1..4095: 12 bits of the tunnel header
-#define MESH_SERVICES_MAX 131072u       // {tcp, udp} x 65536 ports
+#define MESH_NODES_MAX 4096u       // node numbers 1..4095: 12 bits of the tunnel header
+#define MESH_SERVICES_MAX 131072u  // {tcp, udp} x 65536 ports
+#define MESH_SCTP_SERVICES_MAX 1024u
 #define MESH_RING_CHUNKS_MAX 49152u     // of 64 slots: 12,288 rings of 256
 #define MESH_BACKENDS_MAX 131072u       // records of all published ports together: 13,107 ports of ten
 #define MESH_SERVICE_BACKENDS_MAX 127u  // per published port: 7 bits of a ring slot
@@ -68,6 +69,7 @@ extern "C" {
   X(mesh_addresses, "addresses of all nodes, of the gateway and of the mesh itself")       \
   X(mesh_nodes, "how each node is reached")                                                \
   X(mesh_services, "published ports")                                                      \
+  X(mesh_sctp_services, "published ports of SCTP")                                         \
   X(mesh_rings, "slots of all rings")                                                      \
   X(mesh_rows, "slots that remember other hosts")                                          \
   X(mesh_bound, "addresses of ports that answer only on some")                             \
@@ -169,7 +171,10 @@ MESH_SIZE(struct mesh_service, 16);
 #define MESH_SERVICE_ALLOW 0x08     // only for clients in mesh_allowed
 #define MESH_SERVICE_NO_ENTRY 0x10  // this host does not answer; it may have backends
 #define MESH_SERVICE_READY 0x20     // it has ready backends: a slot without an owner is about to get one
-#define MESH_SERVICE_INDEX(protocol, port) (((protocol) == 17 ? 65536u : 0u) | (__u32)(port))
+#define MESH_SERVICE_INDEX(protocol, port) \
+  (((protocol) == 17 ? 65536u : (protocol) == 132 ? MESH_SERVICES_MAX : 0u) | (__u32)(port))
+// mesh_sctp_services: HASH, key __u32 MESH_SERVICE_INDEX, value struct mesh_service: indices from MESH_SERVICES_MAX on.
+// Few hosts have any, and an array would take a MiB.
 // chunk: index in mesh_rings of slots 0..63 (24 bits); log2: of the number of slots, 6..16 (5 bits); flags (3 bits).
 #define MESH_RING(chunk, log2, flags, version) \
   (((__u64)(version) << 32) | ((__u64)(flags) << 29) | ((__u64)(log2) << 24) | ((__u64)(chunk) & 0xffffffu))
@@ -253,7 +258,7 @@ struct mesh_binding {
   __u8 mac[6];    // of the endpoint's interface
   __be16 target_port;
   __be16 published_port;
-  __u8 protocol;  // 6 or 17
+  __u8 protocol;  // 6, 17 or 132
   __u8 state;     // MESH_STATE_*
   __u32 reserved;
 };
@@ -292,8 +297,8 @@ enum mesh_flow_kind {
   MESH_FLOW_FORWARD = 1,  // found by what the client sends
   MESH_FLOW_REVERSE = 2,  // ... by what the endpoint answers
   MESH_FLOW_BOTH = 3,     // ... from both sides
-  // No flow, but where a client's address belongs: client, original_port (which is in the place of the client's port too,
-  // so that it has a set of its own), protocol, binding.
+  // No flow, but where a client's address belongs: client, original_port (which is in the place of the client's port
+  // too, so that it has a set of its own), protocol, binding.
   MESH_FLOW_AFFINITY = 4,
 };
 // Bits of mesh_flow.flags.

@@ -61,13 +61,50 @@ MESH_INLINE int mesh_neighbour_discovery(struct __sk_buff* skb, const struct mes
   return mesh_send_back(skb, MESH_COUNT_NEIGHBOUR_ANSWERED);
 }
 
+// An address of the sender's network that no endpoint has, or none any more: who waits for it hears so at once.
+MESH_SEPARATE int mesh_nobody(struct __sk_buff* skb, const struct mesh_packet* packet) {
+  const struct mesh_config* config = mesh_settings();
+  if (!packet || !config) return TC_ACT_SHOT;
+  int v6 = packet->v6;
+  mesh_count(MESH_COUNT_NO_ENDPOINT);
+  int action = TC_ACT_SHOT;
+  switch (mesh_nobody_answer(packet, mesh_skb_start(skb), mesh_skb_end(skb))) {
+    case MESH_ANSWER_RESET:
+      if (bpf_skb_change_tail(skb, MESH_ETH_SIZE + (v6 ? 40 : 20) + sizeof(struct mesh_tcp), 0)) return TC_ACT_SHOT;
+      if (mesh_reset(mesh_skb_start(skb), mesh_skb_end(skb), packet, config->gateway_mac)) return TC_ACT_SHOT;
+      action = (int)bpf_redirect(skb->ifindex, 0);
+      break;
+    case MESH_ANSWER_ERROR:
+      action = mesh_skb_error(skb, v6, mesh_unreachable(v6, packet->protocol == MESH_UDP));
+      break;
+    default:
+      break;
+  }
+  if (action != TC_ACT_SHOT) mesh_count(MESH_COUNT_NOBODY_ANSWERED);
+  return action;
+}
+
+// The same for SCTP: a function of its own, because the stack has no room for both.
+MESH_SEPARATE int mesh_nobody_sctp(struct __sk_buff* skb, const struct mesh_packet* packet) {
+  const struct mesh_config* config = mesh_settings();
+  if (!packet || !config) return TC_ACT_SHOT;
+  __u32 headers = MESH_ETH_SIZE + (packet->v6 ? 40 : 20);
+  mesh_count(MESH_COUNT_NO_ENDPOINT);
+  if (!mesh_may_abort(packet)) return TC_ACT_SHOT;
+  if (bpf_skb_change_tail(skb, headers + MESH_ABORT_ROOM, 0)) return TC_ACT_SHOT;
+  if (mesh_abort(mesh_skb_start(skb), mesh_skb_end(skb), packet, config->gateway_mac)) return TC_ACT_SHOT;
+  if (bpf_skb_change_tail(skb, headers + sizeof(struct mesh_sctp), 0)) return TC_ACT_SHOT;
+  return mesh_send_back(skb, MESH_COUNT_NOBODY_ANSWERED);
+}
+
 // Ping of a virtual IP. Its other traffic was translated at connect time; what still carries the address was not meant
-// for any backend.
+// for any backend. Not SCTP's: no program sees those sockets connect, so they are refused here.
 MESH_INLINE int mesh_virtual_ip(struct __sk_buff* skb, struct mesh_work* work, __u32 vni) {
   const struct mesh_packet* packet = &work->packet;
   const struct mesh_vip* vip = bpf_map_lookup_elem(&mesh_vips, &packet->destination);
   if (!vip) return -1;
   if (vip->vni != vni) return mesh_skb_drop(MESH_COUNT_ISOLATED);
+  if (packet->protocol == MESH_SCTP) return mesh_nobody_sctp(skb, packet);
   if (mesh_echo_answer(mesh_skb_start(skb), mesh_skb_end(skb), packet, work->config->gateway_mac)) {
     return mesh_skb_drop(MESH_COUNT_NO_ENDPOINT);
   }
@@ -131,29 +168,6 @@ MESH_INLINE int mesh_leave(struct mesh_work* work, const struct mesh_source* sou
   return ingress ? MESH_EXIT : mesh_drop(work, MESH_COUNT_ISOLATED);
 }
 
-// An address of the sender's network that no endpoint has, or none any more: who waits for it hears so at once.
-MESH_SEPARATE int mesh_nobody(struct __sk_buff* skb, const struct mesh_packet* packet) {
-  const struct mesh_config* config = mesh_settings();
-  if (!packet || !config) return TC_ACT_SHOT;
-  int v6 = packet->v6;
-  mesh_count(MESH_COUNT_NO_ENDPOINT);
-  int action = TC_ACT_SHOT;
-  switch (mesh_nobody_answer(packet, mesh_skb_start(skb), mesh_skb_end(skb))) {
-    case MESH_ANSWER_RESET:
-      if (bpf_skb_change_tail(skb, MESH_ETH_SIZE + (v6 ? 40 : 20) + sizeof(struct mesh_tcp), 0)) return TC_ACT_SHOT;
-      if (mesh_reset(mesh_skb_start(skb), mesh_skb_end(skb), packet, config->gateway_mac)) return TC_ACT_SHOT;
-      action = (int)bpf_redirect(skb->ifindex, 0);
-      break;
-    case MESH_ANSWER_ERROR:
-      action = mesh_skb_error(skb, v6, mesh_unreachable(v6, packet->protocol == MESH_UDP));
-      break;
-    default:
-      break;
-  }
-  if (action != TC_ACT_SHOT) mesh_count(MESH_COUNT_NOBODY_ANSWERED);
-  return action;
-}
-
 MESH_INLINE int mesh_from_endpoint(struct __sk_buff* skb, struct mesh_work* work) {
   const struct mesh_packet* packet = &work->packet;
   const struct mesh_eth* eth = (const struct mesh_eth*)mesh_skb_start(skb);
@@ -183,7 +197,8 @@ MESH_INLINE int mesh_from_endpoint(struct __sk_buff* skb, struct mesh_work* work
     action = mesh_settle(work, action);
     if (action == MESH_PASS) action = mesh_leave(work, source);
     if (action == MESH_NOBODY) action = mesh_lead_on(work, source->vni);
-    if (action == MESH_NOBODY) return mesh_nobody(skb, &work->packet);
+    if (action == MESH_NOBODY && packet->protocol == MESH_SCTP) return mesh_nobody_sctp(skb, packet);
+    if (action == MESH_NOBODY) return mesh_nobody(skb, packet);
   }
   action = mesh_conclude(work, action);
   // Refused by this host's stack: it leaves like all that is no one's.

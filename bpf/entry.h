@@ -47,7 +47,7 @@ MESH_SEPARATE int mesh_refuse_entry(const struct mesh_packet* packet, int from_h
 MESH_INLINE int mesh_enter_ownerless(struct mesh_work* work, const struct mesh_service* service, __u8 slot) {
   struct mesh_header* header = &work->header;
   const struct mesh_packet* packet = &work->packet;
-  if (packet->protocol == MESH_TCP && mesh_packet_begins(packet)) return MESH_PASS;
+  if (packet->protocol != MESH_UDP && mesh_packet_begins(packet)) return MESH_PASS;
   if (!(slot & MESH_SLOT_MOVED)) return mesh_refuse(work, service);
   header->binding = 0;
   header->stop = work->config->self;

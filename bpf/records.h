@@ -126,7 +126,8 @@ MESH_SEPARATE __u32 mesh_make_two_records(void) {
   MESH_NO_UNROLL
   for (__u32 attempt = 0; attempt <= MESH_PORT_REWRITE_TRIES; attempt++) {
     if (attempt) {
-      offset += 1031;  // a prime: clients whose first choices are neighbours part ways
+      if (record->protocol == MESH_SCTP) break;  // its checksum covers the ports
+      offset += 1031;                            // a prime: clients whose first choices are neighbours part ways
       record->given_port = mesh_be16((__u16)(MESH_PORT_REWRITE_FIRST + ((__u32)offset & 0x3fff)));
     }
     claimed = mesh_claim(mesh_flow_hash(&record->client, record->given_port, record->protocol, seed), mark);

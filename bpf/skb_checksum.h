@@ -42,6 +42,10 @@ MESH_INLINE enum mesh_summed mesh_skb_summed(struct __sk_buff* skb) {
 // Only the pseudo-header's part counts where the rest is added later.
 MESH_INLINE int mesh_skb_checksum_by_kernel(struct __sk_buff* skb, const struct mesh_packet* packet, __u32 l3_offset,
                                             const struct mesh_differences* differences) {
+  if (packet->protocol == MESH_SCTP) {
+    if (packet->v6) bpf_csum_update(skb, mesh_fold32(differences->pseudo));  // as below
+    return 0;
+  }
   int tcp = packet->protocol == MESH_TCP;
   __u32 offset = l3_offset + (packet->v6 ? 40 : 20) + (tcp ? 16 : 6);
   __u64 flags = tcp ? 0 : BPF_F_MARK_MANGLED_0;

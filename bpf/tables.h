@@ -29,6 +29,8 @@ MESH_TABLE(mesh_addresses, BPF_MAP_TYPE_HASH, struct mesh_address, struct mesh_a
            BPF_F_NO_PREALLOC);
 MESH_TABLE(mesh_nodes, BPF_MAP_TYPE_ARRAY, __u32, struct mesh_node, MESH_NODES_MAX, MESH_ALIGNED);
 MESH_TABLE(mesh_services, BPF_MAP_TYPE_ARRAY, __u32, struct mesh_service, MESH_SERVICES_MAX, BPF_F_MMAPABLE);
+MESH_TABLE(mesh_sctp_services, BPF_MAP_TYPE_HASH, __u32, struct mesh_service, MESH_SCTP_SERVICES_MAX,
+           BPF_F_NO_PREALLOC);
 MESH_TABLE(mesh_rings, BPF_MAP_TYPE_ARRAY, __u32, struct mesh_ring_chunk, MESH_RING_CHUNKS_MAX, BPF_F_MMAPABLE);
 MESH_TABLE(mesh_rows, BPF_MAP_TYPE_HASH, struct mesh_row_key, struct mesh_row, MESH_ROWS_MAX, BPF_F_NO_PREALLOC);
 MESH_TABLE(mesh_bound, BPF_MAP_TYPE_HASH, struct mesh_bound, __u32, MESH_BOUND_MAX, BPF_F_NO_PREALLOC);
@@ -132,9 +134,10 @@ MESH_INLINE __u16 mesh_role_of(const struct mesh_address* address) {
 
 // The published port, or null. `port` as on the wire.
 MESH_INLINE const struct mesh_service* mesh_service_of(__u8 protocol, __be16 port) {
-  if (protocol != MESH_TCP && protocol != MESH_UDP) return 0;
+  if (!mesh_has_flows(protocol)) return 0;
   __u32 index = MESH_SERVICE_INDEX(protocol, mesh_swap16(port));
-  const struct mesh_service* service = bpf_map_lookup_elem(&mesh_services, &index);
+  const struct mesh_service* service = protocol == MESH_SCTP ? bpf_map_lookup_elem(&mesh_sctp_services, &index)
+                                                             : bpf_map_lookup_elem(&mesh_services, &index);
   return service && MESH_RING_IS_VALID(service->ring) ? service : 0;
 }
 

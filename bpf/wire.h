@@ -69,6 +69,18 @@ struct mesh_tcp {
 } MESH_WIRE;
 MESH_SIZE(struct mesh_tcp, 20);
 
+// With the header of its first chunk: no packet of SCTP is without one.
+struct mesh_sctp {
+  __be16 source;
+  __be16 destination;
+  __be32 tag;
+  __be32 checksum;  // CRC32c of the SCTP packet, this field taken as zero; no pseudo-header
+  __u8 chunk;       // type
+  __u8 flags;
+  __be16 length;
+} MESH_WIRE;
+MESH_SIZE(struct mesh_sctp, 16);
+
 struct mesh_udp {
   __be16 source;
   __be16 destination;

@@ -39,11 +39,13 @@ constexpr std::array kPlaces = {Place{"mesh_catch_xdp", "mesh_before_xdp", "mesh
                                 Place{"mesh_catch_tc", "mesh_before_tc", "mesh_uplink_tc"},
                                 Place{"mesh_catch_endpoint", "mesh_before_endpoint", "mesh_endpoint_tc"}};
 
-// In xdp mode the tc program of an uplink sees what XDP has seen before.
-const Place& uplink_place(const CatchPlaces& places) {
-  return kPlaces.at(places.mode == UplinkMode::kXdp ? MESH_CAUGHT_BY_XDP : MESH_CAUGHT_BY_TC);
+// Those that packets of this host meet. In xdp mode the tc program of an uplink sees what XDP has seen before.
+std::vector<Place> places_of(const CatchPlaces& places) {
+  std::vector<Place> all = {kPlaces.at(MESH_CAUGHT_FROM_ENDPOINT)};
+  if (!places.xdp_uplinks.empty()) all.push_back(kPlaces.at(MESH_CAUGHT_BY_XDP));
+  if (!places.tc_uplinks.empty()) all.push_back(kPlaces.at(MESH_CAUGHT_BY_TC));
+  return all;
 }
-const Place& endpoint_place() { return kPlaces.at(MESH_CAUGHT_FROM_ENDPOINT); }
 
 std::uint32_t id_of(int program) {
   bpf_prog_info info{};
@@ -166,15 +168,17 @@ Status Catcher::State::load(const std::vector<const char*>& programs, const Catc
 }
 
 Status Catcher::State::attach_entries(const Kernel& kernel, const CatchPlaces& places, const CatchOrder& order) {
-  const std::array all = {uplink_place(places), endpoint_place()};
+  const std::vector<Place> all = places_of(places);
+  std::vector<const char*> programs;
   for (const Place& place : all) {
+    programs.push_back(place.at_entry);
     const int attached = TRY(kernel.program_fd(place.target));
     bpf_program* own = bpf_object__find_program_by_name(object.get(), place.at_entry);
     if (const int code = bpf_program__set_attach_target(own, attached, place.target); code != 0) {
       return fail_errno("fentry", -code);
     }
   }
-  TRY(load({all[0].at_entry, all[1].at_entry}, order));
+  TRY(load(programs, order));
   for (const Place& place : all) {
     bpf_link* link = bpf_program__attach_trace(bpf_object__find_program_by_name(object.get(), place.at_entry));
     if (link == nullptr) return fail_errno("fentry", errno);
@@ -213,11 +217,12 @@ Status Catcher::State::stand_in_for_xdp(Kernel& kernel, const std::vector<std::u
 }
 
 Status Catcher::State::attach_before(Kernel& kernel, const CatchPlaces& places, const CatchOrder& order) {
-  const Place& uplink = uplink_place(places);
-  TRY(load({uplink.before, endpoint_place().before}, order));
-  TRY(attach_tcx(endpoint_place().before, places.endpoints));
-  if (places.mode == UplinkMode::kXdp) return stand_in_for_xdp(kernel, places.uplinks);
-  return attach_tcx(uplink.before, places.uplinks);
+  std::vector<const char*> programs;
+  for (const Place& place : places_of(places)) programs.push_back(place.before);
+  TRY(load(programs, order));
+  TRY(attach_tcx(kPlaces.at(MESH_CAUGHT_FROM_ENDPOINT).before, places.endpoints));
+  TRY(attach_tcx(kPlaces.at(MESH_CAUGHT_BY_TC).before, places.tc_uplinks));
+  return places.xdp_uplinks.empty() ? Status() : stand_in_for_xdp(kernel, places.xdp_uplinks);
 }
 
 Catcher::Catcher(std::unique_ptr<State> state) : state_(std::move(state)) {}

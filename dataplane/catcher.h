@@ -22,8 +22,7 @@ namespace mesh::dataplane {
 
 // Where packets of the host meet a program.
 struct CatchPlaces {
-  UplinkMode mode = UplinkMode::kTc;
-  std::vector<std::uint32_t> uplinks, endpoints;  // interfaces
+  std::vector<std::uint32_t> xdp_uplinks, tc_uplinks, endpoints;  // interfaces
 };
 
 class Catcher {

@@ -399,8 +399,7 @@ std::uint32_t Dataplane::ifindex_of(const std::string& task_id) const {
 Result<Catcher> Dataplane::catch_next(const CatchOrder& order) {
   CatchPlaces places;
   for (const Uplink& uplink : state_->desired().uplinks) {
-    places.mode = uplink.mode;
-    places.uplinks.push_back(uplink.ifindex);
+    (uplink.mode == UplinkMode::kXdp ? places.xdp_uplinks : places.tc_uplinks).push_back(uplink.ifindex);
   }
   for (const Endpoint& endpoint : state_->desired().endpoints) {
     if (endpoint.attachment) places.endpoints.push_back(endpoint.attachment->ifindex);

@@ -21,6 +21,11 @@ bool is_mapped(MapId map) {
   return map == MapId::kServices || map == MapId::kRings || map == MapId::kBackends || map == MapId::kVipBackends;
 }
 
+// The services of SCTP, which come after all others, are in a table of their own.
+bool is_sctp_service(MapId map, const std::string& key) {
+  return map == MapId::kServices && value_of<std::uint32_t>(key) >= MESH_SERVICES_MAX;
+}
+
 }  // namespace
 
 Result<int> Kernel::fd_of(std::string_view map) const {
@@ -174,6 +179,8 @@ Result<Observed> Kernel::observe() const {
       observed[map] = TRY(read_table(map_info(map).name));
     }
   }
+  observed[MapId::kServices] = TRY(read_table(kSctpServices));
+  observe_services(observed);
   observe_pieces(observed);
   observe_links(observed);
   observe_filters(observed);
@@ -235,15 +242,18 @@ Status Kernel::observe_array(MapId map, Observed& observed) const {
   return {};
 }
 
-// Services and virtual IPs, and of the arrays behind them what they point at.
-void Kernel::observe_pieces(Observed& observed) const {
-  std::vector<std::uint32_t> blocks;
+void Kernel::observe_services(Observed& observed) const {
   for (std::uint32_t index = 0; index < MESH_SERVICES_MAX; ++index) {
     const auto* ring = reinterpret_cast<const std::uint64_t*>(
         static_cast<const char*>(mappings_.at(MapId::kServices).data) + std::size_t{index} * sizeof(mesh_service));
-    if (*ring == 0) continue;
-    const std::string value = mapped_row(MapId::kServices, index);
-    observed[MapId::kServices][bytes_of(index)] = value;
+    if (*ring != 0) observed[MapId::kServices][bytes_of(index)] = mapped_row(MapId::kServices, index);
+  }
+}
+
+// Of the arrays behind services and virtual IPs what these point at.
+void Kernel::observe_pieces(Observed& observed) const {
+  std::vector<std::uint32_t> blocks;
+  for (const auto& [key, value] : observed[MapId::kServices]) {
     const auto service = value_of<mesh_service>(value);
     for (std::uint32_t i = 0; i < ring_chunks(service.ring); ++i) {
       const std::uint32_t chunk = MESH_RING_CHUNK(service.ring) + i;
@@ -315,6 +325,7 @@ std::size_t Kernel::write_batch(std::span<const Action> actions) {
 }
 
 Status Kernel::run(const WriteRow& action) {
+  if (is_sctp_service(action.map, action.key)) return write(kSctpServices, action.key, action.value);
   if (action.map == MapId::kEndpoints4) {
     const auto key = value_of<mesh_endpoint4_key>(action.key);
     if (endpoints_->put(key, value_of<mesh_endpoint4_place>(action.value))) return {};
@@ -330,12 +341,14 @@ Status Kernel::run(const DeleteRow& action) {
     return {};
   }
   const MapInfo& info = map_info(action.map);
+  const bool is_sctp = is_sctp_service(action.map, action.key);
+  const char* name = is_sctp ? kSctpServices : info.name;
   const auto description = std::ranges::find(descriptions_, info.name, &MapDescription::name);
   const std::string zeros(description->value_size, '\0');
-  if (is_mapped(action.map)) return write_mapped(action.map, value_of<std::uint32_t>(action.key), zeros);
-  if (info.is_array) return write(info.name, action.key, zeros);
-  if (bpf_map_delete_elem(TRY(fd_of(info.name)), action.key.data()) != 0 && errno != ENOENT) {
-    return fail_errno(fmt::format("delete from {}", info.name), errno);
+  if (is_mapped(action.map) && !is_sctp) return write_mapped(action.map, value_of<std::uint32_t>(action.key), zeros);
+  if (info.is_array && !is_sctp) return write(name, action.key, zeros);
+  if (bpf_map_delete_elem(TRY(fd_of(name)), action.key.data()) != 0 && errno != ENOENT) {
+    return fail_errno(fmt::format("delete from {}", name), errno);
   }
   return {};
 }

@@ -153,6 +153,7 @@ class Kernel {
   [[nodiscard]] Result<int> fd_of(std::string_view map) const;
   static bool observe_batches(int fd, const MapDescription& description, Table& table);
   [[nodiscard]] Status observe_array(MapId map, Observed& observed) const;
+  void observe_services(Observed& observed) const;
   void observe_pieces(Observed& observed) const;
   void observe_links(Observed& observed) const;
   void observe_filters(Observed& observed) const;

@@ -38,7 +38,6 @@ class Builder {
 
  private:
   [[nodiscard]] static std::string unfit(const PublishedPort& port) {
-    if (port.protocol == Protocol::kSctp) return "the kernel programs carry TCP and UDP, not SCTP";
     if (port.backends.size() > kBackendsMax) {
       return fmt::format("{} backends are more than the {} that one ring can hold", port.backends.size(), kBackendsMax);
     }
@@ -307,7 +306,10 @@ Room settled(const Room& room, const Observed& wanted) {
 std::uint32_t service_index(Protocol protocol, std::uint16_t port) {
   return MESH_SERVICE_INDEX(static_cast<std::uint32_t>(protocol), port);
 }
-Protocol service_protocol(std::uint32_t index) { return index >= 65536 ? Protocol::kUdp : Protocol::kTcp; }
+Protocol service_protocol(std::uint32_t index) {
+  if (index >= MESH_SERVICES_MAX) return Protocol::kSctp;
+  return index >= 65536 ? Protocol::kUdp : Protocol::kTcp;
+}
 std::uint16_t service_port(std::uint32_t index) { return static_cast<std::uint16_t>(index & 0xffffU); }
 
 std::uint32_t ring_chunks(std::uint64_t ring_word) {

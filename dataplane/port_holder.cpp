@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <charconv>
+#include <cstring>
 #include <filesystem>
 #include <netinet/in.h>
 #include <optional>
@@ -10,6 +11,7 @@
 
 #include <fmt/format.h>
 #include <linux/filter.h>
+#include <spdlog/spdlog.h>
 
 #include "base/file.h"
 #include "base/text.h"
@@ -18,12 +20,29 @@
 namespace mesh::dataplane {
 namespace {
 
+// A kernel may be without SCTP. To ask it for such a socket loads the module where there is one, so it is asked once,
+// and only when a port of SCTP is published.
+bool has_sctp() {
+  static const bool has = [] {
+    if (Fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_SCTP))) return true;
+    spdlog::warn(
+        "this kernel has no SCTP ({}): published ports of it are forwarded, but no container on this host can have a "
+        "socket for it; load the module sctp or use a kernel with CONFIG_IP_SCTP",
+        std::strerror(errno));
+    return false;
+  }();
+  return has;
+}
+
+bool can_hold(PortKey port) { return port.first != Protocol::kSctp || has_sctp(); }
+
 // Both families at once; IPv4 alone where the host has no IPv6.
 Result<Fd> bind_port(PortKey port, bool reuse) {
   const int type = port.first == Protocol::kUdp ? SOCK_DGRAM : SOCK_STREAM;
-  Fd socket(::socket(AF_INET6, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  const int protocol = port.first == Protocol::kSctp ? IPPROTO_SCTP : 0;
+  Fd socket(::socket(AF_INET6, type | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol));
   const bool dual = socket.valid();
-  if (!dual) socket.reset(::socket(AF_INET, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!dual) socket.reset(::socket(AF_INET, type | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol));
   if (!socket) return fail_errno("socket", errno);
   const int on = reuse ? 1 : 0;
   const int off = 0;
@@ -53,17 +72,24 @@ Result<Fd> bind_port(PortKey port, bool reuse) {
   return socket;
 }
 
-// Inode of the socket that has this local port in one of /proc/net/{tcp,udp}{,6}; for TCP only one that listens.
+// Inode of the socket that has this local port in one of /proc/net/{tcp,udp}{,6}, for TCP only one that listens, or in
+// /proc/net/sctp/eps.
 std::optional<std::string> socket_inode(const std::string& table, PortKey port) {
   const Result<std::string> text = read_file("/proc/thread-self/net/" + table);
   if (!text) return std::nullopt;
-  const std::string wanted = fmt::format(":{:04X}", port.second);
+  const bool is_sctp = port.first == Protocol::kSctp;
+  const std::string wanted = is_sctp ? std::to_string(port.second) : fmt::format(":{:04X}", port.second);
   bool is_first = true;
   for (const std::string_view line : split(*text, '\n')) {
     if (std::exchange(is_first, false)) continue;
     std::vector<std::string_view> words;
     for (const std::string_view word : split(line, ' ')) {
       if (!word.empty()) words.push_back(word);
+    }
+    if (is_sctp) {
+      // endpoint socket style state hash port uid inode addresses
+      if (words.size() >= 8 && words[5] == wanted) return std::string(words[7]);
+      continue;
     }
     // sl local remote state tx:rx timer retransmits uid timeout inode
     if (words.size() < 10 || !words[1].ends_with(wanted)) continue;
@@ -98,7 +124,9 @@ std::optional<Owner> process_with_socket(const std::string& inode) {
 // The program that has this local port, from /proc; none if it cannot be found (another namespace, a kernel socket).
 std::optional<Owner> port_owner(PortKey port) {
   const std::string base = port.first == Protocol::kUdp ? "udp" : "tcp";
-  for (const std::string& table : {base, base + "6"}) {
+  std::vector<std::string> tables{base, base + "6"};
+  if (port.first == Protocol::kSctp) tables = {"sctp/eps"};
+  for (const std::string& table : tables) {
     if (const auto inode = socket_inode(table, port)) {
       if (auto owner = process_with_socket(*inode)) return owner;
     }
@@ -124,7 +152,7 @@ std::string refusal(PortKey port, const std::string& host, const std::optional<O
 }  // namespace
 
 std::string port_refusal(PortKey port, const std::string& host) {
-  if (port.first == Protocol::kSctp) return {};
+  if (!can_hold(port)) return {};
   const Result<Fd> socket = take_port(port);
   if (socket) return {};
   const std::optional<Owner> owner = port_owner(port);
@@ -136,7 +164,7 @@ std::vector<PortHolder::Refused> PortHolder::hold(const std::set<PortKey>& ports
   std::erase_if(sockets_, [&](const auto& entry) { return !ports.contains(entry.first); });
   std::vector<Refused> refused;
   for (const PortKey& port : ports) {
-    if (port.first == Protocol::kSctp || sockets_.contains(port)) continue;
+    if (!can_hold(port) || sockets_.contains(port)) continue;
     Result<Fd> socket = take_port(port);
     if (socket) {
       sockets_[port] = std::move(*socket);
@@ -148,7 +176,7 @@ std::vector<PortHolder::Refused> PortHolder::hold(const std::set<PortKey>& ports
 }
 
 bool PortHolder::take(PortKey port) {
-  if (port.first == Protocol::kSctp || sockets_.contains(port)) return true;
+  if (!can_hold(port) || sockets_.contains(port)) return true;
   Result<Fd> socket = take_port(port);
   if (!socket) return false;
   sockets_[port] = std::move(*socket);

@@ -48,6 +48,9 @@ struct MapInfo {
 };
 [[nodiscard]] const MapInfo& map_info(MapId map);
 
+// Where the rows of kServices are that are SCTP's: those from MESH_SERVICES_MAX on.
+inline constexpr const char* kSctpServices = "mesh_sctp_services";
+
 // The two halves of a mesh_endpoint4: a row of kEndpoints4, wherever it lies (endpoint_table.h).
 struct mesh_endpoint4_key {
   std::uint32_t vni = 0;

@@ -60,3 +60,15 @@ MESH_INLINE __u64 mesh_sum(const void* start, __u32 bytes) {
   for (__u32 i = 0; i < bytes; i += 2) sum += (__u64)byte[i] | ((__u64)byte[i + 1] << 8);
   return sum;
 }
+
+// CRC-32C (RFC 9260, appendix A) goes on over four bytes as they lie in memory. It begins with all ones and is inverted
+// in the end. Bit by bit: only for what the mesh itself says, which is short.
+MESH_INLINE __u32 mesh_crc32c(__u32 crc, __u32 word) {
+  crc ^= word;
+  MESH_NO_UNROLL
+  for (__u32 bit = 0; bit < 32; bit++) {
+    crc = crc >> 1 ^ (0x82f63b78u & (0u - (crc & 1u)));
+    MESH_OPAQUE(crc);
+  }
+  return crc;
+}

@@ -23,7 +23,7 @@ struct mesh_segment {
   __u8 protocol;
   __u8 tcp_flags;
   __u8 has_payload;
-  __u8 begins;  // a first SYN, or UDP
+  __u8 begins;  // a first SYN, an INIT, or UDP
 };
 
 // `seed` is secret, or outsiders could fill one set.

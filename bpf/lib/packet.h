@@ -12,36 +12,79 @@
 #define MESH_UDP 17
 #define MESH_IPV6_FRAGMENT 44
 #define MESH_ICMPV6 58
+#define MESH_SCTP 132
 #define MESH_TCP_FIN 0x01
 #define MESH_TCP_SYN 0x02
 #define MESH_TCP_RST 0x04
 #define MESH_TCP_ACK 0x10
+#define MESH_SCTP_DATA 0
+#define MESH_SCTP_INIT 1
+#define MESH_SCTP_INIT_ACK 2
+#define MESH_SCTP_ABORT 6
+#define MESH_SCTP_SHUTDOWN_ACK 8
+#define MESH_SCTP_SHUTDOWN_COMPLETE 14
+#define MESH_SCTP_I_DATA 64
+#define MESH_SCTP_T_BIT 1  // of ABORT: it carries the tag that its receiver sends
 #define MESH_ETH_SIZE 14u
 
 struct mesh_packet {
   struct mesh_address source;
   struct mesh_address destination;
-  __be16 source_port;  // 0 unless TCP or UDP, and not a fragment after the first
+  __be16 source_port;  // 0 unless TCP, UDP or SCTP, and not a fragment after the first
   __be16 destination_port;
   __u16 length;  // of the IP packet, from its header
   __u8 v6;
   __u8 protocol;
   __u8 ttl;
   __u8 tos;
-  __u8 tcp_flags;
+  __u8 tcp_flags;    // of SCTP: what its first chunk would be in TCP
   __u8 fragment;     // any part of a fragmented packet
   __u8 has_ports;    // ports (and TCP flags) were read
-  __u8 has_payload;  // TCP only
+  __u8 has_payload;  // not of UDP
   __u8 quoted;       // an ICMP error, read as the answer to what it quotes: lib/quote.h
-  __u8 l4_size;      // of the TCP or UDP header
+  __u8 l4_size;      // of the TCP, UDP or SCTP header
   __u8 l4_offset;    // from the start of the IP header
 };
+
+// Protocols that published ports are for.
+MESH_INLINE int mesh_has_flows(__u8 protocol) {
+  return protocol == MESH_TCP || protocol == MESH_UDP || protocol == MESH_SCTP;
+}
 
 enum mesh_parse {
   MESH_PARSED = 0,
   MESH_PARSE_OTHER = 1,      // not IP, or IPv4 with options: not for us
   MESH_PARSE_MALFORMED = 2,  // cut off or contradictory
 };
+
+// What a chunk says about its association, as TCP's flags say it about a connection. Both ends have acknowledged the
+// shutdown when one has sent SHUTDOWN_ACK and the other that or SHUTDOWN_COMPLETE.
+#define MESH_SCTP_SAYS(chunk, flag) ((__u64)(flag) << ((chunk) * 4))
+MESH_INLINE __u8 mesh_sctp_flags(__u8 chunk) {
+  const __u64 says = MESH_SCTP_SAYS(MESH_SCTP_INIT, MESH_TCP_SYN) | MESH_SCTP_SAYS(MESH_SCTP_INIT_ACK, MESH_TCP_SYN) |
+                     MESH_SCTP_SAYS(MESH_SCTP_ABORT, MESH_TCP_RST) |
+                     MESH_SCTP_SAYS(MESH_SCTP_SHUTDOWN_ACK, MESH_TCP_FIN) |
+                     MESH_SCTP_SAYS(MESH_SCTP_SHUTDOWN_COMPLETE, MESH_TCP_FIN);
+  if (chunk == MESH_SCTP_INIT) return MESH_TCP_SYN;
+  if (chunk > 15) return MESH_TCP_ACK;
+  return (__u8)(MESH_TCP_ACK | (says >> (chunk * 4) & 15u));
+}
+
+MESH_INLINE int mesh_parse_sctp(const __u8* l4, const __u8* end, struct mesh_packet* packet) {
+  const struct mesh_sctp* sctp = (const struct mesh_sctp*)l4;
+  if ((const __u8*)(sctp + 1) > end) return MESH_PARSE_MALFORMED;
+  if (packet->length < packet->l4_offset + sizeof(*sctp)) return MESH_PARSE_MALFORMED;
+  __u8 chunk = sctp->chunk;
+  packet->source_port = sctp->source;
+  packet->destination_port = sctp->destination;
+  packet->tcp_flags = mesh_sctp_flags(chunk);
+  packet->has_payload = chunk == MESH_SCTP_DATA || chunk == MESH_SCTP_I_DATA;
+  packet->l4_size = sizeof(*sctp);
+  packet->has_ports = 1;
+  MESH_OPAQUE(packet->tcp_flags);
+  MESH_OPAQUE(packet->has_payload);
+  return MESH_PARSED;
+}
 
 // What lies behind the packet's own end is padding, and none of its headers.
 MESH_INLINE int mesh_parse_l4(const __u8* l4, const __u8* end, struct mesh_packet* packet) {
@@ -64,6 +107,8 @@ MESH_INLINE int mesh_parse_l4(const __u8* l4, const __u8* end, struct mesh_packe
     packet->destination_port = udp->destination;
     packet->l4_size = sizeof(*udp);
     packet->has_ports = 1;
+  } else if (packet->protocol == MESH_SCTP) {
+    return mesh_parse_sctp(l4, end, packet);
   }
   return MESH_PARSED;
 }
@@ -118,13 +163,13 @@ MESH_INLINE int mesh_parse_ip(__be16 type, const __u8* l3, const __u8* end, __u3
   return parsed;
 }
 
-// A packet that may begin a flow: a first SYN, or any UDP packet.
+// A packet that may begin a flow: a first SYN, an INIT, or any UDP packet.
 MESH_INLINE int mesh_packet_begins(const struct mesh_packet* packet) {
   if (packet->quoted) return 0;
   return packet->protocol == MESH_UDP || (packet->tcp_flags & (MESH_TCP_SYN | MESH_TCP_ACK)) == MESH_TCP_SYN;
 }
 
-// 1: a TCP reset, 0: anything else. An error is read with that flag too.
+// 1: a reset or ABORT, 0: anything else. An error is read with that flag too.
 MESH_INLINE __u32 mesh_packet_resets(const struct mesh_packet* packet) {
   return (packet->tcp_flags / MESH_TCP_RST) & 1u & (packet->quoted ^ 1u);
 }

@@ -64,13 +64,13 @@ enum mesh_quoter {
 };
 
 // Makes the packet look like the answer to what it quotes, of the quoted protocol. 0: it is no ICMP error, or not one
-// about a flow of TCP or UDP between these two; it is as it was.
+// about a flow between these two; it is as it was.
 MESH_INLINE int mesh_take_quote(const __u8* l3, const __u8* end, struct mesh_packet* packet, enum mesh_quoter quoter) {
   struct mesh_quote quote;
   if (packet->fragment || packet->protocol != (packet->v6 ? MESH_ICMPV6 : MESH_ICMP)) return 0;
   if (packet->length < mesh_quote_room(packet->v6)) return 0;
   int read = packet->v6 ? mesh_read_quote_v6(l3, end, &quote) : mesh_read_quote_v4(l3, end, &quote);
-  if (!read || (quote.protocol != MESH_TCP && quote.protocol != MESH_UDP)) return 0;
+  if (!read || !mesh_has_flows(quote.protocol)) return 0;
   if (!mesh_address_equal(&quote.source, &packet->destination)) return 0;
   if (quoter == MESH_QUOTED_BY_ENDPOINT && !mesh_address_equal(&quote.destination, &packet->source)) return 0;
   packet->source = quote.destination;

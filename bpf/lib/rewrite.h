@@ -84,6 +84,12 @@ MESH_INLINE int mesh_rewrite(__u8* l3, const __u8* end, const struct mesh_packet
     ip->destination = tuple->destination.word[3];
     ip->checksum = mesh_checksum_update(ip->checksum, differences->pseudo);
   }
+  // SCTP's checksum covers the ports (which nobody changes then) and no address.
+  if (packet->protocol == MESH_SCTP) {
+    __u32 changed =
+        (__u32)(packet->source_port ^ tuple->source_port) | (__u32)(packet->destination_port ^ tuple->destination_port);
+    return changed ? -1 : 0;
+  }
   // TCP and UDP begin with the same two ports.
   if (l4 + 8 > end) return -1;
   struct mesh_udp* ports = (struct mesh_udp*)l4;
@@ -98,7 +104,7 @@ MESH_INLINE int mesh_rewrite_checksum(__u8* l4, const __u8* end, __u8 protocol, 
     struct mesh_tcp* tcp = (struct mesh_tcp*)l4;
     if ((const __u8*)(tcp + 1) > end) return -1;
     tcp->checksum = mesh_checksum_update_form(tcp->checksum, difference, form);
-  } else {
+  } else if (protocol == MESH_UDP) {
     struct mesh_udp* udp = (struct mesh_udp*)l4;
     if ((const __u8*)(udp + 1) > end) return -1;
     udp->checksum = mesh_checksum_update_udp(udp->checksum, difference, form);

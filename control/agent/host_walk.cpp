@@ -61,7 +61,10 @@ class HostWalk {
     order_.frame = caught.frame;
     order_.met = caught.met;
     caught_line_ = caught_line(caught);
-    if (caught.program != "mesh_endpoint_tc") return at_uplink();
+    if (caught.program != "mesh_endpoint_tc") {
+      const auto uplink = std::ranges::find(uplinks_, caught.ifindex, &dataplane::Uplink::ifindex);
+      return at_uplink(uplink == uplinks_.end() ? uplinks_.front() : *uplink);
+    }
     const dataplane::TracedFrame frame = dataplane::read_frame(caught.frame);
     const model::EndpointRow* endpoint = frame.packet ? names_.endpoint(frame.packet->source.ip) : nullptr;
     order_.ifindex = caught.ifindex;

@@ -186,11 +186,15 @@ Status validate_ports(const EndpointSpec& endpoint) {
                               "chooses, which is not supported; name it: published=NUMBER,target={},mode=host",
                               port.target_port, port.target_port));
     }
-    if (protocol_of(port) == PortProtocol::kSctp) {
-      return fail(ErrorKind::kUnsupported,
-                  fmt::format("EndpointSpec: port {} is to be published for sctp, which is not supported by this "
-                              "version; publish it for tcp or udp",
-                              port.target_port));
+    if (protocol_of(port) == PortProtocol::kSctp && port.published_port != port.target_port) {
+      return fail(ErrorKind::kInvalid,
+                  fmt::format("EndpointSpec: port {} is to be published for sctp under {}; SCTP's checksum covers the "
+                              "ports, so none is changed on the way: publish it as {}:{}/sctp, or let the service "
+                              "listen on another port",
+                              port.target_port,
+                              port.published_port == 0 ? "a number of the cluster's choice"
+                                                       : std::to_string(port.published_port),
+                              port.target_port, port.target_port));
     }
     if (endpoint.mode == ResolutionMode::kDnsrr && is_ingress(port)) {
       return fail(ErrorKind::kInvalid, "EndpointSpec: port published with ingress mode can't be used with dnsrr mode");

@@ -113,7 +113,7 @@ class TestDockerCli(ClusterTest):
                                 (("network", "create", "-d", "overlay", "--subnet", "10.98.0.0/24", "--ip-range",
                                   "10.98.0.128/25", "part"), "IP range"),
                                 (("service", "create", "--publish", "mode=host,target=80", "nginx"), "mode=host", "name it"),
-                                (("service", "create", "--publish", "8021:80/sctp", "nginx"), "sctp")):
+                                (("service", "create", "--publish", "8021:80/sctp", "nginx"), "80:80/sctp")):
             with self.subTest(command):
                 self.assertRefused(self.lab.run("node1", "docker", *command, check=False), *words)
 

@@ -12,6 +12,6 @@ set_source_files_properties(packet/bpf/native/programs.c PROPERTIES COMPILE_OPTI
                             "-Wno-conversion;-Wno-int-to-pointer-cast;-Wno-missing-field-initializers")
 # One test program per file; each loads the programs once for all its cases.
 foreach(name IN ITEMS uplink_vectors endpoint_vectors flow_vectors record_vectors draining_vectors options_vectors error_vectors
-        counter_vectors carry_vectors lead_vectors mss_vectors garbage)
+        counter_vectors carry_vectors lead_vectors mss_vectors sctp_vectors garbage)
   mesh_add_test(bpf_${name}_test SOURCES packet/bpf/${name}_test.cpp LIBS mesh_packet_native LABEL packet TIMEOUT 120)
 endforeach()

@@ -385,7 +385,7 @@ TEST_F(ApiTest, WhatAServiceMustNotBe) {
                        R"([{{"TargetPort":80,"PublishedPort":8011,{}}}]}}}})",
                        how);
   };
-  EXPECT_NE(message("POST", "/services/create", 501, published(R"("Protocol":"sctp")")).find("sctp"),
+  EXPECT_NE(message("POST", "/services/create", 400, published(R"("Protocol":"sctp")")).find("80:80/sctp"),
             std::string::npos);
   EXPECT_EQ(json("GET", "/services", 200).as_array().size(), 1U) << "nothing was made";
   const Response auth =

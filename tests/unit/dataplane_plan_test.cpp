@@ -365,7 +365,6 @@ TEST(DataplanePlan, WhatDoesNotFitIsNamedAndTheRestIsDone) {
     void (*spoil)(PublishedPort&);
   };
   const Case cases[] = {
-      {"SCTP", [](PublishedPort& p) { p.protocol = Protocol::kSctp; }},
       {"more than the 127", [](PublishedPort& p) { p.backends.resize(128); }},
       {"power of two", [](PublishedPort& p) { p.ring.owners.resize(100); }},
       {"at most 13", [](PublishedPort& p) { p.ring.foreign[3].resize(14); }},

@@ -1,6 +1,7 @@
 // Desired values for tests of the data plane: small clusters made of numbers.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <random>
@@ -109,7 +110,7 @@ inline Desired random_change(std::mt19937& random) {
     if (random() % 2 == 0) continue;
     PublishedPort port = first;
     port.port = static_cast<std::uint16_t>(8010 + number);
-    port.protocol = number % 2 == 0 ? Protocol::kTcp : Protocol::kUdp;
+    port.protocol = std::array{Protocol::kTcp, Protocol::kUdp, Protocol::kSctp}.at(number % 3);
     port.service_id = "service" + std::to_string(number);
     port.ring.version = 1 + static_cast<std::uint32_t>(random() % 4);
     for (std::size_t i = random() % 60; i > 0 && !port.ring.owners.empty(); --i) {

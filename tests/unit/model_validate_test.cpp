@@ -107,8 +107,26 @@ std::vector<Case> port_cases() {
          s.endpoint_spec->ports[0].publish_mode = PublishMode::kHost;
        },
        ""},
-      {"Sctp", [](ServiceSpec& s) { s.endpoint_spec->ports[0].protocol = PortProtocol::kSctp; },
-       "port 80 is to be published for sctp, which is not supported"},
+      {"SctpUnderAnotherPort",
+       [](ServiceSpec& s) {
+         s.endpoint_spec->ports[0] = {
+             .protocol = PortProtocol::kSctp, .target_port = 5000, .published_port = 5001, .publish_mode = {}};
+       },
+       "port 5000 is to be published for sctp under 5001; SCTP's checksum covers the ports, so none is changed on the "
+       "way: publish it as 5000:5000/sctp"},
+      {"SctpUnderAnyPort",
+       [](ServiceSpec& s) {
+         s.endpoint_spec->ports[0] = {
+             .protocol = PortProtocol::kSctp, .target_port = 5000, .published_port = 0, .publish_mode = {}};
+       },
+       "for sctp under a number of the cluster's choice"},
+      {"Sctp",
+       [](ServiceSpec& s) {
+         s.endpoint_spec->ports[0] = {
+             .protocol = PortProtocol::kSctp, .target_port = 5000, .published_port = 5000, .publish_mode = {}};
+         s.endpoint_spec->ports.push_back({.target_port = 80, .published_port = 5000});
+       },
+       ""},
       {"NoTargetPort", [](ServiceSpec& s) { s.endpoint_spec->ports[0].target_port = 0; }, "no target port"},
       {"DnsrrWithIngress", [](ServiceSpec& s) { s.endpoint_spec->mode = ResolutionMode::kDnsrr; },
        "can't be used with dnsrr mode"},

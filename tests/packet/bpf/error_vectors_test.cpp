@@ -9,7 +9,7 @@ namespace mesh::packet {
 namespace {
 
 const std::string kEndpoint = "mesh_endpoint_tc";
-constexpr __u16 kPort = 8001, kBinding = 1, kUdpBinding = 11, kRemotePort = 8002, kClientPort = 40000;
+constexpr __u16 kPort = 8001, kBinding = 1, kUdpBinding = 11, kTarget = 80, kRemotePort = 8002, kClientPort = 40000;
 
 bool is_v6(const std::string& address_text) { return address_text.find(':') != std::string::npos; }
 
@@ -49,7 +49,7 @@ Frame error(const Frame& about, const std::string& from, const std::string& to) 
 // Of the innermost packet; what quotes it has no business with the transport checksum inside, which is left out.
 std::string without_quoted_checksum(const Bytes& frame, std::size_t l3, __u8 protocol, bool v6) {
   const std::size_t ip = v6 ? 40 : 20;
-  const std::size_t at = l3 + ip + 8 + ip + (protocol == 6 ? 16 : 6);
+  const std::size_t at = l3 + ip + 8 + ip + (protocol == 6 ? 16 : protocol == 17 ? 6 : 8);
   Bytes bytes(frame.begin() + static_cast<long>(l3), frame.end());
   bytes.at(at - l3) = bytes.at(at - l3 + 1) = 0;
   // The error's own checksum covers it.
@@ -83,7 +83,9 @@ class Errors : public testing::TestWithParam<std::tuple<const char*, __u8, bool>
   [[nodiscard]] __u8 protocol() const { return std::get<1>(GetParam()); }
   [[nodiscard]] bool v6() const { return std::get<2>(GetParam()); }
   [[nodiscard]] const Family& family() const { return kFamilies[v6() ? 1 : 0]; }
-  [[nodiscard]] __u16 binding() const { return protocol() == 6 ? kBinding : kUdpBinding; }
+  [[nodiscard]] __u16 binding() const { return protocol() == 6 ? kBinding : is_sctp() ? kSctpBinding : kUdpBinding; }
+  [[nodiscard]] bool is_sctp() const { return protocol() == 132; }
+  [[nodiscard]] __u16 target() const { return is_sctp() ? kPort : kTarget; }
 
   // A flow of the client through node 2, with its record here.
   Pair& with_flow() {
@@ -104,7 +106,7 @@ class Errors : public testing::TestWithParam<std::tuple<const char*, __u8, bool>
   }
   [[nodiscard]] Frame answer_sent() const {
     Frame frame = answer_seen(family().endpoint);
-    frame.source_port = 80;
+    frame.source_port = target();
     return frame;
   }
 };
@@ -147,7 +149,7 @@ TEST_P(Errors, EnterTheMeshAsTheFlowThatTheyAreAbout) {
 
 TEST_P(Errors, OfTheEndpointReachTheClient) {
   Pair& pair = with_flow();
-  Frame about = from_client(protocol(), 80, v6());
+  Frame about = from_client(protocol(), target(), v6());
   about.to = family().endpoint;
   Frame sent = error(about, family().endpoint, family().client);
   const Frame from = from_a("10.0.0.5", "192.0.2.9", 6, 1, 1);
@@ -204,7 +206,7 @@ TEST_P(Errors, OfNoFlowGoWhereTheyWouldHaveGone) {
 
 INSTANTIATE_TEST_SUITE_P(Hooks, Errors,
                          testing::Combine(testing::Values("mesh_uplink_xdp", "mesh_uplink_tc"),
-                                          testing::Values(__u8{6}, __u8{17}), testing::Bool()));
+                                          testing::Values(__u8{6}, __u8{17}, __u8{132}), testing::Bool()));
 
 }  // namespace
 }  // namespace mesh::packet

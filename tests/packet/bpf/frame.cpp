@@ -60,6 +60,30 @@ Bytes ipv6(const std::string& from, const std::string& to, unsigned next, unsign
   return header;
 }
 
+// CRC-32C, bit by bit.
+std::uint32_t slow_crc32c(const Bytes& bytes) {
+  std::uint32_t crc = ~0U;
+  for (const std::uint8_t byte : bytes) {
+    crc ^= byte;
+    for (int bit = 0; bit < 8; ++bit) crc = (crc & 1) != 0 ? (crc >> 1) ^ 0x82f63b78U : crc >> 1;
+  }
+  return ~crc;
+}
+
+Bytes sctp(const Frame& frame) {
+  Bytes packet;
+  put16(packet, frame.source_port);
+  put16(packet, frame.destination_port);
+  put16(packet, frame.tag >> 16);
+  put16(packet, frame.tag & 0xffff);
+  put(packet, Bytes{0, 0, 0, 0, frame.chunk, frame.chunk_flags});
+  put16(packet, static_cast<unsigned>(4 + frame.payload.size()));
+  packet.insert(packet.end(), frame.payload.begin(), frame.payload.end());
+  const std::uint32_t crc = slow_crc32c(packet);  // its lowest byte comes first
+  for (unsigned i = 0; i < 4; ++i) packet[8 + i] = static_cast<std::uint8_t>(crc >> (8 * i));
+  return packet;
+}
+
 }  // namespace
 
 std::uint16_t slow_checksum(const Bytes& bytes) {
@@ -74,6 +98,11 @@ std::uint16_t slow_checksum(const Bytes& bytes) {
 Bytes Frame::packet() const {
   const bool tcp = protocol == 6;
   Bytes segment;
+  if (protocol == 132) {
+    segment = sctp(*this);
+    return is_v6(from) ? ipv6(from, to, protocol, ttl, tos, segment)
+                       : ipv4(from, to, protocol, ttl, tos, fragment, segment);
+  }
   if (tcp || protocol == 17) {
     put16(segment, source_port);
     put16(segment, destination_port);

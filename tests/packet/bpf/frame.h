@@ -38,6 +38,8 @@ struct Frame {
   std::string payload = "some payload";
   __u16 fragment = 0x4000;        // flags and offset, IPv4
   bool without_checksum = false;  // UDP
+  __u32 tag = 0;                  // SCTP, with its only chunk, whose content is the payload
+  __u8 chunk = 1, chunk_flags = 0;
   std::optional<Tunnel> tunnel;
 
   [[nodiscard]] Bytes bytes() const;

@@ -49,6 +49,10 @@ void fill_three_hosts(World& world, __u32 uplink) {
     world.service(protocol, 8008, {on(1, 5)}, {0});
     own(5, 8008, "");
   }
+  world.service(132, 8001, {{1, kSctpBinding}}, {0});
+  world.binding(kSctpBinding, "10.0.0.5", "fd00::5", kEndpointA, 132, 8001, 8001);
+  world.service(132, 8002, {{2, 27}}, {0});
+  world.service(132, 8003, {}, {});
 }
 
 void fill_options(World& world) {

@@ -5,6 +5,7 @@
 // Published ports, TCP and UDP, with target port 80:
 //   8001 A · 8002 node 2 · 8003 none · 8004 node 4, whose way is unknown · 8005 A, moved, F = {2, 3}
 //   8006 A, moved, previous owner on node 2 · 8007 node 2, moved, F = {1, 3} · 8008 A, which has no IPv6 there
+// SCTP, with the published port as target: 8001, 8002 and 8003 likewise.
 #pragma once
 
 #include "tests/packet/bpf/frame.h"
@@ -21,6 +22,7 @@ inline constexpr __u32 kEndpointA = 1;
 inline constexpr __u32 kEndpointB = 77;
 inline constexpr __u32 kMeshInterface = 78;
 inline constexpr __u32 kMovedVersion = 5;
+inline constexpr __u16 kSctpBinding = 31;
 inline constexpr __u32 kAffinityTicks = 1000;
 // Ports with options, TCP alone, and their bindings.
 inline constexpr __u16 kDirect = 8100, kAllow = 8101, kBound = 8102, kNoEntry = 8103, kAffinity = 8104, kLocal = 8105;

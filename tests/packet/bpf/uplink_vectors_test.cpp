@@ -87,7 +87,8 @@ TEST(Uplink, PassesWhatIsNotOurs) {
   Frame icmp = from_client(1, 0);
   Frame fragment = from_client(17, 8001);
   fragment.fragment = 0x0010;
-  Frame sctp = from_client(132, 8001);
+  Frame sctp = from_client(132, 22);
+  const Bytes sctp_bytes = from_client(132, 8001).bytes();
   const Bytes good = from_client(6, 8001).bytes();
   const Bytes good6 = from_client(6, 8001, true).bytes();
   const Bytes udp = from_client(17, 8001).bytes();
@@ -97,7 +98,10 @@ TEST(Uplink, PassesWhatIsNotOurs) {
       {"no backend", from_client(6, 8003).bytes(), Verdict::kPass, {}, "", -1},
       {"another host's address", other.bytes(), Verdict::kPass, {}, "", -1},
       {"ICMP", icmp.bytes(), Verdict::kPass, {}, "", -1},
-      {"SCTP", sctp.bytes(), Verdict::kPass, {}, "", -1},
+      {"SCTP port not published", sctp.bytes(), Verdict::kPass, {}, "", -1},
+      {"SCTP without backend", from_client(132, 8003).bytes(), Verdict::kPass, {}, "", -1},
+      {"cut in the SCTP header", cut(sctp_bytes, 49), Verdict::kPass, {}, "", -1},
+      {"ends in its SCTP header", changed(changed(sctp_bytes, 16, 0), 17, 35), Verdict::kPass, {}, "", -1},
       {"later fragment", fragment.bytes(), Verdict::kPass, {}, "", -1},
       {"unknown type", changed(changed(good, 12, 0x88), 13, 0xcc), Verdict::kPass, {}, "", -1},
       {"next to nothing", cut(good, 15), Verdict::kPass, {}, "", -1},

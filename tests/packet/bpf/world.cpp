@@ -23,6 +23,8 @@ IpAddress parse(const std::string& text) {
   return *parsed;
 }
 
+const char* services_of(__u8 protocol) { return protocol == 132 ? "mesh_sctp_services" : "mesh_services"; }
+
 void copy(__u8* to, const Mac& from) { std::memcpy(to, from.data(), from.size()); }
 
 }  // namespace
@@ -113,15 +115,15 @@ void World::service(__u8 protocol, __u16 port, const std::vector<BackendRecord>&
     }
     tables_.set("mesh_rings", next_chunk_++, record);
   }
-  tables_.set("mesh_services", __u32{MESH_SERVICE_INDEX(protocol, port)}, value);
+  tables_.set(services_of(protocol), __u32{MESH_SERVICE_INDEX(protocol, port)}, value);
 }
 
 void World::options(__u8 protocol, __u16 port, __u32 options) {
   const __u32 index = MESH_SERVICE_INDEX(protocol, port);
   mesh_service value{};
-  tables_.get("mesh_services", &index, &value);
+  tables_.get(services_of(protocol), &index, &value);
   value.options = options;
-  tables_.set("mesh_services", index, value);
+  tables_.set(services_of(protocol), index, value);
 }
 
 void World::bound(__u8 protocol, __u16 port, const std::string& address_text) {

@@ -38,6 +38,7 @@ namespace {
 
 constexpr std::size_t kRoom = 1 << 18;
 constexpr std::size_t kHeadroom = 1 << 12;
+constexpr std::size_t kTailroom = 64;  // beyond a frame
 constexpr int kXdpRedirect = XDP_REDIRECT;
 
 [[noreturn]] void give_up(const std::string& what) {
@@ -331,8 +332,9 @@ long bpf_skb_adjust_room(__sk_buff* skb, __s32 difference, __u32, __u64) {
 long bpf_skb_change_proto(__sk_buff*, __be16, __u64) { return -EINVAL; }  // kernels before 6.3 only
 
 long bpf_skb_change_tail(__sk_buff* skb, __u32 length, __u64) {
-  if (length > current->size) return -EINVAL;
+  if (length > current->size + mesh::packet::kTailroom) return -EINVAL;
   current->expose();
+  if (length > current->size) std::memset(current->start + current->size, 0, length - current->size);
   current->size = length;
   current->guard();
   mesh::packet::refresh(skb);
