@@ -63,10 +63,12 @@ void run(const Steps& steps) {
   native.clear("mesh_flows");
   native.clear("mesh_filters");
   for (const Step& step : steps) {
+    const __u64 replies = native.counter(MESH_COUNT_REPLY_OUT);
     const Outcome outcome = native.run(step.program, step.frame);
     const Change change{step.program, step.frame, outcome, native.redirect()};
     if (const std::string fault = fault_of(change); !fault.empty()) report(fault, change);
-    answer(change);
+    // An endpoint that is its own client gets what it answers, which may look like anything.
+    if (native.counter(MESH_COUNT_REPLY_OUT) == replies) answer(change);
   }
 }
 

@@ -49,7 +49,8 @@ def main():
     print(f"seed {arguments.seed}", flush=True)
     with tempfile.TemporaryDirectory() as forgotten:
         run = subprocess.run([program, f"-max_total_time={arguments.seconds}", f"-seed={arguments.seed}", "-max_len=4096",
-                              "-timeout=10", "-rss_limit_mb=2048", "-print_final_stats=1", f"-artifact_prefix={failed}",
+                              "-timeout=10", "-rss_limit_mb=2048", "-print_final_stats=1",
+                              "-error_exitcode=1", f"-artifact_prefix={failed}",
                               forgotten if arguments.once else found, kept])
     sys.exit(run.returncode)
 
