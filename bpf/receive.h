@@ -115,7 +115,8 @@ MESH_INLINE int mesh_is_other_record(const struct mesh_flow* other, const struct
   __u32 difference =
       (__u32)(other->kind ^ record->kind ^ MESH_FLOW_BOTH) | (__u32)(other->client_port ^ record->client_port) |
       (__u32)(other->given_port ^ record->given_port) | (__u32)(other->original_port ^ record->original_port) |
-      (other->ifindex ^ record->ifindex) | mesh_address_difference(&other->original, &record->original);
+      (other->ifindex ^ record->ifindex) | ((__u32)(other->flags ^ record->flags) & MESH_FLOW_LOOPED) |
+      mesh_address_difference(&other->original, &record->original);
   return difference == 0;
 }
 

@@ -83,8 +83,8 @@ class Kernel {
     bool is_array = false, is_per_cpu = false;
   };
   [[nodiscard]] const std::vector<MapDescription>& maps() const { return descriptions_; }
-  [[nodiscard]] mesh_traffic traffic_of(std::uint32_t backend) const;  // row of mesh_backends; counted by all CPUs
-  [[nodiscard]] Sizes sizes() const;                                   // of all
+  [[nodiscard]] mesh_traffic traffic_of(std::uint32_t backend) const;   // row of mesh_backends; counted by all CPUs
+  [[nodiscard]] Sizes sizes() const;                                    // of all
   [[nodiscard]] Result<int> program_fd(const std::string& name) const;  // of an attached program
   // Puts a program in the place of mesh_uplink_xdp at an uplink, whose link it returns; `expect` says so before. There
   // is one at a time.

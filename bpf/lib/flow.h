@@ -158,8 +158,9 @@ MESH_INLINE int mesh_flow_conflict(const struct mesh_flow* holder, const struct 
                    mesh_flow_differs_affinity(holder, &value->client, value->original_port, value->protocol);
   if (forward == 0 || affinity == 0) return MESH_CLAIM_SAME;
   if (reverse != 0) return MESH_CLAIM_FRESH;
-  // Of a flow with two records only this one's client may differ.
-  __u32 other = (__u32)(holder->kind ^ value->kind) | (__u32)(holder->client_port ^ value->client_port) |
+  // Of a flow with two records only this one's client may differ; who looks like one that is looped is another flow.
+  __u32 other = (__u32)(holder->kind ^ value->kind) | ((__u32)(holder->flags ^ value->flags) & MESH_FLOW_LOOPED) |
+                (__u32)(holder->client_port ^ value->client_port) |
                 (__u32)(holder->original_port ^ value->original_port) |
                 mesh_address_difference(&holder->original, &value->original);
   return other ? MESH_CLAIM_TAKEN : MESH_CLAIM_SAME;
