@@ -137,7 +137,10 @@ Status Catcher::State::open(const Kernel& kernel, const std::string& pin_dir) {
   options.pin_root_path = pin_dir.c_str();
   object.reset(bpf_object__open_mem(elf, size, &options));
   if (!object) return fail_errno("open the programs that catch a packet", errno);
-  bpf_map__set_max_entries(bpf_object__find_map_by_name(object.get(), "mesh_flows"), kernel.facts().flow_mask + 1);
+  for (const auto& [name, rows] : kernel.sizes()) {
+    if (bpf_map* table = bpf_object__find_map_by_name(object.get(), name.c_str()))
+      bpf_map__set_max_entries(table, rows);
+  }
   return {};
 }
 

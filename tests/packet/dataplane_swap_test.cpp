@@ -208,6 +208,8 @@ void fill_previous(const std::string& name, int from, int to, const MapShape& sh
       std::memcpy(then.data() + cpu * slot(shape), value.data() + cpu * slot(now),
                   std::min<std::size_t>(shape.value_size, now.value_size));
     }
+    const bool is_newer = name == "mesh_counters" && dataplane::value_of<std::uint32_t>(key) >= shape.rows_max;
+    if (is_newer) continue;  // counted since then
     if (name == "mesh_config") std::memcpy(then.data(), &dataplane::previous::kVersion, sizeof(std::uint32_t));
     if (dataplane::is_zero(then)) continue;
     ASSERT_EQ(bpf_map_update_elem(to, key.data(), then.data(), BPF_ANY), 0) << name << ": " << strerror(errno);
@@ -272,7 +274,8 @@ TEST_P(Swap, OverTheTablesOfThePreviousVersionLosesNothing) {
       EXPECT_GE(after->ports[i].entry.bytes, before->ports[i].entry.bytes);
     }
     for (std::size_t i = 0; i < before->events.size(); ++i) {
-      if (before->events[i].reason == "mss_clamped") continue;  // counted since then
+      const std::string& reason = before->events[i].reason;
+      if (reason == "mss_clamped" || reason == "datagram_led") continue;  // counted since then
       EXPECT_GE(after->events[i].packets, before->events[i].packets) << before->events[i].reason;
     }
     for (std::size_t i = 0; i < before->bindings.size(); ++i) {
