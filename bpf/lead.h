@@ -76,7 +76,8 @@ MESH_SEPARATE int mesh_lead(const struct mesh_packet* packet, __u32 vni) {
   if (bpf_map_update_elem(&mesh_leads, key, &scratch->client, BPF_ANY)) return 0;
   key->peer = scratch->client;
   key->kind = MESH_LEAD_ANSWERS;
-  if (bpf_map_update_elem(&mesh_leads, key, &packet->destination, BPF_ANY)) return 0;
+  struct mesh_address asked = packet->destination;  // Linux 6.1 takes no value from an argument's memory
+  if (bpf_map_update_elem(&mesh_leads, key, &asked, BPF_ANY)) return 0;
   if (!mesh_is_leading()) bpf_map_update_elem(&mesh_leading, &zero, &one, BPF_ANY);
   mesh_count(MESH_COUNT_DATAGRAM_LED);
   return 1;
