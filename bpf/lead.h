@@ -17,23 +17,14 @@ MESH_INLINE int mesh_is_leading(void) {
   return leading && *leading;
 }
 
-// The key is in the scratch room.
-MESH_INLINE void mesh_lead_key_out(struct mesh_lead_key* key, const struct mesh_packet* packet, __u32 vni, __u32 kind) {
+MESH_INLINE void mesh_lead_key(struct mesh_lead_key* key, const struct mesh_packet* packet, __u32 vni, int from_client,
+                               __u32 kind) {
   key->vni = vni;
-  key->client = packet->source;
-  key->peer = packet->destination;
-  key->client_port = packet->source_port;
-  key->peer_port = packet->destination_port;
+  key->client = from_client ? packet->source : packet->destination;
+  key->peer = from_client ? packet->destination : packet->source;
+  key->client_port = from_client ? packet->source_port : packet->destination_port;
+  key->peer_port = from_client ? packet->destination_port : packet->source_port;
   key->kind = kind;
-}
-
-MESH_INLINE void mesh_lead_key_back(struct mesh_lead_key* key, const struct mesh_packet* packet, __u32 vni) {
-  key->vni = vni;
-  key->client = packet->destination;
-  key->peer = packet->source;
-  key->client_port = packet->destination_port;
-  key->peer_port = packet->source_port;
-  key->kind = MESH_LEAD_ANSWERS;
 }
 
 // One of the virtual IP's backends, of which the gone address was one: into scratch->client, or 0. Not the sender
@@ -68,7 +59,7 @@ MESH_SEPARATE int mesh_lead(const struct mesh_packet* packet, __u32 vni) {
   __u32 zero = 0, one = 1;
   if (!packet || !scratch) return 0;
   struct mesh_lead_key* key = &scratch->lead;
-  mesh_lead_key_out(key, packet, vni, MESH_LEAD_ASKED);
+  mesh_lead_key(key, packet, vni, 1, MESH_LEAD_ASKED);
   const struct mesh_address* led = bpf_map_lookup_elem(&mesh_leads, key);
   if (led) scratch->client = *led;
   if (led && mesh_endpoint_of(vni, &scratch->client)) return 1;
@@ -87,7 +78,7 @@ MESH_SEPARATE int mesh_lead(const struct mesh_packet* packet, __u32 vni) {
 MESH_SEPARATE int mesh_forget_lead(const struct mesh_packet* packet, __u32 vni) {
   struct mesh_scratch* scratch = mesh_scratch_room();
   if (!packet || !scratch) return 0;
-  mesh_lead_key_out(&scratch->lead, packet, vni, MESH_LEAD_ANSWERS);
+  mesh_lead_key(&scratch->lead, packet, vni, 1, MESH_LEAD_ANSWERS);
   return (int)bpf_map_delete_elem(&mesh_leads, &scratch->lead);
 }
 
@@ -95,7 +86,7 @@ MESH_SEPARATE int mesh_forget_lead(const struct mesh_packet* packet, __u32 vni) 
 MESH_SEPARATE int mesh_find_asked(const struct mesh_packet* packet, __u32 vni) {
   struct mesh_scratch* scratch = mesh_scratch_room();
   if (!packet || !scratch) return 0;
-  mesh_lead_key_back(&scratch->lead, packet, vni);
+  mesh_lead_key(&scratch->lead, packet, vni, 0, MESH_LEAD_ANSWERS);
   const struct mesh_address* asked = bpf_map_lookup_elem(&mesh_leads, &scratch->lead);
   if (!asked) return 0;
   scratch->client = *asked;

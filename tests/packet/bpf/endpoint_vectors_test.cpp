@@ -203,15 +203,8 @@ TEST(Endpoint, ReachesItsOwnNetworks) {
       sent.tos = 0x01;
       Frame out = sent;
       out.ttl--;
-      out.tunnel = Tunnel{.from = "192.0.2.1",
-                          .to = "192.0.2.2",
-                          .source = kUplinkMac,
-                          .destination = kNode2Mac,
-                          .kind = MESH_KIND_OVERLAY,
-                          .vni = 4100,
-                          .entry = 1,
-                          .version = 0,
-                          .tos = 0x01};
+      out.tunnel = overlay_to_node2(4100);
+      out.tunnel->tos = 0x01;
       vectors.push_back({"other host", sent.bytes(), Verdict::kRedirect, out.bytes(),
                          "to " + std::to_string(if_nametoindex("up0")), MESH_COUNT_OVERLAY_OUT});
     }
@@ -419,13 +412,7 @@ TEST(Endpoint, UsesPublishedPortsOfAnyHost) {
   sent.tcp_flags = 0x02;
   Frame out = sent;
   out.ttl--;
-  out.tunnel = Tunnel{.from = "192.0.2.1",
-                      .to = "192.0.2.2",
-                      .source = kUplinkMac,
-                      .destination = kNode2Mac,
-                      .binding = 7,
-                      .entry = 1,
-                      .stop = 2};
+  out.tunnel = forward_to_node2(7);
   check(pair, {"remote backend", sent.bytes(), Verdict::kRedirect, out.bytes(), "", MESH_COUNT_ENTRY});
   // Itself: it sees the mesh address, and its answer comes back to it.
   sent.destination_port = 8001;
@@ -452,13 +439,7 @@ TEST(Entry, HostsOwnConnections) {
   sent.to = "10.0.0.2";
   Frame out = sent;
   out.ttl--;
-  out.tunnel = Tunnel{.from = "192.0.2.1",
-                      .to = "192.0.2.2",
-                      .source = kUplinkMac,
-                      .destination = kNode2Mac,
-                      .binding = 7,
-                      .entry = 1,
-                      .stop = 2};
+  out.tunnel = forward_to_node2(7);
   check(pair, {"remote", sent.bytes(), Verdict::kRedirect, out.bytes(), "", MESH_COUNT_ENTRY}, program);
   sent.destination_port = 8001;
   check(pair, {"local", sent.bytes(), Verdict::kRedirect, delivered_to_a(sent).bytes(), "peer 1", -1}, program);

@@ -41,14 +41,7 @@ Frame led_to_node2(const Frame& sent, const std::string& to) {
   Frame out = sent;
   out.to = to;
   out.ttl--;
-  out.tunnel = Tunnel{.from = "192.0.2.1",
-                      .to = "192.0.2.2",
-                      .source = kUplinkMac,
-                      .destination = kNode2Mac,
-                      .kind = MESH_KIND_OVERLAY,
-                      .vni = kVni,
-                      .entry = 1,
-                      .version = 0};
+  out.tunnel = overlay_to_node2(kVni);
   return out;
 }
 
@@ -78,6 +71,13 @@ void expect_comes_from(const Outcome& outcome, const Frame& answer, const std::s
   expected.destination = endpoint_mac("10.0.0.5");
   expected.source = endpoint_mac("10.0.0.1");
   EXPECT_EQ(hex(outcome.frame), hex(expected.bytes()));
+}
+
+void expect_delivered_to_b(const Outcome& outcome, Frame sent) {
+  sent.ttl--;
+  sent.destination = endpoint_mac("10.0.0.6");
+  sent.source = endpoint_mac("10.0.0.1");
+  EXPECT_EQ(hex(outcome.frame), hex(sent.bytes()));
 }
 
 TEST(Lead, DatagramsGoToWhoLivesAndAnswersComeFromWhomWasAsked) {
@@ -111,10 +111,7 @@ TEST(Lead, AFlowStaysWhereItWasLedAsLongAsThatLives) {
   EXPECT_EQ(pair.grown(MESH_COUNT_DATAGRAM_LED), 1U);
   Frame delivered = sent;
   delivered.to = "10.1.0.6";
-  delivered.ttl--;
-  delivered.destination = endpoint_mac("10.0.0.6");
-  delivered.source = endpoint_mac("10.0.0.1");
-  EXPECT_EQ(hex(moved.frame), hex(delivered.bytes()));
+  expect_delivered_to_b(moved, delivered);
 }
 
 TEST(Lead, AnAnswerOnTheSameHostComesFromWhomWasAsked) {
@@ -131,10 +128,7 @@ TEST(Lead, AnAnswerOnTheSameHostComesFromWhomWasAsked) {
   EXPECT_EQ(pair.redirect(), fmt::format("peer {}", kEndpointB));
   Frame delivered = answer;
   delivered.from = "10.1.0.99";
-  delivered.ttl--;
-  delivered.destination = endpoint_mac("10.0.0.6");
-  delivered.source = endpoint_mac("10.0.0.1");
-  EXPECT_EQ(hex(out.frame), hex(delivered.bytes()));
+  expect_delivered_to_b(out, delivered);
 }
 
 TEST(Lead, WhoIsAskedItselfAnswersItself) {

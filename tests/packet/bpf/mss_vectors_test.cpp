@@ -95,13 +95,7 @@ class Mss : public testing::TestWithParam<std::tuple<const char*, bool>> {
   [[nodiscard]] Frame entered(const Frame& sent) const {
     Frame frame = sent;
     frame.ttl--;
-    frame.tunnel = Tunnel{.from = "192.0.2.1",
-                          .to = "192.0.2.2",
-                          .source = kUplinkMac,
-                          .destination = kNode2Mac,
-                          .binding = 7,
-                          .entry = 1,
-                          .stop = 2};
+    frame.tunnel = forward_to_node2(7);
     return frame;
   }
   // A flow of the client that came from node 2 to endpoint A of this host.

@@ -52,13 +52,7 @@ TEST_P(Sctp, EntersForABackendElsewhereUntouched) {
     const Frame sent = chunk(from_client(kSctp, kRemotePort, v6()), type);
     Frame expected = sent;
     expected.ttl--;
-    expected.tunnel = Tunnel{.from = "192.0.2.1",
-                             .to = "192.0.2.2",
-                             .source = kUplinkMac,
-                             .destination = kNode2Mac,
-                             .binding = 27,
-                             .entry = 1,
-                             .stop = 2};
+    expected.tunnel = forward_to_node2(27);
     pair.grown(MESH_COUNT_ENTRY);
     expect_frame(pair.run(program(), sent.bytes()), expected);
     EXPECT_EQ(pair.grown(MESH_COUNT_ENTRY), 1U);

@@ -142,6 +142,27 @@ Frame delivered_to_a(const Frame& sent, __u16 target_port) {
   return frame;
 }
 
+Tunnel forward_to_node2(__u16 binding) {
+  return {.from = "192.0.2.1",
+          .to = "192.0.2.2",
+          .source = kUplinkMac,
+          .destination = kNode2Mac,
+          .binding = binding,
+          .entry = 1,
+          .stop = 2};
+}
+
+Tunnel overlay_to_node2(__u32 vni) {
+  return {.from = "192.0.2.1",
+          .to = "192.0.2.2",
+          .source = kUplinkMac,
+          .destination = kNode2Mac,
+          .kind = MESH_KIND_OVERLAY,
+          .vni = vni,
+          .entry = 1,
+          .version = 0};
+}
+
 Frame from_a(const std::string& source, const std::string& destination, __u8 protocol, __u16 source_port,
              __u16 destination_port) {
   Frame frame;
