@@ -195,8 +195,12 @@ MESH_INLINE int mesh_catch_skb(struct __sk_buff* skb, __u32 program) {
   return TC_ACT_UNSPEC;
 }
 
+// Tagged frames mesh_uplink_tc leaves alone.
 SEC("tc")
-int mesh_before_tc(struct __sk_buff* skb) { return mesh_catch_skb(skb, MESH_CAUGHT_BY_TC); }
+int mesh_before_tc(struct __sk_buff* skb) {
+  if (skb->vlan_present && (skb->vlan_tci & MESH_VLAN_ID)) return TC_ACT_UNSPEC;
+  return mesh_catch_skb(skb, MESH_CAUGHT_BY_TC);
+}
 
 SEC("tc")
 int mesh_before_endpoint(struct __sk_buff* skb) { return mesh_catch_skb(skb, MESH_CAUGHT_FROM_ENDPOINT); }

@@ -62,16 +62,17 @@ MESH_SEPARATE int mesh_lead(const struct mesh_packet* packet, __u32 vni) {
   mesh_lead_key(key, packet, vni, 1, MESH_LEAD_ASKED);
   const struct mesh_address* led = bpf_map_lookup_elem(&mesh_leads, key);
   if (led) scratch->client = *led;
-  if (led && mesh_endpoint_of(vni, &scratch->client)) return 1;
-  if (!mesh_choose_lead(packet, vni)) return 0;
-  if (bpf_map_update_elem(&mesh_leads, key, &scratch->client, BPF_ANY)) return 0;
+  int known = led && mesh_endpoint_of(vni, &scratch->client);
+  if (!known && !mesh_choose_lead(packet, vni)) return 0;
+  if (!known && bpf_map_update_elem(&mesh_leads, key, &scratch->client, BPF_ANY)) return 0;
+  if (!known) mesh_count(MESH_COUNT_DATAGRAM_LED);
+  // Of the two rows each may be forgotten alone.
   key->peer = scratch->client;
   key->kind = MESH_LEAD_ANSWERS;
-  struct mesh_address asked = packet->destination;  // Linux 6.1 takes no value from an argument's memory
-  if (bpf_map_update_elem(&mesh_leads, key, &asked, BPF_ANY)) return 0;
+  if (bpf_map_lookup_elem(&mesh_leads, key)) return 1;
   if (!mesh_is_leading()) bpf_map_update_elem(&mesh_leading, &zero, &one, BPF_ANY);
-  mesh_count(MESH_COUNT_DATAGRAM_LED);
-  return 1;
+  struct mesh_address asked = packet->destination;  // Linux 6.1 takes no value from an argument's memory
+  return bpf_map_update_elem(&mesh_leads, key, &asked, BPF_ANY) ? 0 : 1;
 }
 
 // The client asks this peer itself: what it answers is not another's any more.

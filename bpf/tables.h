@@ -60,8 +60,6 @@ MESH_TABLE(mesh_leads, BPF_MAP_TYPE_LRU_HASH, struct mesh_lead_key, struct mesh_
 MESH_TABLE(mesh_leading, BPF_MAP_TYPE_ARRAY, __u32, __u32, 1, 0);
 MESH_TABLE(mesh_origins, BPF_MAP_TYPE_LRU_HASH, struct mesh_origin_key, struct mesh_origin, MESH_ORIGINS_MAX, 0);
 
-// Room for what a program's 512 bytes of stack do not hold. Not shared: programs of one CPU do not interrupt each
-// other.
 // Of the record that a client's packet was found by.
 struct mesh_found {
   __u32 mark;
@@ -70,6 +68,8 @@ struct mesh_found {
   __u8 way;
 };
 
+// Room for what a program's 512 bytes of stack do not hold. Not shared: programs of one CPU do not interrupt each
+// other.
 struct mesh_scratch {
   struct mesh_flow_key key;
   struct mesh_flow record;

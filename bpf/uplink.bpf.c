@@ -2,8 +2,6 @@
 // Attached to each uplink: clients of published ports, tunnel packets of other hosts; everything else passes.
 #include "bpf/uplink.h"
 
-#define MESH_VLAN_ID 0x0fff  // of a tag: IEEE 802.1Q
-
 SEC("xdp")
 int mesh_uplink_xdp(struct xdp_md* context) {
   struct mesh_work work = {.config = mesh_settings(), .ifindex = context->ingress_ifindex};

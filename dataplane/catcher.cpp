@@ -16,6 +16,7 @@
 #include "bpf/catch.skel.h"
 #include "bpf/lib/tunnel.h"
 #include "dataplane/state.h"
+#include "dataplane/wanted.h"
 
 namespace mesh::dataplane {
 namespace {
@@ -35,7 +36,7 @@ struct Place {
   const char* before;
   const char* target;
 };
-constexpr std::array kPlaces = {Place{"mesh_catch_xdp", "mesh_before_xdp", "mesh_uplink_xdp"},
+constexpr std::array kPlaces = {Place{"mesh_catch_xdp", kUplinkXdpStandIn, kUplinkXdpProgram},
                                 Place{"mesh_catch_tc", "mesh_before_tc", "mesh_uplink_tc"},
                                 Place{"mesh_catch_endpoint", "mesh_before_endpoint", "mesh_endpoint_tc"}};
 

@@ -3,8 +3,8 @@
 //
 // At the entry of the attached programs (fentry), if the kernel lets us. Some forbid it: then before them, by TCX
 // (Linux 6.6), and in xdp mode in the program's own place. There one can wait at a time; and if meshd is killed
-// meanwhile, that stand-in passes packets on to the program until the next meshd, which puts the program back. All else
-// ends with meshd.
+// meanwhile, that stand-in leaves packets to the uplink's tc program until the next meshd, which puts the program back.
+// All else ends with meshd.
 #pragma once
 
 #include <chrono>

@@ -9,6 +9,7 @@
 
 #include <fmt/format.h>
 
+#include "bpf/lib/packet.h"
 #include "dataplane/catcher.h"
 #include "dataplane/flow_scan.h"
 #include "dataplane/inspect.h"
@@ -354,7 +355,7 @@ Result<Tracer*> Dataplane::State::tracer_for(const std::string& trace) {
 
 std::optional<TracedSlot> Dataplane::State::slot_of(const TracedPacket& packet) const {
   const auto protocol = static_cast<Protocol>(packet.protocol);
-  if (!picture || (protocol != Protocol::kTcp && protocol != Protocol::kUdp)) return std::nullopt;
+  if (!picture || !mesh_has_flows(packet.protocol)) return std::nullopt;
   const auto row = (*picture)[MapId::kServices].find(bytes_of(service_index(protocol, packet.destination.port)));
   if (row == (*picture)[MapId::kServices].end()) return std::nullopt;
   const auto service = value_of<mesh_service>(row->second);

@@ -245,7 +245,9 @@ std::vector<InspectedMap> inspect_maps(const Kernel& kernel, const Observed& obs
       if (map_info(static_cast<MapId>(i)).name == description.name) map.entries = observed.tables[i].size();
     }
     if (description.name == map_info(MapId::kEndpoints4).name) map.entries_max *= MESH_ENDPOINTS_OF_LINE;
-    if (description.name == "mesh_origins") map.entries = kernel.count_rows(description.name);
+    for (const char* name : {"mesh_origins", "mesh_leads", kSctpServices}) {
+      if (description.name == name) map.entries = kernel.count_rows(description.name);
+    }
     maps.push_back(std::move(map));
   }
   return maps;

@@ -80,6 +80,8 @@ class Steps {
       }
     }
     for (const MapId map : {MapId::kEndpoints, MapId::kEndpoints4}) {
+      // In a table that is anew (a whole plan's, not that of some pieces) who comes and who stays cannot be told.
+      if (observed_[map].empty() && !observed_[MapId::kConfig].empty()) continue;
       for (const auto& [key, value] : wanted_[map]) {
         if (observed_[map].contains(key)) continue;
         const std::string former = former_key_of(map, key);

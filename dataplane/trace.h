@@ -17,7 +17,7 @@ using Frame = std::vector<std::uint8_t>;  // from the Ethernet header on
 
 inline constexpr std::uint8_t kTcpFin = 0x01, kTcpSyn = 0x02, kTcpRst = 0x04, kTcpAck = 0x10;
 
-// What of a packet is told to people. Not TCP or UDP: ports are 0.
+// What of a packet is told to people. Not TCP, UDP or SCTP: ports are 0.
 struct TracedPacket {
   SocketAddress source, destination;
   std::uint8_t protocol = 6;

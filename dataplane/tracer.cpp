@@ -85,6 +85,8 @@ Status Tracer::copy_tables(const Kernel& kernel) {
   TRY(copy_rows(kernel, "mesh_flows", map("mesh_flows"), kernel.facts().flow_mask + 1));
   TRY(copy_rows(kernel, "mesh_filters", map("mesh_filters"), MESH_FILTER_WORDS));
   TRY(copy_rows(kernel, "mesh_leading", map("mesh_leading"), 1));
+  mesh_lead_key own{};  // of the trace before
+  while (bpf_map_get_next_key(map("mesh_leads"), nullptr, &own) == 0) bpf_map_delete_elem(map("mesh_leads"), &own);
   for (const auto& [key, value] : TRY(kernel.read_table("mesh_leads"))) {
     if (bpf_map_update_elem(map("mesh_leads"), key.data(), value.data(), BPF_ANY) != 0) {
       return fail_errno("copy mesh_leads for a trace", errno);

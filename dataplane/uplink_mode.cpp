@@ -71,7 +71,7 @@ std::string other_xdp_program(std::uint32_t ifindex) {
     std::uint32_t size = sizeof info;
     if (!fd || bpf_obj_get_info_by_fd(fd.get(), &info, &size) != 0) continue;
     const std::string name = info.name;
-    if (name == kUplinkXdpProgram) continue;
+    if (name == kUplinkXdpProgram || name == kUplinkXdpStandIn) continue;
     return fmt::format("{} (id {})", name.empty() ? "one without a name" : name, id);
   }
   return {};

@@ -33,6 +33,8 @@ struct CgroupProgram {
 [[nodiscard]] const std::vector<CgroupProgram>& cgroup_programs();
 
 inline constexpr const char* kUplinkXdpProgram = "mesh_uplink_xdp";
+// Stands before it while a trace waits for a packet (catcher.h).
+inline constexpr const char* kUplinkXdpStandIn = "mesh_before_xdp";
 inline constexpr const char* kUplinkTcProgram = "mesh_uplink_tc";
 inline constexpr const char* kEndpointTcProgram = "mesh_endpoint_tc";
 inline constexpr const char* kEntryTcProgram = "mesh_entry_tc";

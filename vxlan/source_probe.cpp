@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <netinet/in.h>
 #include <netinet/ip.h>
@@ -23,6 +24,8 @@ constexpr std::uint16_t kPort = 4789;
 constexpr std::uint32_t kMagic = 0x4d455348;  // "MESH", where VXLAN has its flags
 constexpr int kCopies = 3;                    // a lost one is no dropped one
 constexpr int kQuietMilliseconds = 300;       // longer than any way between hosts of a cluster
+constexpr auto kCollectMax = std::chrono::seconds(3);
+constexpr int kRoomBytes = 8 << 20;  // for six packets of each host of a large cluster, as the kernel accounts them
 constexpr std::size_t kTokenMax = 64;
 constexpr std::size_t kPacketMax = 512;
 
@@ -112,6 +115,9 @@ Result<ProbeListener> ProbeListener::open(std::string token) {
   Fd socket(::socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   if (!socket) return fail_errno("listener of the probes", errno);
   TRY(attach_filter(socket.get()));
+  if (setsockopt(socket.get(), SOL_SOCKET, SO_RCVBUFFORCE, &kRoomBytes, sizeof kRoomBytes) != 0) {
+    return fail_errno("room for the probes", errno);
+  }
   // Only now: nothing unfiltered gets in.
   sockaddr_ll where{};
   where.sll_family = AF_PACKET;
@@ -122,14 +128,22 @@ Result<ProbeListener> ProbeListener::open(std::string token) {
   return ProbeListener(std::move(socket), std::move(token));
 }
 
-std::set<HeardProbe> ProbeListener::collect() {
+Result<std::set<HeardProbe>> ProbeListener::collect() {
   std::set<HeardProbe> heard;
   std::array<char, kPacketMax> bytes{};
   pollfd ready{.fd = fd_.get(), .events = POLLIN, .revents = 0};
-  while (::poll(&ready, 1, kQuietMilliseconds) > 0) {
+  const auto end = std::chrono::steady_clock::now() + kCollectMax;
+  while (std::chrono::steady_clock::now() < end && ::poll(&ready, 1, kQuietMilliseconds) > 0) {
     const auto size = ::recv(fd_.get(), bytes.data(), bytes.size(), MSG_DONTWAIT);
     if (size < 0) break;
     if (const auto probe = read_probe(bytes, static_cast<std::size_t>(size), token_)) heard.insert(*probe);
+  }
+  tpacket_stats counted{};
+  socklen_t size = sizeof counted;
+  if (getsockopt(fd_.get(), SOL_PACKET, PACKET_STATISTICS, &counted, &size) == 0 && counted.tp_drops != 0) {
+    return fail(ErrorKind::kExhausted, fmt::format("{} probes came faster than this host took them, which says nothing "
+                                                   "about the underlay: run the doctor again",
+                                                   counted.tp_drops));
   }
   return heard;
 }

@@ -32,8 +32,10 @@ struct HeardProbe {
 class ProbeListener {
  public:
   [[nodiscard]] static Result<ProbeListener> open(std::string token);
-  // Blocks until none has come for a while. What came since open().
-  [[nodiscard]] std::set<HeardProbe> collect();
+  // Blocks until none has come for a while, three seconds at most. What came since open(); an error if some of it was
+  // lost here for want of room.
+  [[nodiscard]] Result<std::set<HeardProbe>> collect();
+  [[nodiscard]] const std::string& token() const { return token_; }
 
  private:
   ProbeListener(Fd fd, std::string token) : fd_(std::move(fd)), token_(std::move(token)) {}

@@ -26,6 +26,7 @@
 #define MESH_SCTP_I_DATA 64
 #define MESH_SCTP_T_BIT 1  // of ABORT: it carries the tag that its receiver sends
 #define MESH_ETH_SIZE 14u
+#define MESH_VLAN_ID 0x0fff  // of a tag: IEEE 802.1Q
 
 struct mesh_packet {
   struct mesh_address source;

@@ -125,6 +125,14 @@ Status Agent::Impl::start() {
   kernel_ = TRY(NodeKernel::open(wanted));
   uplinks_ = kernel_->uplinks();
   address_ = options_.advertise;
+  // The other hosts are told an address once: not that of another uplink because the first one is late.
+  if (address_.is_unset() && !options_.uplinks.empty() && uplinks_.front().name != options_.uplinks.front()) {
+    return fail(
+        ErrorKind::kNotFound,
+        fmt::format("uplink {} is not there, is down or has no address, and its address is what the other hosts "
+                    "are to be told: start meshd again when it is up, or name an address with --advertise-addr",
+                    options_.uplinks.front()));
+  }
   if (address_.is_unset() && !uplinks_.front().addresses.empty()) address_ = uplinks_.front().addresses.front();
 
   const NodeRecords records = TRY(load_records(options_.data_dir));

@@ -278,9 +278,12 @@ Result<std::vector<model::HeardProbe>> carry_out(const model::ProbeQuestion& que
     std::vector<vxlan::SourceProbe> probes;
     for (const model::DirectProbe& probe : question.probes) probes.push_back({probe.source, probe.destination});
     TRY(vxlan::send_probes(question.token, question.sender, probes));
-  } else if (listening.listener) {
-    for (const vxlan::HeardProbe& probe : listening.listener->collect()) heard.push_back({probe.sender, probe.source});
+  } else if (!listening.listener || listening.listener->token() != question.token) {
+    return fail(ErrorKind::kUnavailable, "another doctor began to probe meanwhile: run this one again");
+  } else {
+    const auto collected = listening.listener->collect();
     listening.listener.reset();
+    for (const vxlan::HeardProbe& probe : TRY(collected)) heard.push_back({probe.sender, probe.source});
   }
   return heard;
 }
@@ -301,8 +304,8 @@ void Agent::Impl::answer_probe(const model::ProbeQuestion& question) {
 void Agent::Impl::stop_listening() {
   probes_.run(
       [listening = probe_listening_] {
-        const std::lock_guard lock(listening->mutex);
-        if (wall_now() - listening->opened > kListenMax) listening->listener.reset();
+        const std::unique_lock lock(listening->mutex, std::try_to_lock);
+        if (lock && wall_now() - listening->opened > kListenMax) listening->listener.reset();
         return true;
       },
       [](bool) {});

@@ -375,12 +375,14 @@ Result<std::optional<dataplane::CaughtPacket>> NodeKernel::catch_packet(const mo
   };
   std::optional<dataplane::Catcher> catcher = TRY(attach());
   const auto end = std::chrono::steady_clock::now() + next.timeout;
-  std::optional<dataplane::CaughtPacket> caught;
-  while (!caught && !wait.is_over() && std::chrono::steady_clock::now() < end) {
-    caught = TRY(catcher->wait(kCatchLook));
+  Result<std::optional<dataplane::CaughtPacket>> caught = std::nullopt;
+  while (caught && !*caught && !wait.is_over() && std::chrono::steady_clock::now() < end) {
+    caught = catcher->wait(kCatchLook);
   }
+  const bool given_up = caught && !*caught && wait.is_over();
   const std::lock_guard lock(mutex_);
   catcher.reset();  // what it puts back no pass may look at meanwhile
+  if (given_up) return fail(ErrorKind::kUnavailable, "the manager asks for the packet no more; trace again");
   return caught;
 }
 
@@ -394,8 +396,7 @@ model::TraceAnswer NodeKernel::trace_next(const model::TraceQuestion& question, 
     const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(question.next->timeout).count();
     answer.error = fmt::format(
         "no such packet came within {} s: wait longer with --timeout, ask for less (--src, --dst, --dport, --proto), "
-        "or "
-        "name the host that it comes to with --node",
+        "or name the host that it comes to with --node",
         seconds);
   } else {
     const std::lock_guard lock(mutex_);

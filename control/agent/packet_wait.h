@@ -21,7 +21,7 @@ class PacketWait {
 
  private:
   using Clock = std::chrono::steady_clock;
-  static constexpr int kPeriods = 3;
+  static constexpr int kPeriods = 6;
   std::atomic<Clock::rep> renewed_at_{Clock::now().time_since_epoch().count()};
   std::atomic<bool> given_up_{false};
 };

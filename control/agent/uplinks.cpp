@@ -55,7 +55,12 @@ Status Uplinks::refresh(const std::set<std::uint32_t>& routed) {
   Found found;
   for (const Wanted& one : wanted(routed)) look_at(one, found);
   problems_ = std::move(found.problems);
-  if (found.uplinks.empty()) return fail(ErrorKind::kNotFound, problems_.empty() ? "no uplink" : problems_.front());
+  if (found.uplinks.empty()) {
+    // What is said by the error is not said once more.
+    std::string first = problems_.empty() ? "no uplink" : problems_.front();
+    if (!problems_.empty()) problems_.erase(problems_.begin());
+    return fail(ErrorKind::kNotFound, std::move(first));
+  }
   for (std::size_t i = 0; i < found.uplinks.size(); ++i) {
     const dataplane::Uplink& now = found.uplinks[i];
     const auto last = std::ranges::find(uplinks_, now.ifindex, &dataplane::Uplink::ifindex);

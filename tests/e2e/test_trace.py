@@ -223,7 +223,7 @@ class TestTrace(ClusterTest):
         process = self.waiting("--dport", "9", "--timeout", "5m")
         process.terminate()
         process.wait()
-        harness.wait_for(lambda: not self.catchers("node1"), 10, "nothing waits when its client is gone")
+        harness.wait_for(lambda: not self.catchers("node1"), 20, "nothing waits when its client is gone")
         # Nor does it after meshd has died, and packets go on.
         process = self.waiting("--node", "node3", "--dport", "9", "--timeout", "5m")
         links = self.catchers("node3")
@@ -247,7 +247,7 @@ class TestTrace(ClusterTest):
         self.assertRefused(result, "for a packet here already", "Ctrl-C")
         for process in processes:
             process.terminate()
-        harness.wait_for(lambda: not self.catchers("node1"), 10, "nothing waits any more")
+        harness.wait_for(lambda: not self.catchers("node1"), 20, "nothing waits any more")
 
     def test_mistakes_are_named(self):
         node1 = self.lab.address("node1")

@@ -278,6 +278,12 @@ TEST(DataplanePlan, WhoLeavesAVirtualIpIsRememberedUntilAnotherTaskHasItsAddress
   EXPECT_TRUE(former_of(kernel, address));
   EXPECT_FALSE(is_endpoint(address));
 
+  // The table of endpoints is made anew, larger: it is empty, and nobody in it is new.
+  Observed anew = kernel;
+  anew[MapId::kEndpoints4].clear();
+  for (const Action& action : plan(desired, facts(), anew).actions) track(anew, action);
+  EXPECT_TRUE(former_of(anew, address));
+
   // In one step, or after a restart: before its endpoint is gone.
   const IpAddress second = desired.endpoints[1].addresses[2].address;
   std::erase(desired.virtual_ips[0].backends, second);

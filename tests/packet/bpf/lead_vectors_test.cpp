@@ -138,6 +138,9 @@ TEST(Lead, WhoIsAskedItselfAnswersItself) {
     pair.run(kEndpoint, from_a(family.client, family.other, 17, 1030, 9000).bytes());
     const Frame answer = answer_from_node2(family, 1030);
     expect_comes_from(pair.run("mesh_uplink_xdp", answer.bytes()), answer, family.other);
+    // What is forgotten of a flow that is led is known again with its next datagram.
+    pair.run(kEndpoint, asked(family, 1030).bytes());
+    expect_comes_from(pair.run("mesh_uplink_xdp", answer.bytes()), answer, family.gone);
   }
 }
 
