@@ -15,7 +15,7 @@ enum mesh_summed {
   MESH_SUMMED_UNKNOWN,       // the kernel's helpers know
 };
 
-#ifdef __bpf__
+#if defined(__bpf__) && !defined(MESH_NO_KERNEL_TYPES)
 #include <bpf/bpf_core_read.h>
 
 // Parts of the kernel's types, found by name when the programs are loaded.

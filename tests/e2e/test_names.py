@@ -177,7 +177,7 @@ class TestNames(ClusterTest):
         clients = [self.cluster.start_beside(task, "/usr/bin/python3", "-u", "-c", CONNECTED, vip, stdin=subprocess.PIPE)
                    for task in self.tools]
         for client in clients:
-            self.addCleanup(client.communicate)
+            self.addCleanup(client.wait, 30)
             self.addCleanup(client.stdin.close)
         for _ in range(2):
             unwanted = {self.instance(task) for task in self.cluster.running("lasting")} | {""}
