@@ -33,7 +33,7 @@ constexpr Time kIdleMax = 2 * kHour;
 #endif
 constexpr std::uint32_t kConnections = 60'000 / kDivisor;  // of each of four seeds
 constexpr std::uint32_t kFaultConnections = 12'000;        // of each fault and seed
-constexpr std::uint64_t kFaultSeeds = 16;                  // at most
+constexpr std::uint64_t kFaultSeeds = 8;                   // at most
 
 std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
   const char* value = std::getenv(name);
@@ -101,6 +101,7 @@ struct FaultCase {
   const char* name;
   Fault fault;
   std::optional<Promise> promise = {};  // that must be among the broken
+  std::uint64_t first_seed = 1;         // of a rare one: where it is known to show
 };
 
 // Into the names of the entries of ctest.
@@ -109,9 +110,9 @@ void PrintTo(const FaultCase& fault, std::ostream* out) { *out << fault.name; }
 class Faults : public testing::TestWithParam<FaultCase> {};
 
 TEST_P(Faults, BreakAPromise) {
-  for (std::uint64_t seed = 1; seed <= kFaultSeeds; ++seed) {
+  for (std::uint64_t tried = 0; tried < kFaultSeeds; ++tried) {
     Scenario scenario;
-    scenario.seed = from_environment("MESH_SEED", 0) + seed;
+    scenario.seed = from_environment("MESH_SEED", 0) + GetParam().first_seed + tried;
     scenario.connections = kFaultConnections;
     scenario.idle_max = kHour / 60;
     scenario.fault = GetParam().fault;
@@ -134,7 +135,7 @@ INSTANTIATE_TEST_SUITE_P(
                     FaultCase{"fresh_ring", Fault::kFreshRing},
                     FaultCase{"no_search_datagrams", Fault::kNoSearch, Promise::kDatagrams},
                     FaultCase{"no_affinity", Fault::kNoAffinity, Promise::kAffinity},
-                    FaultCase{"affinity_not_held", Fault::kAffinityNotHeld, Promise::kAffinity},
+                    FaultCase{"affinity_not_held", Fault::kAffinityNotHeld, Promise::kAffinity, 15},
                     FaultCase{"no_choice", Fault::kNoChoice, Promise::kLocal},
                     FaultCase{"no_local", Fault::kNoLocal, Promise::kLocal}),
     [](const auto& test) { return test.param.name; });
