@@ -63,7 +63,9 @@ MESH_SEPARATE int mesh_skb_clamp_mss(struct __sk_buff* skb, const struct mesh_pa
   struct mesh_clamp clamp = mesh_clamp_mss(scratch->error, size, mss_max);
   if (!clamp.at) return 0;
   if (bpf_skb_store_bytes(skb, offset + clamp.at, &clamp.value, sizeof(clamp.value), 0)) return -1;
-  if (bpf_l4_csum_replace(skb, offset + 16, 0, mesh_fold32(clamp.difference), 0)) return -1;
+  if (bpf_l4_csum_replace(skb, offset + __builtin_offsetof(struct mesh_tcp, checksum), 0, mesh_fold32(clamp.difference),
+                          0))
+    return -1;
   mesh_count(MESH_COUNT_MSS_CLAMPED);
   return 0;
 }

@@ -51,7 +51,8 @@ MESH_SEPARATE int mesh_xdp_clamp_mss(struct xdp_md* context, const struct mesh_p
   if (!clamp.at) return 0;
   __be16 checksum = mesh_checksum_update(((struct mesh_tcp*)scratch->error)->checksum, clamp.difference);
   if (bpf_xdp_store_bytes(context, offset + clamp.at, &clamp.value, sizeof(clamp.value))) return -1;
-  if (bpf_xdp_store_bytes(context, offset + 16, &checksum, sizeof(checksum))) return -1;
+  if (bpf_xdp_store_bytes(context, offset + __builtin_offsetof(struct mesh_tcp, checksum), &checksum, sizeof(checksum)))
+    return -1;
   mesh_count(MESH_COUNT_MSS_CLAMPED);
   return 0;
 }

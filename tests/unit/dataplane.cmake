@@ -3,6 +3,7 @@ mesh_add_test(dataplane_takeover_test SOURCES unit/dataplane_takeover_test.cpp L
 mesh_add_test(dataplane_ring_test SOURCES unit/dataplane_ring_test.cpp LIBS mesh_dataplane)
 mesh_add_test(dataplane_blocks_test SOURCES unit/dataplane_blocks_test.cpp LIBS mesh_dataplane)
 mesh_add_test(dataplane_plan_test SOURCES unit/dataplane_plan_test.cpp LIBS mesh_dataplane)
+mesh_add_test(dataplane_uplink_mode_test SOURCES unit/dataplane_uplink_mode_test.cpp LIBS mesh_dataplane)
 mesh_add_test(dataplane_endpoint_table_test SOURCES unit/dataplane_endpoint_table_test.cpp LIBS mesh_dataplane)
 mesh_add_test(dataplane_sizes_test SOURCES unit/dataplane_sizes_test.cpp LIBS mesh_dataplane)
 mesh_add_test(dataplane_ledger_test SOURCES unit/dataplane_ledger_test.cpp LIBS mesh_dataplane)

@@ -370,13 +370,7 @@ TEST(Endpoint, RepliesGoBackWhereTheyCameFrom) {
       out.ttl--;
       out.from = v6 ? "2001:db8::2" : "192.0.2.2";
       out.source_port = 8001;
-      out.tunnel = Tunnel{.from = "192.0.2.1",
-                          .to = "192.0.2.2",
-                          .source = kUplinkMac,
-                          .destination = kNode2Mac,
-                          .kind = MESH_KIND_REPLY,
-                          .entry = 1,
-                          .version = 0};
+      out.tunnel = reply_to_node2();
       pair.grown(MESH_COUNT_REPLY_OUT);
       const Outcome outcome = pair.run(kProgram, answer.bytes());
       EXPECT_EQ(outcome.verdict, code(kProgram, Verdict::kRedirect));

@@ -142,25 +142,30 @@ Frame delivered_to_a(const Frame& sent, __u16 target_port) {
   return frame;
 }
 
+Tunnel to_node2() {
+  return {.from = "192.0.2.1", .to = "192.0.2.2", .source = kUplinkMac, .destination = kNode2Mac, .entry = 1};
+}
+
 Tunnel forward_to_node2(__u16 binding) {
-  return {.from = "192.0.2.1",
-          .to = "192.0.2.2",
-          .source = kUplinkMac,
-          .destination = kNode2Mac,
-          .binding = binding,
-          .entry = 1,
-          .stop = 2};
+  Tunnel tunnel = to_node2();
+  tunnel.binding = binding;
+  tunnel.stop = 2;
+  return tunnel;
 }
 
 Tunnel overlay_to_node2(__u32 vni) {
-  return {.from = "192.0.2.1",
-          .to = "192.0.2.2",
-          .source = kUplinkMac,
-          .destination = kNode2Mac,
-          .kind = MESH_KIND_OVERLAY,
-          .vni = vni,
-          .entry = 1,
-          .version = 0};
+  Tunnel tunnel = to_node2();
+  tunnel.kind = MESH_KIND_OVERLAY;
+  tunnel.vni = vni;
+  tunnel.version = 0;
+  return tunnel;
+}
+
+Tunnel reply_to_node2() {
+  Tunnel tunnel = to_node2();
+  tunnel.kind = MESH_KIND_REPLY;
+  tunnel.version = 0;
+  return tunnel;
 }
 
 Frame from_a(const std::string& source, const std::string& destination, __u8 protocol, __u16 source_port,

@@ -43,9 +43,11 @@ void fill_options(World& world);
 [[nodiscard]] Frame from_node2(__u8 protocol, __u16 port, __u16 binding, bool v6 = false);
 // What A receives of a client's frame.
 [[nodiscard]] Frame delivered_to_a(const Frame& sent, __u16 target_port = 80);
-// The tunnel to node 2: for that backend of a published port, or to an endpoint of a network.
+// The tunnel from here to node 2; for that backend of a published port, to an endpoint of a network, with a reply.
+[[nodiscard]] Tunnel to_node2();
 [[nodiscard]] Tunnel forward_to_node2(__u16 binding);
 [[nodiscard]] Tunnel overlay_to_node2(__u32 vni);
+[[nodiscard]] Tunnel reply_to_node2();
 // From A; the MACs are right.
 [[nodiscard]] Frame from_a(const std::string& source, const std::string& destination, __u8 protocol, __u16 source_port,
                            __u16 destination_port);
